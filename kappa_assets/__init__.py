@@ -1,0 +1,27 @@
+"""kappa_assets: a Kappa architecture on Delta Lake, steered from Dagster. One log, one logic, replayed at will."""
+
+from __future__ import annotations
+
+from kappa_assets.declare.decorators import bronze, expect, gold, silver
+from kappa_assets.declare.source import Files
+from kappa_assets.declare.tables import LINEAGE, Bronze, Gold, Silver
+from kappa_assets.errors import KappaError
+from kappa_assets.graph import Pipeline, load_pipeline
+from kappa_assets.table import Layer, TableName
+
+__all__ = [
+    "LINEAGE",
+    "Bronze",
+    "Files",
+    "Gold",
+    "KappaError",
+    "Layer",
+    "Pipeline",
+    "Silver",
+    "TableName",
+    "bronze",
+    "expect",
+    "gold",
+    "load_pipeline",
+    "silver",
+]

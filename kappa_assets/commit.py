@@ -1,0 +1,126 @@
+"""What one commit of ours says about itself: the small JSON in Delta's `userMetadata`.
+
+Positions live here and not in a store beside the tables, so that data and position change in one atomic step.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, order=True)
+class Position:
+    """A place on a tape: everything up to `batch`, which Bronze version `version` wrote. -1, -1: before the first."""
+
+    batch: int
+    version: int
+
+    def __str__(self) -> str:
+        return f"batch {self.batch}, version {self.version}"
+
+
+BEFORE_THE_TAPE = Position(-1, -1)
+
+
+@dataclass(frozen=True)
+class Offset:
+    """How far a Delta stream has read: everything before (version, index); `starting` while in the first snapshot."""
+
+    version: int
+    index: int
+    starting: bool
+
+
+@dataclass(frozen=True)
+class InputRange:
+    """What one batch read of one upstream: after `since` (None: from the beginning) up to and with `until`."""
+
+    generation: int
+    since: Offset | None
+    until: Offset
+    version: int
+    """The last upstream version that is wholly in; the one a provenance tag names."""
+
+
+@dataclass(frozen=True)
+class CommitNote:
+    """Who wrote a commit, from what, and how far on the tape it brings the table.
+
+    `batch` is the micro-batch's number in its checkpoint; `tape_batch` (Bronze only) the `_batch_id` of its rows.
+    """
+
+    table: str
+    generation: int
+    batch: int
+    code_version: str
+    reads: Mapping[str, InputRange] = field(default_factory=dict)
+    position: Mapping[str, Position] = field(default_factory=dict)
+    tape_batch: int | None = None
+    rows: int | None = None
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+    replay: str | None = None
+
+    def to_json(self) -> str:
+        body: dict[str, Any] = {
+            "kappa": 1,
+            "table": self.table,
+            "generation": self.generation,
+            "batch": self.batch,
+            "code_version": self.code_version,
+            "reads": {
+                name: {
+                    "generation": r.generation,
+                    "since": _offset_list(r.since),
+                    "until": _offset_list(r.until),
+                    "version": r.version,
+                }
+                for name, r in self.reads.items()
+            },
+            "position": {name: [p.batch, p.version] for name, p in self.position.items()},
+            "tape_batch": self.tape_batch,
+            "rows": self.rows,
+            "rejected": dict(self.rejected),
+            "source": dict(self.source),
+            "replay": self.replay,
+        }
+        return json.dumps({k: v for k, v in body.items() if v not in (None, {})}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str | None) -> CommitNote | None:
+        """Return the note, or None when the text is not one of ours."""
+        try:
+            body = json.loads(text) if text else None
+        except ValueError:
+            return None
+        if not isinstance(body, dict) or body.get("kappa") != 1:
+            return None
+        return cls(
+            table=body["table"],
+            generation=body["generation"],
+            batch=body["batch"],
+            code_version=body["code_version"],
+            reads={
+                name: InputRange(
+                    r["generation"], _offset_of(r.get("since")), Offset(*r["until"]), r["version"]
+                )
+                for name, r in body.get("reads", {}).items()
+            },
+            position={name: Position(*p) for name, p in body.get("position", {}).items()},
+            tape_batch=body.get("tape_batch"),
+            rows=body.get("rows"),
+            rejected=body.get("rejected", {}),
+            source=body.get("source", {}),
+            replay=body.get("replay"),
+        )
+
+
+def _offset_list(offset: Offset | None) -> list[Any] | None:
+    return None if offset is None else [offset.version, offset.index, offset.starting]
+
+
+def _offset_of(body: list[Any] | None) -> Offset | None:
+    return None if body is None else Offset(*body)

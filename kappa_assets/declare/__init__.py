@@ -1,0 +1,1 @@
+"""Declaring tables: values and decorators. No Spark, no Dagster, no I/O."""

@@ -1,0 +1,86 @@
+"""The three kinds of table: frozen values that stay callable, so the function is tested as a plain function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from kappa_assets.declare.origin import Origin
+from kappa_assets.declare.source import Source
+from kappa_assets.table import TableName
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+LINEAGE = ("_batch_id", "_row", "_arrived_at", "_arrival_date")
+"""Columns a row-by-row Silver keeps: the row's address on the tape, when it arrived, and its slice."""
+
+TableFunction = Callable[..., "DataFrame"]
+OnChange = Literal["replay", "forward"]
+OnFail = Literal["drop"]
+Combine = Literal["sum", "count", "min", "max"]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A SQL condition every row of a Silver must meet; a null result counts as not met."""
+
+    name: str
+    condition: str
+    on_fail: OnFail = "drop"
+
+
+@dataclass(frozen=True)
+class Table:
+    """What all three kinds have in common."""
+
+    name: TableName
+    origin: Origin
+    description: str = ""
+    owners: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Bronze(Table):
+    """An immutable, append-only log of what its source sent: the tape."""
+
+    source: Source = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Derived(Table):
+    """A table that is a function of others; calling it calls the plain function."""
+
+    function: TableFunction = field(kw_only=True)
+    reads: Mapping[str, str] = field(kw_only=True, hash=False)
+    """Upstream of each parameter: a bare name, or `layer.name` where names clash."""
+    version: str | None = field(default=None, kw_only=True)
+    on_change: OnChange = field(default="replay", kw_only=True)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> DataFrame:
+        return self.function(*args, **kwargs)
+
+
+@dataclass(frozen=True)
+class Silver(Derived):
+    """Business logic, row by row: each row of the tape gives zero, one or several rows, with LINEAGE kept."""
+
+    expectations: tuple[Expectation, ...] = field(default=(), kw_only=True)
+
+
+@dataclass(frozen=True)
+class Gold(Derived):
+    """Aggregates: merged (`keys` and `combine`), recomputed by touched key (`keys`), or recomputed whole."""
+
+    keys: tuple[str, ...] = field(default=(), kw_only=True)
+    combine: Mapping[str, Combine] = field(default_factory=dict, hash=False, kw_only=True)
+    every: float | None = field(default=None, kw_only=True)
+    """Seconds between two recomputations at least; None: as often as the upstream changes."""
+
+
+def parameters(function: TableFunction) -> tuple[str, ...]:
+    """Return the names of a table function's parameters, in order."""
+    return tuple(inspect.signature(function).parameters)

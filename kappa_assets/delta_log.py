@@ -1,0 +1,132 @@
+"""The Delta log read without a JVM: what each commit wrote, and the note it carries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kappa_assets.commit import CommitNote
+from kappa_assets.errors import LakeError, TapeGap
+
+_COMMIT_DIGITS = 20
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a Delta table, as its log file tells it."""
+
+    version: int
+    at: dt.datetime
+    """When it was committed, UTC."""
+    operation: str
+    note: CommitNote | None
+    """What kappa_assets wrote about it; None for other writers and for OPTIMIZE, VACUUM and the like."""
+    rows_by_slice: Mapping[str, int]
+    """Rows in the files added, by `_arrival_date`; `""` for files without one."""
+    adds_data: bool
+    removes_data: bool
+    stream_files: int
+    """How many files Delta's stream counts in it: its change files where it has them, else its added files."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in the files this commit added."""
+        return sum(self.rows_by_slice.values())
+
+
+def latest_version(table: Path) -> int | None:
+    """Return the table's version, or None when there is no table yet."""
+    versions = _versions(table)
+    return versions[-1] if versions else None
+
+
+def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
+    """Yield the commits with `after` < version <= `upto`, oldest first.
+
+    A table that does not exist has none. Raises TapeGap when one in the range has been cleaned from the log,
+    unless `after` is -1: then the commits that are still there are given.
+    """
+    wanted = [v for v in _versions(table) if v > after and (upto is None or v <= upto)]
+    if wanted and after >= 0 and wanted[0] != after + 1:
+        raise TapeGap(
+            f"the log of {table.name} no longer holds versions {after + 1} to {wanted[0] - 1}",
+            hint="They were cleaned up before they were read; the tape index, where kept, still has their positions.",
+        )
+    for version in wanted:
+        yield read_commit(table, version)
+
+
+def read_commit(table: Path, version: int) -> Commit:
+    """Return one commit. Raises LakeError when its log file is missing or cannot be understood."""
+    path = _log_file(table, version)
+    try:
+        actions = [json.loads(line) for line in path.read_text().splitlines() if line]
+    except (OSError, ValueError) as error:
+        raise LakeError(
+            f"commit {version} of {table.name} cannot be read: {error}",
+            hint="If the log was cleaned up, ask for a newer version.",
+        ) from error
+    info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
+    rows: dict[str, int] = {}
+    adds = removes = False
+    added = changed = 0
+    for action in actions:
+        changed += "cdc" in action
+        if add := action.get("add"):
+            adds = adds or add.get("dataChange", True)
+            added += add.get("dataChange", True)
+            part = (add.get("partitionValues") or {}).get("_arrival_date") or ""
+            rows[part] = rows.get(part, 0) + _records(add)
+        elif remove := action.get("remove"):
+            removes = removes or remove.get("dataChange", True)
+    return Commit(
+        version=version,
+        at=dt.datetime.fromtimestamp(info.get("timestamp", 0) / 1000, dt.UTC),
+        operation=info.get("operation", ""),
+        note=CommitNote.from_json(info.get("userMetadata")),
+        rows_by_slice=rows,
+        adds_data=adds,
+        removes_data=removes,
+        stream_files=changed or added,
+    )
+
+
+def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
+    """Return the newest (version, note) of ours, at or before version `at_most`; None when there is none.
+
+    Commits of other writers in between (OPTIMIZE, VACUUM) are stepped over.
+    """
+    for version in reversed(_versions(table)):
+        if at_most is not None and version > at_most:
+            continue
+        note = read_commit(table, version).note
+        if note is not None:
+            return version, note
+    return None
+
+
+def _records(add: Mapping[str, Any]) -> int:
+    stats = add.get("stats")
+    return int(json.loads(stats).get("numRecords", 0)) if stats else 0
+
+
+def _log_file(table: Path, version: int) -> Path:
+    return table / "_delta_log" / f"{version:0{_COMMIT_DIGITS}d}.json"
+
+
+def _versions(table: Path) -> list[int]:
+    """Return the versions whose log files are there, in order."""
+    try:
+        names = os.listdir(table / "_delta_log")
+    except FileNotFoundError:
+        return []
+    return sorted(
+        int(name[:_COMMIT_DIGITS])
+        for name in names
+        if name.endswith(".json") and len(name) == _COMMIT_DIGITS + len(".json")
+    )

@@ -1,0 +1,166 @@
+"""One Delta table that we alone write: made, widened, and committed to exactly once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import deltalake
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from pyspark.sql.types import StructField, StructType
+
+from kappa_assets.delta_write.parquet_files import WrittenFiles
+from kappa_assets.errors import HostRunning, LakeError, LogicError
+
+_CHECKPOINT_EVERY = 20
+"""Commits between two log checkpoints: readers in Spark read every later commit file when they open the table."""
+_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+class DeltaWriter:
+    """Writes one Delta table. Every commit carries a transaction id and lands on the version it was decided on.
+
+    So a batch is committed once, however often it is tried, and of two writers the second is refused.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        partition_by: tuple[str, ...] = (),
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.partition_by = partition_by
+        self._properties = dict(properties or {})
+        self._table: DeltaTable | None = None
+
+    def exists(self) -> bool:
+        return self._open() is not None
+
+    def version(self) -> int:
+        """Return the newest version; -1 when there is no table yet."""
+        table = self._open()
+        return -1 if table is None else table.version()
+
+    def schema(self) -> StructType | None:
+        """Return the table's schema as Spark's, or None when there is no table yet."""
+        table = self._open()
+        return None if table is None else StructType.fromJson(json.loads(table.schema().to_json()))
+
+    def files(self) -> list[str]:
+        """Return the full paths of the files the newest version consists of."""
+        table = self._open()
+        return [] if table is None else [str(self.folder / f) for f in table.get_add_actions().column("path").to_pylist()]
+
+    def is_committed(self, app: str, batch: int) -> bool:
+        """Return whether a commit of `app` with this batch number, or a later one, is in the table."""
+        table = self._open()
+        last = None if table is None else table.transaction_version(app)
+        return last is not None and last >= batch
+
+    def prepare(self, schema: StructType) -> None:
+        """Make the table if it is missing, and add columns it does not have yet, as a commit of its own.
+
+        Raises LogicError when a column the table has is missing from `schema` or has another type.
+        """
+        known = self.schema()
+        if known is None:
+            self._create(schema)
+            return
+        fresh = check_schema(self.name, known, schema)
+        if fresh:
+            table = self._opened()
+            added = deltalake.Schema.from_json(json.dumps(StructType(fresh).jsonValue()))
+            table.alter.add_columns(list(added.fields), post_commithook_properties=_NO_HOOKS)
+
+    def commit(self, files: WrittenFiles, app: str, batch: int, note: str, *, replace: bool = False) -> int | None:
+        """Commit `files` and return the version; None when this batch of `app` is in already.
+
+        `replace` removes what the table held. Raises HostRunning when somebody else committed meanwhile: then this
+        process is not the table's writer any more, and nothing of the batch is visible.
+        """
+        table = self._opened()
+        if self.is_committed(app, batch):
+            return None
+        try:
+            table.create_write_transaction(
+                list(files.actions),
+                "overwrite" if replace else "append",
+                table.schema(),
+                list(self.partition_by) or None,
+                commit_properties=CommitProperties(
+                    custom_metadata={"userMetadata": note},
+                    app_transactions=[Transaction(app, batch)],
+                    max_commit_retries=0,
+                ),
+                post_commithook_properties=_NO_HOOKS,
+            )
+        except CommitFailedError as error:
+            raise HostRunning(
+                f"somebody else committed to {self.name} at the same time",
+                hint="Only one host may write a lake; find the other one and stop it. The batch is tried again.",
+            ) from error
+        table.update_incremental()
+        if table.version() % _CHECKPOINT_EVERY == 0:
+            table.create_checkpoint()
+        return table.version()
+
+    def _create(self, schema: StructType) -> None:
+        try:
+            self._table = DeltaTable.create(
+                str(self.folder),
+                deltalake.Schema.from_json(json.dumps(_nullable(schema).jsonValue())),
+                partition_by=list(self.partition_by) or None,
+                configuration=self._properties,
+            )
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"{self.name} cannot be made in {str(self.folder)!r}: {error}",
+                hint="Check that the disk is there, writable and not full.",
+            ) from error
+
+    def _open(self) -> DeltaTable | None:
+        if self._table is not None:
+            self._table.update_incremental()
+            return self._table
+        try:
+            self._table = DeltaTable(self.folder)
+        except TableNotFoundError:
+            return None
+        return self._table
+
+    def _opened(self) -> DeltaTable:
+        table = self._open()
+        if table is None:
+            raise LakeError(f"{self.name} was removed while it was written", hint="Replay it to build it anew.")
+        return table
+
+
+def check_schema(name: str, known: StructType, wanted: StructType) -> list[StructField]:
+    """Return the columns of `wanted` that `known` lacks. Raises LogicError for a removed or re-typed one."""
+    by_name = {f.name.lower(): f for f in wanted}
+    for field in known:
+        found = by_name.get(field.name.lower())
+        if found is None:
+            raise LogicError(
+                f"{name} has a column {field.name!r} that its function no longer gives",
+                hint="A removed or renamed column needs a replay: its old rows are computed anew.",
+            )
+        if found.dataType.simpleString() != field.dataType.simpleString():
+            raise LogicError(
+                f"column {field.name!r} of {name} is {field.dataType.simpleString()}, "
+                f"but its function gives {found.dataType.simpleString()}",
+                hint="A changed type needs a replay: its old rows are computed anew.",
+            )
+    names = {f.name.lower() for f in known}
+    return [StructField(f.name, f.dataType, True) for f in wanted if f.name.lower() not in names]
+
+
+def _nullable(schema: StructType) -> StructType:
+    """Return the schema with every column nullable: a later batch may lack what an earlier one had."""
+    return StructType([StructField(f.name, f.dataType, True) for f in schema])

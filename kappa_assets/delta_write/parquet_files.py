@@ -1,0 +1,75 @@
+"""Parquet files written by Spark below a table's folder: invisible until a commit names them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from deltalake.transaction import AddAction
+from pyspark.sql import DataFrame
+
+from kappa_assets.delta_write.file_stats import file_stats
+
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+
+
+@dataclass(frozen=True)
+class WrittenFiles:
+    """Files that a commit may add, and their rows and bytes."""
+
+    actions: tuple[AddAction, ...]
+    rows: int
+    bytes: int
+
+
+NOTHING = WrittenFiles((), 0, 0)
+
+
+def write_files(df: DataFrame, table: Path, partition_by: Iterable[str] = ()) -> WrittenFiles:
+    """Write `df` as Parquet files below `table` and return them, ready to commit.
+
+    Each call has a folder of its own, so that two jobs never share a `_temporary`. Its name does not begin with an
+    underscore: what a crash leaves uncommitted is removed by VACUUM.
+    """
+    partition_columns = tuple(partition_by)
+    relative = f"data/{uuid.uuid4().hex}"
+    writer = df.write.option("compression", "snappy")
+    if partition_columns:
+        writer = writer.partitionBy(*partition_columns)
+    writer.parquet(str(table / relative))
+    return describe_files(table, _parquet_below(table, relative), partition_columns)
+
+
+def describe_files(table: Path, paths: Iterable[str], partition_columns: tuple[str, ...]) -> WrittenFiles:
+    """Return the add actions of Parquet files, given relative to `table`, with statistics from their footers."""
+    actions = []
+    rows = size = 0
+    for path in paths:
+        stat = (table / path).stat()
+        records, stats = file_stats(table / path)
+        if records == 0:
+            continue
+        partition = dict(_partition_values(path, partition_columns))
+        actions.append(AddAction(path, stat.st_size, partition, int(stat.st_mtime * 1000), True, stats))
+        rows += records
+        size += stat.st_size
+    return WrittenFiles(tuple(actions), rows, size)
+
+
+def _parquet_below(table: Path, relative: str) -> list[str]:
+    found = []
+    for folder, folders, names in os.walk(table / relative):
+        folders[:] = sorted(f for f in folders if not f.startswith("_temporary"))
+        found += [os.path.join(folder, n) for n in sorted(names) if n.endswith(".parquet") and n[0] not in "._"]
+    return [os.path.relpath(path, table) for path in found]
+
+
+def _partition_values(path: str, columns: tuple[str, ...]) -> Iterable[tuple[str, str | None]]:
+    for part in path.split("/")[:-1]:
+        name, equals, value = part.partition("=")
+        if equals and name in columns:
+            yield name, None if value == _NO_PARTITION else unquote(value)

@@ -1,0 +1,21 @@
+"""Named points of the work where a test makes the process die. In production nothing is ever injected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+Point = Literal["before_offsets", "after_rejects", "after_commit", "between_tables", "registry_change"]
+
+_hooks: list[Callable[[Point, str], None]] = []
+
+
+def inject(hook: Callable[[Point, str], None]) -> None:
+    """Have `hook(point, what)` called at every point, for the rest of this process."""
+    _hooks.append(hook)
+
+
+def reach(point: Point, what: str) -> None:
+    """Say that the work on `what`, a table or the registry, is at `point`."""
+    for hook in _hooks:
+        hook(point, what)

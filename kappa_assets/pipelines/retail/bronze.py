@@ -1,0 +1,21 @@
+"""The tape of the retail pipeline: the shop's files, as they came."""
+
+from __future__ import annotations
+
+from kappa_assets import Files, bronze
+
+invoices = bronze(
+    "invoices",
+    source=Files("invoices", format="csv", header=True),
+    description="""\
+Every invoice line the shop sent, as it came: the tape of this pipeline.
+
+All payload columns are text, as in the file: `InvoiceNo` (begins with C for a cancellation), `StockCode`,
+`Description`, `Quantity` (pieces; negative when returned), `InvoiceDate` (UTC), `UnitPrice` (pounds
+sterling), `CustomerID` (empty when unknown) and `Country`. Exactly repeated lines are kept: each counts.
+
+Files (`.csv`, `.csv.gz`, with a header) land in the folder `invoices`; the date that begins a file's name
+says when it arrived.""",
+    owners=["team:shop"],
+    tags={"domain": "retail", "contains": "customer_ids"},
+)

@@ -1,0 +1,39 @@
+"""Symlinks from a table's public name to its live generation, for readers outside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kappa_assets.errors import LakeError
+from kappa_assets.lake import Lake
+from kappa_assets.registry.state import State
+
+
+def mend_links(lake: Lake, state: State) -> None:
+    """Make every public name point to the live generation; what already does is left alone.
+
+    A link is replaced by a rename, so that a reader finds the old or the new one, never none. Raises LakeError when
+    something that is no link stands in its place.
+    """
+    if state.release is None:
+        return
+    for table, number in state.release.tables.items():
+        link = lake.link(table)
+        if lake.folder(table, number) != link:
+            _point(link, lake.folder(table, number))
+
+
+def _point(link: Path, folder: Path) -> None:
+    target = os.path.relpath(folder, link.parent)
+    if link.is_symlink() and os.readlink(link) == target:
+        return
+    if link.exists() and not link.is_symlink():
+        raise LakeError(
+            f"{str(link)!r} is no link of ours", hint="Move it away; the live name of a table goes there."
+        )
+    link.parent.mkdir(parents=True, exist_ok=True)
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)

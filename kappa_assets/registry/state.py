@@ -1,0 +1,167 @@
+"""What the registry says, as values: generations, releases, replays. Folding events into them is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from kappa_assets.errors import LakeError
+from kappa_assets.table import TableName
+
+GenerationState = Literal["live", "candidate", "retired", "discarded"]
+ReplayState = Literal["building", "held", "promoted", "discarded"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened, as stored: when (ISO 8601, UTC), what kind, and its facts."""
+
+    at: str
+    kind: str
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One physical incarnation of a table."""
+
+    table: TableName
+    number: int
+    code_version: str
+    upstream: int
+    """The generation of the upstream it reads."""
+    from_batch: int
+    """First tape position it computes itself; rows before it were kept from the generation `kept_from`."""
+    kept_from: int | None
+    replay: str | None
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """What readers see: one generation of every table."""
+
+    number: int
+    tables: Mapping[TableName, int]
+    reason: str
+    replay: str | None
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One replay: the candidates it builds and what became of them."""
+
+    id: str
+    state: ReplayState
+    candidates: Mapping[TableName, int]
+    plan: Mapping[str, Any]
+    created_at: str
+    comparison: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """The registry at one version."""
+
+    version: int = -1
+    generations: Mapping[tuple[TableName, int], Generation] = field(default_factory=dict)
+    releases: Mapping[int, Release] = field(default_factory=dict)
+    current: int | None = None
+    replays: Mapping[str, Replay] = field(default_factory=dict)
+
+    @property
+    def release(self) -> Release | None:
+        """The release readers see, or None for a lake that nothing was written to."""
+        return None if self.current is None else self.releases[self.current]
+
+    def live(self, table: TableName) -> Generation | None:
+        """The generation readers see."""
+        number = self.release.tables.get(table) if self.release else None
+        return None if number is None else self.generations[table, number]
+
+    def next_generation(self, table: TableName) -> int:
+        return max((n for t, n in self.generations if t == table), default=0) + 1
+
+    def state_of(self, generation: Generation) -> GenerationState:
+        """Live, a candidate of a replay under way, retired, or discarded with its replay."""
+        if self.live(generation.table) == generation:
+            return "live"
+        replay = self.replays.get(generation.replay or "")
+        if replay is not None and replay.state in ("building", "held"):
+            return "candidate"
+        if replay is not None and replay.state == "discarded":
+            return "discarded"
+        return "retired"
+
+    def open_replay(self) -> Replay | None:
+        """The replay that is being built or waits for a person, if there is one."""
+        return next((r for r in self.replays.values() if r.state in ("building", "held")), None)
+
+    @property
+    def previous_release(self) -> int | None:
+        """The release that was current before the current one was made."""
+        earlier = [n for n in self.releases if self.current is not None and n < self.current]
+        return max(earlier, default=None)
+
+
+def fold(events: Iterable[Event], version: int) -> State:
+    """Return what `events`, oldest first, add up to."""
+    generations: dict[tuple[TableName, int], Generation] = {}
+    releases: dict[int, Release] = {}
+    replays: dict[str, Replay] = {}
+    current: int | None = None
+    for event in events:
+        body = event.body
+        match event.kind:
+            case "generation_created":
+                made = _generation(event)
+                generations[made.table, made.number] = made
+            case "logic_forwarded":
+                key = (TableName.parse(body["table"]), body["generation"])
+                generations[key] = replace(generations[key], code_version=body["code_version"])
+            case "release_created":
+                release = _release(event)
+                releases[release.number] = release
+                current = release.number
+            case "release_selected":
+                current = body["release"]
+            case "replay_started":
+                replays[body["id"]] = Replay(
+                    body["id"], "building", _tables(body["candidates"]), body["plan"], event.at
+                )
+            case "replay_compared":
+                replays[body["id"]] = replace(replays[body["id"]], comparison=body["comparison"])
+            case "replay_held" | "replay_promoted" | "replay_discarded":
+                state: ReplayState = event.kind.removeprefix("replay_")  # type: ignore[assignment]  # one of the three
+                replays[body["id"]] = replace(replays[body["id"]], state=state)
+            case unknown:
+                raise LakeError(
+                    f"the registry holds an event of an unknown kind, {unknown!r}",
+                    hint="It was written by a newer kappa_assets; upgrade this one.",
+                )
+    return State(version, generations, releases, current, replays)
+
+
+def _generation(event: Event) -> Generation:
+    body = event.body
+    return Generation(
+        table=TableName.parse(body["table"]),
+        number=body["generation"],
+        code_version=body["code_version"],
+        upstream=body["upstream"],
+        from_batch=body["from_batch"],
+        kept_from=body["kept_from"],
+        replay=body["replay"],
+        created_at=event.at,
+    )
+
+
+def _release(event: Event) -> Release:
+    body = event.body
+    return Release(body["release"], _tables(body["tables"]), body["reason"], body["replay"], event.at)
+
+
+def _tables(body: Mapping[str, int]) -> dict[TableName, int]:
+    return {TableName.parse(name): number for name, number in body.items()}

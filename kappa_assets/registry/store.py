@@ -1,0 +1,117 @@
+"""The registry on disk: a Delta table of events, each change a compare-and-set commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from kappa_assets.delta_log import latest_version
+from kappa_assets.errors import LakeError, RegistryConflict
+from kappa_assets.lake import Lake
+from kappa_assets.registry.state import Event, State, fold
+from kappa_assets.table import TableName
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("seq", pa.int64(), nullable=False),
+        pa.field("at", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("body", pa.string(), nullable=False),
+    ]
+)
+
+
+class Registry:
+    """The one truth about which generation is live.
+
+    Reading costs a listing while nothing changed. A change names the state it was decided on; if somebody else
+    changed the registry since, it is refused with RegistryConflict and nothing is written.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._path: Path = lake.registry
+        self._state = State()
+        self._events = 0
+
+    def state(self) -> State:
+        """Return what the registry says now."""
+        version = latest_version(self._path)
+        if version is None:
+            return State()
+        if version != self._state.version:
+            events = self.history()
+            self._events = len(events)
+            self._state = fold(events, version)
+        return self._state
+
+    def history(self) -> list[Event]:
+        """Return every event, oldest first. Raises LakeError when the table cannot be read."""
+        try:
+            rows = DeltaTable(self._path).to_pyarrow_table().sort_by("seq").to_pylist()
+        except TableNotFoundError:
+            return []
+        except DeltaError as error:
+            raise LakeError(
+                f"the registry {str(self._path)!r} cannot be read: {error}",
+                hint="Restore it from a backup: it alone says which generations are live.",
+            ) from error
+        return [Event(r["at"], r["kind"], json.loads(r["body"])) for r in rows]
+
+    def commit(self, decided_on: State, events: Sequence[Event]) -> State:
+        """Append `events` if the registry is still as `decided_on`, and return the new state.
+
+        Raises RegistryConflict otherwise.
+        """
+        rows = self._rows(self._count(decided_on), events)
+        try:
+            if decided_on.version < 0:
+                self._create(rows)
+            else:
+                table = DeltaTable(self._path, version=decided_on.version)
+                write_deltalake(
+                    table, rows, mode="append", commit_properties=CommitProperties(max_commit_retries=0)
+                )
+        except CommitFailedError as error:
+            raise _conflict() from error
+        return self.state()
+
+    def _create(self, rows: pa.Table) -> None:
+        try:
+            write_deltalake(self._path, rows, mode="error")
+        except DeltaError as error:
+            raise _conflict() from error
+
+    def _count(self, decided_on: State) -> int:
+        if decided_on.version < 0:
+            return 0
+        if decided_on.version != self._state.version:
+            raise _conflict()
+        return self._events
+
+    @staticmethod
+    def _rows(start: int, events: Sequence[Event]) -> pa.Table:
+        return pa.Table.from_pylist(
+            [
+                {"seq": start + i, "at": e.at, "kind": e.kind, "body": json.dumps(e.body)}
+                for i, e in enumerate(events)
+            ],
+            schema=_SCHEMA,
+        )
+
+    def live_folder(self, table: TableName) -> Path | None:
+        """Return where the generation that readers see lies, or None while there is none."""
+        live = self.state().live(table)
+        return None if live is None else self.lake.folder(table, live.number)
+
+
+def _conflict() -> RegistryConflict:
+    return RegistryConflict(
+        "somebody else changed the registry meanwhile",
+        hint="Look at kappa releases and decide again; nothing was written.",
+    )

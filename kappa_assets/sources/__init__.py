@@ -1,0 +1,1 @@
+"""Sources: how rows get from outside onto a tape."""

@@ -1,0 +1,117 @@
+"""The Files source: the stream carries file names, the batch reads the files themselves.
+
+So one damaged or foreign file is set aside alone, columns are matched by name, and nothing depends on Spark's
+`maxFileAge`, which skips old files silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from kappa_assets.declare.source import Files
+from kappa_assets.errors import SourceError
+from kappa_assets.sources.inspect_files import SetAside, find_unreadable, sort_files
+
+MALFORMED = "_malformed"
+"""The raw line, where a CSV line has more or fewer fields than its header; null for good lines."""
+
+_DATE_IN_NAME = r"(\d{4}-\d{2}-\d{2})"
+_FOR_EVER = "36500d"
+_BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
+
+
+@dataclass(frozen=True)
+class FileBatch:
+    """The rows of one batch of files (None: no rows at all), and the files that were set aside."""
+
+    rows: DataFrame | None
+    files: tuple[str, ...]
+    set_aside: tuple[SetAside, ...]
+
+
+def folder_of(source: Files, landing: Path) -> Path:
+    """Return the folder the source reads. Raises SourceError when it is not there."""
+    folder = landing / source.folder
+    if not folder.is_dir():
+        raise SourceError(
+            f"the landing folder {str(folder)!r} is missing",
+            hint="Make it, or name another with --landing or KAPPA_LANDING; reading goes on by itself then.",
+        )
+    return folder
+
+
+def stream_of_files(spark: SparkSession, source: Files, landing: Path, *, max_files: int) -> DataFrame:
+    """Return the stream of landed files: `path`, and nothing of their content."""
+    return (
+        spark.readStream.format("binaryFile")
+        .schema(_BINARY_FILE)
+        .option("maxFileAge", _FOR_EVER)
+        .option("maxFilesPerTrigger", str(max_files))
+        .load(str(folder_of(source, landing)))
+        .select("path")
+    )
+
+
+def local_paths(uris: Iterable[str]) -> list[str]:
+    """Return plain paths for the file URIs that Spark gives."""
+    return [unquote(urlparse(uri).path) for uri in uris]
+
+
+def read_batch(
+    spark: SparkSession, source: Files, paths: Iterable[str], known_columns: frozenset[str]
+) -> FileBatch:
+    """Return the rows of `paths`: payload columns, `_source`, and `_arrived_at` where the source knows it.
+
+    Files that cannot be opened, or share no column with the tape, are set aside.
+    """
+    wanted = tuple(paths)
+    sorted_files = sort_files(source, wanted, known_columns)
+    parts = [_read_group(spark, source, columns, files) for columns, files in sorted_files.groups.items()]
+    rows = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), parts) if parts else None
+    taken = tuple(f for files in sorted_files.groups.values() for f in files)
+    return FileBatch(rows, taken, sorted_files.set_aside)
+
+
+def culprits(source: Files, files: Iterable[str], error: PySparkException) -> list[SetAside]:
+    """Return the files that made a read fail; raise the error again when every file is sound."""
+    found = find_unreadable(source, files)
+    if not found:
+        raise error
+    return found
+
+
+def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], files: tuple[str, ...]) -> DataFrame:
+    paths = list(files)
+    if source.format == "parquet":
+        payload = spark.read.option("mergeSchema", "true").parquet(*paths)
+    elif source.keeps_lines:
+        payload = spark.read.text(paths)
+    else:
+        schema = StructType([StructField(c, StringType()) for c in (*columns, MALFORMED)])
+        payload = (
+            spark.read.schema(schema)
+            .option("header", "true")
+            .option("mode", "PERMISSIVE")
+            .option("columnNameOfCorruptRecord", MALFORMED)
+            .csv(paths)
+        )
+    date = F.nullif(F.regexp_extract("_metadata.file_name", _DATE_IN_NAME, 1), F.lit(""))
+    named = F.try_to_timestamp(date, F.lit("yyyy-MM-dd"))
+    return payload.select(
+        *payload.columns,
+        F.struct(
+            F.col("_metadata.file_name").alias("file"),
+            F.col("_metadata.file_size").alias("bytes"),
+            F.col("_metadata.file_modification_time").alias("modified_at"),
+        ).alias("_source"),
+        F.coalesce(named, F.col("_metadata.file_modification_time")).alias("_arrived_at"),
+    )

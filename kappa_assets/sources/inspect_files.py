@@ -1,0 +1,120 @@
+"""What a landed file is, seen without Spark: its header, and whether it can be read at all."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kappa_assets.declare.source import Files
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_NOT_IN_A_NAME = re.compile(r"[ ,;{}()\n\t=.`\"]+")
+_HEADER_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A file that could not be taken, and why. It stays where it landed."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """The files of one batch: those to read, grouped by their columns (none for line formats), and those set aside."""
+
+    groups: Mapping[tuple[str, ...], tuple[str, ...]]
+    set_aside: tuple[SetAside, ...]
+
+
+def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str]) -> Sorted:
+    """Group the files that can be read by their columns, and set aside the others.
+
+    `known_columns` are the payload columns the tape has already (none for a new one): a file that shares none of them
+    is foreign. An empty file has nothing to keep and joins no group.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    aside: list[SetAside] = []
+    for path in sorted(paths):
+        try:
+            columns = _columns(source, Path(path))
+            if columns is None:
+                continue
+            if known_columns and columns and not known_columns & set(columns):
+                raise _Unreadable(f"shares no column with the tape; it has {', '.join(columns)[:200]}")
+        except _Unreadable as error:
+            aside.append(SetAside(path, str(error)))
+        else:
+            groups.setdefault(columns, []).append(path)
+    return Sorted({k: tuple(v) for k, v in groups.items()}, tuple(aside))
+
+
+def find_unreadable(source: Files, paths: Iterable[str]) -> list[SetAside]:
+    """Read every file to its end and return those that break off or are damaged. Slow: for after a failed read."""
+    found = []
+    for path in paths:
+        try:
+            _read_whole(source, Path(path))
+        except (OSError, EOFError, ValueError, pa.ArrowException) as error:
+            found.append(SetAside(path, f"cannot be read to its end: {error}"))
+    return found
+
+
+class _Unreadable(Exception):
+    """Why a file is set aside."""
+
+
+def _columns(source: Files, path: Path) -> tuple[str, ...] | None:
+    """Return the columns of a file, () for line formats, None for an empty file."""
+    try:
+        if path.stat().st_size == 0:
+            return None
+        if source.format == "parquet":
+            return tuple(pq.read_schema(path).names)
+        if source.keeps_lines:
+            return ()
+        return _header(path)
+    except FileNotFoundError as error:
+        raise _Unreadable("was gone before it was read") from error
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise _Unreadable(f"cannot be opened: {error}") from error
+
+
+def _header(path: Path) -> tuple[str, ...] | None:
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        raw = stream.readline(_HEADER_LIMIT)
+    if not raw.strip():
+        return None
+    try:
+        line = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Unreadable("its first line is not UTF-8 text") from error
+    if _CONTROL.search(line):
+        raise _Unreadable("its first line holds control characters: not a CSV file")
+    names = tuple(_column_name(n) for n in next(csv.reader([line])))
+    if not all(names) or len({n.lower() for n in names}) < len(names):
+        raise _Unreadable(f"its header has empty or repeated names: {line.strip()[:200]!r}")
+    return names
+
+
+def _column_name(name: str) -> str:
+    """Return a header's name without the characters Delta refuses in column names."""
+    return _NOT_IN_A_NAME.sub("_", name.strip())
+
+
+def _read_whole(source: Files, path: Path) -> None:
+    if source.format == "parquet":
+        for batch in pq.ParquetFile(path).iter_batches():
+            del batch
+        return
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        while stream.read(1 << 22):
+            pass

@@ -1,0 +1,93 @@
+"""From a pipeline and a registry to queries: which generation each table's query writes, and which tables are held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kappa_assets.declare.code_version import code_version
+from kappa_assets.declare.tables import Silver
+from kappa_assets.faults import reach
+from kappa_assets.graph import Pipeline
+from kappa_assets.registry import Event, Generation, Registry, State, events
+from kappa_assets.streams.bronze import BronzeQuery
+from kappa_assets.streams.gold import GoldQuery
+from kappa_assets.streams.query import Setting, TableQuery
+from kappa_assets.streams.silver import SilverQuery
+from kappa_assets.table import TableName
+from kappa_assets.tape import Tape
+
+
+@dataclass(frozen=True)
+class LiveQueries:
+    """The queries of what readers see, upstream first, and the tables that are held, with the reason."""
+
+    queries: tuple[TableQuery, ...]
+    held: Mapping[TableName, str]
+
+
+def register(registry: Registry, pipeline: Pipeline) -> State:
+    """Give every table that has none its first generation, and record logic that goes `forward`.
+
+    Raises RegistryConflict when another process changes the registry at the same moment.
+    """
+    state = registry.state()
+    made: list[Event] = []
+    tables: dict[TableName, int] = dict(state.release.tables) if state.release else {}
+    for table in pipeline.derived:
+        live = state.live(table.name)
+        deployed = code_version(table)
+        if live is None:
+            number = state.next_generation(table.name)
+            upstream = tables.get(pipeline.upstreams[table.name], 1)
+            made.append(events.generation_created(table.name, number, deployed, upstream=upstream))
+            tables[table.name] = number
+        elif live.code_version != deployed and table.on_change == "forward":
+            made.append(events.logic_forwarded(table.name, live.number, deployed))
+    if state.release is None or tables != state.release.tables:
+        made.append(events.release_created(max(state.releases, default=0) + 1, tables, "first data of new tables"))
+    if not made:
+        return state
+    reach("registry_change", "registry")
+    return registry.commit(state, made)
+
+
+def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapping[TableName, Tape]) -> LiveQueries:
+    """Return the queries of the current release. A table whose deployed logic did not write it is held."""
+    queries: list[TableQuery] = [BronzeQuery(setting, b, tapes[b.name]) for b in pipeline.bronzes]
+    held: dict[TableName, str] = {}
+    for table in pipeline.derived:
+        live = state.live(table.name)
+        if live is None:
+            continue
+        reason = hold_reason(live, code_version(table))
+        if reason is not None:
+            held[table.name] = reason
+        else:
+            queries.append(query_of(setting, pipeline, live, tapes))
+    return LiveQueries(tuple(queries), held)
+
+
+def hold_reason(live: Generation, deployed: str) -> str | None:
+    """Return why a table may not go on with the deployed logic, or None when it may."""
+    if live.code_version == deployed:
+        return None
+    return (
+        f"generation {live.number} was written by logic {live.code_version}, deployed is {deployed}: "
+        f"replay {live.table} and promote it, or deploy the old logic again"
+    )
+
+
+def query_of(
+    setting: Setting, pipeline: Pipeline, generation: Generation, tapes: Mapping[TableName, Tape]
+) -> TableQuery:
+    """Return the query that writes one generation of a Silver or Gold table, with the deployed logic."""
+    table = pipeline.derived_table(generation.table)
+    upstream = pipeline.upstreams[table.name]
+    if isinstance(table, Silver):
+        return SilverQuery(setting, table, generation, tapes[upstream], code_version(table))
+    return GoldQuery(setting, table, generation, upstream, code_version(table))
+
+
+def tapes_of(setting: Setting, pipeline: Pipeline) -> dict[TableName, Tape]:
+    return {b.name: Tape(setting.lake, b.name) for b in pipeline.bronzes}

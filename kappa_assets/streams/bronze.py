@@ -1,0 +1,174 @@
+"""Bronze: what landed is put on the tape, each row with its address, and nothing is lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from kappa_assets.commit import CommitNote, Position
+from kappa_assets.declare.tables import Bronze
+from kappa_assets.delta_write.delta_writer import DeltaWriter
+from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
+from kappa_assets.faults import reach
+from kappa_assets.sources.files import (
+    FileBatch,
+    culprits,
+    folder_of,
+    local_paths,
+    read_batch,
+    stream_of_files,
+)
+from kappa_assets.sources.inspect_files import SetAside
+from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.streams.query import Setting, app_id
+from kappa_assets.table import TableName
+from kappa_assets.tape import Tape
+
+_OURS = ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date")
+_SLICE = "_arrival_date"
+_EARLIEST = "2000-01-01"
+_PROPERTIES = {"delta.appendOnly": "true"}
+_SET_ASIDE = StructType(
+    [
+        StructField("file", StringType()),
+        StructField("reason", StringType()),
+        StructField("batch", LongType()),
+        StructField("at", TimestampType()),
+    ]
+)
+
+
+class BronzeQuery:
+    """The query that writes one tape. A Bronze table has one generation for ever."""
+
+    generation = 1
+    every = 0.0
+
+    def __init__(self, setting: Setting, bronze: Bronze, tape: Tape) -> None:
+        self._setting = setting
+        self._bronze = bronze
+        self._source = bronze.source
+        self._tape = tape
+        lake = setting.lake
+        self._writer = DeltaWriter(
+            str(bronze.name), lake.folder(bronze.name), partition_by=(_SLICE,), properties=_PROPERTIES
+        )
+        self._rejects = DeltaWriter(f"rejects of {bronze.name}", lake.rejects(bronze.name))
+
+    @property
+    def table(self) -> TableName:
+        return self._bronze.name
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self._setting.lake.checkpoint(self.table) / self._source.label.replace(":", "_"))
+
+    def is_ready(self) -> bool:
+        return True
+
+    def prepare(self) -> None:
+        """Check that the landing folder is there. Raises SourceError."""
+        folder_of(self._source, self._setting.landing)
+
+    def stream(self) -> DataFrame:
+        setting = self._setting
+        return stream_of_files(setting.spark, self._source, setting.landing, max_files=setting.pace.max_files)
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        """Read the batch's files and append their rows; a file that breaks off is set aside alone."""
+        reach("before_offsets", str(self.table))
+        if self._writer.is_committed(self._app("main"), number):
+            return
+        paths = local_paths(row.path for row in batch.collect())
+        taken, written = self._write(batch, paths, [])
+        self._write_rejects(batch, taken.set_aside, number)
+        reach("after_rejects", str(self.table))
+        if self._writer.exists():
+            self._commit(taken, written, number)
+        reach("after_commit", str(self.table))
+
+    def _write(
+        self, batch: DataFrame, paths: list[str], aside: list[SetAside]
+    ) -> tuple[FileBatch, WrittenFiles]:
+        """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
+        known = self._writer.schema()
+        payload = frozenset(f.name for f in known or () if f.name not in _OURS)
+        taken = read_batch(batch.sparkSession, self._source, paths, payload)
+        aside = [*aside, *taken.set_aside]
+        if taken.rows is None:
+            return FileBatch(None, (), tuple(aside)), NOTHING
+        try:
+            written = write_files(
+                self._addressed(taken.rows, known), self._writer.folder, self._writer.partition_by
+            )
+        except PySparkException as error:
+            damaged = culprits(self._source, taken.files, error)
+            sound = sorted(set(taken.files) - {d.file for d in damaged})
+            return self._write(batch, sound, [*aside, *damaged])
+        return FileBatch(taken.rows, taken.files, tuple(aside)), written
+
+    def _addressed(self, rows: DataFrame, known: StructType | None) -> DataFrame:
+        """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns."""
+        now = F.lit(dt.datetime.now(dt.UTC)).cast("timestamp")
+        plausible = F.col("_arrived_at").between(F.lit(_EARLIEST).cast("timestamp"), now)
+        arrived = F.when(plausible, F.col("_arrived_at")).otherwise(now)
+        addressed = rows.select(
+            *[c for c in rows.columns if c not in _OURS],
+            "_source",
+            F.lit(self._tape.head().batch + 1).cast("long").alias("_batch_id"),
+            F.monotonically_increasing_id().alias("_row"),
+            now.alias("_ingested_at"),
+            arrived.alias("_arrived_at"),
+            arrived.cast("date").alias(_SLICE),
+        )
+        missing = [f for f in known or () if f.name not in addressed.columns]
+        addressed = addressed.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
+        self._writer.prepare(addressed.schema)
+        return addressed
+
+    def _commit(self, taken: FileBatch, written: WrittenFiles, number: int) -> None:
+        head = self._tape.head()
+        batch = head.batch + 1
+        note = CommitNote(
+            table=str(self.table),
+            generation=1,
+            batch=number,
+            code_version="",
+            position={str(self.table): Position(batch, self._writer.version() + 1)},
+            tape_batch=batch,
+            rows=written.rows,
+            source={
+                "name": self._source.label,
+                "files": len(taken.files),
+                "set_aside": len(taken.set_aside),
+            },
+        )
+        self._writer.commit(written, self._app("main"), number, note.to_json())
+
+    def _write_rejects(self, batch: DataFrame, aside: tuple[SetAside, ...], number: int) -> None:
+        if not aside or self._rejects.is_committed(self._app("rejects"), number):
+            return
+        now = dt.datetime.now(dt.UTC)
+        rows = [(Path(a.file).name, a.reason, number, now) for a in aside]
+        df = batch.sparkSession.createDataFrame(rows, _SET_ASIDE).coalesce(1)
+        self._rejects.prepare(_SET_ASIDE)
+        note = json.dumps({"set_aside": len(aside)})
+        self._rejects.commit(
+            write_files(df, self._rejects.folder), self._app("rejects"), number, note
+        )
+
+    def _app(self, write: str) -> str:
+        return app_id(self.table, self.generation, f"{self._source.label}/{write}")
+

@@ -1,0 +1,191 @@
+"""Gold: aggregates that follow a Silver's change feed: merged, recomputed by touched key, or recomputed whole."""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DecimalType, StructField, StructType
+
+from kappa_assets.commit import CommitNote, InputRange, Offset
+from kappa_assets.declare.tables import Gold
+from kappa_assets.delta_log import commits, last_note, latest_version
+from kappa_assets.delta_write.delta_writer import DeltaWriter
+from kappa_assets.delta_write.parquet_files import write_files
+from kappa_assets.errors import LogicError
+from kappa_assets.faults import reach
+from kappa_assets.registry import Generation
+from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.streams.logic_check import check_logic
+from kappa_assets.streams.positions import check_tiles, input_range, position_of_silver_version
+from kappa_assets.streams.query import Setting, app_id, checkpoint_of
+from kappa_assets.table import TableName
+
+_FEED_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")
+_MERGE = {"sum": F.sum, "count": F.sum, "min": F.min, "max": F.max}
+_ONE_FILE = 64 << 20
+"""Bytes up to which a Gold is kept in one file: it is rewritten whole with each batch."""
+
+
+class GoldQuery:
+    """The query that writes one generation of a Gold table."""
+
+    def __init__(
+        self, setting: Setting, gold: Gold, generation: Generation, upstream: TableName, code_version: str
+    ) -> None:
+        self._setting = setting
+        self._gold = gold
+        self._generation = generation
+        self._code_version = code_version
+        self._silver_name = str(upstream)
+        self._silver_path = setting.lake.folder(upstream, generation.upstream)
+        self._silver = DeltaWriter(self._silver_name, self._silver_path)
+        self._writer = DeltaWriter(str(gold.name), setting.lake.folder(gold.name, generation.number))
+
+    @property
+    def table(self) -> TableName:
+        return self._gold.name
+
+    @property
+    def generation(self) -> int:
+        return self._generation.number
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return checkpoint_of(self._setting.lake, self._generation)
+
+    @property
+    def every(self) -> float:
+        return self._gold.every or 0.0
+
+    def is_ready(self) -> bool:
+        return self._silver.exists()
+
+    def prepare(self) -> None:
+        """Check the function's plan, and make the table with its output's columns."""
+        schema = self._silver.schema()
+        if schema is None:
+            raise LogicError(f"{self.table} has nothing to read yet", hint="Start its Silver first.")
+        output = check_logic(self._gold, self._setting.spark.createDataFrame([], schema))
+        self._writer.prepare(self._merge(output).schema if self._gold.combine else output.schema)
+
+    def stream(self) -> DataFrame:
+        return (
+            self._setting.spark.readStream.format("delta")
+            .option("readChangeFeed", "true")
+            .option("maxBytesPerTrigger", self._setting.pace.max_bytes)
+            .option("maxFilesPerTrigger", str(2**31 - 1))
+            .load(str(self._silver_path))
+        )
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        reach("before_offsets", str(self.table))
+        if self._writer.is_committed(self._app(), number):
+            return
+        since, until = self.checkpoint.delta_range(number)
+        read = input_range(self._silver_path, self._generation.upstream, since, until)
+        self._check_tiles(read)
+        reach("after_rejects", str(self.table))
+        files = write_files(self._few_files(self._content(batch, since, until)), self._writer.folder)
+        note = self._note(number, read, files.rows)
+        self._writer.commit(files, self._app(), number, note, replace=True)
+        reach("after_commit", str(self.table))
+
+    def _content(self, batch: DataFrame, since: Offset | None, until: Offset) -> DataFrame:
+        """Return the whole table as it stands after the batch."""
+        if not self._gold.keys:
+            return self._recomputed(batch, until)
+        rows = batch.drop(*_FEED_COLUMNS)
+        if self._gold.combine and not self._has_deletes(since, until):
+            return self._merge(self._current(batch).unionByName(self._fitted(self._gold(rows))))
+        touched = self._gold(rows).select(*self._gold.keys).distinct()
+        fresh = _semi_join(self._recomputed(batch, until), touched, self._gold.keys)
+        kept = _semi_join(self._current(batch), touched, self._gold.keys, how="left_anti")
+        return kept.unionByName(self._fitted(fresh))
+
+    def _merge(self, rows: DataFrame) -> DataFrame:
+        """Aggregate partial aggregates. Sums of decimals get all 38 digits, so that a long life does not overflow."""
+        merged = rows.groupBy(*self._gold.keys).agg(
+            *[_MERGE[how](column).alias(column) for column, how in self._gold.combine.items()]
+        )
+        wide = [
+            F.col(f.name).cast(DecimalType(38, f.dataType.scale)).alias(f.name)
+            if isinstance(f.dataType, DecimalType) and self._gold.combine.get(f.name) == "sum"
+            else F.col(f.name)
+            for f in merged.schema
+        ]
+        return merged.select(*wide).select(*rows.columns)
+
+    def _fitted(self, rows: DataFrame) -> DataFrame:
+        """Cast freshly computed rows to the table's types: sums are kept wider than the function gives them."""
+        return rows.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in self._schema()])
+
+    def _current(self, batch: DataFrame) -> DataFrame:
+        """Return the table as it stands, from its own files: opening it through Delta costs a state reconstruction."""
+        files = self._writer.files()
+        spark = batch.sparkSession
+        if not files:
+            return spark.createDataFrame([], self._schema())
+        return spark.read.schema(self._schema()).parquet(*files)
+
+    def _schema(self) -> StructType:
+        known = self._writer.schema()
+        if known is None:
+            raise LogicError(f"{self.table} was not prepared", hint="Start its query through the host.")
+        return StructType([StructField(f.name, f.dataType, True) for f in known])
+
+    def _recomputed(self, batch: DataFrame, until: Offset) -> DataFrame:
+        """Return the function on the upstream at the batch's end version.
+
+        A version that can no longer be read (over a week old, and the upstream moved on) is replaced by the current
+        one: newer rows are then in early, which the batches that bring them recompute anyway.
+        """
+        version = until.version - 1 if until.index < 0 and not until.starting else until.version
+        reader = batch.sparkSession.read.format("delta")
+        path = str(self._silver_path)
+        if version == latest_version(self._silver_path):
+            return self._gold(reader.load(path))
+        try:
+            return self._gold(reader.option("versionAsOf", version).load(path))
+        except AnalysisException:
+            return self._gold(batch.sparkSession.read.format("delta").load(path))
+
+    def _has_deletes(self, since: Offset | None, until: Offset) -> bool:
+        """Return whether the batch may hold rows that were taken away; a first snapshot holds none."""
+        if since is None or since.starting:
+            return False
+        found = commits(self._silver_path, after=since.version - 1, upto=until.version)
+        return any(c.removes_data for c in found)
+
+    def _few_files(self, content: DataFrame) -> DataFrame:
+        size = sum(Path(path).stat().st_size for path in self._writer.files())
+        return content.coalesce(1) if size < _ONE_FILE else content
+
+    def _note(self, number: int, read: InputRange, rows: int) -> str:
+        return CommitNote(
+            table=str(self.table),
+            generation=self.generation,
+            batch=number,
+            code_version=self._code_version,
+            reads={self._silver_name: read},
+            position=position_of_silver_version(self._silver_path, read.version),
+            rows=rows,
+            replay=self._generation.replay,
+        ).to_json()
+
+    def _check_tiles(self, read: InputRange) -> None:
+        found = last_note(self._writer.folder)
+        check_tiles(str(self.table), None if found is None else found[1].reads.get(self._silver_name), read)
+
+    def _app(self) -> str:
+        return app_id(self.table, self.generation, "main")
+
+
+def _semi_join(rows: DataFrame, touched: DataFrame, keys: tuple[str, ...], how: str = "left_semi") -> DataFrame:
+    """Join on keys where null equals null."""
+    a, b = rows.alias("a"), touched.alias("b")
+    same: list[Column] = [F.col(f"a.{key}").eqNullSafe(F.col(f"b.{key}")) for key in keys]
+    return a.join(b, reduce(Column.__and__, same), how)

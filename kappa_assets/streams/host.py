@@ -1,0 +1,222 @@
+"""The host: one Spark driver that runs all queries of a pipeline, under the lake's lock."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from kappa_assets.errors import HostRunning
+from kappa_assets.faults import reach
+from kappa_assets.graph import Pipeline
+from kappa_assets.host_status import (
+    FROZEN_AFTER,
+    HostStatus,
+    QueryStatus,
+    host_alive,
+    lock_path,
+    read_status,
+    write_status,
+)
+from kappa_assets.lock import end_holder, exclusive
+from kappa_assets.registry import Registry, State, mend_links
+from kappa_assets.streams.assemble import hold_reason, live_queries, query_of, register, tapes_of
+from kappa_assets.declare.code_version import code_version
+from kappa_assets.streams.query import Setting
+from kappa_assets.streams.runner import Runner
+from kappa_assets.table import TableName
+
+log = logging.getLogger("kappa_assets.host")
+
+_POLL = 0.25
+_HEARTBEAT = 2.0
+_INDEX_EVERY = 60.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Why a host stopped, and whether it should be started again with the code that is deployed now."""
+
+    reason: str
+    restart: bool = False
+
+
+def never() -> str | None:
+    """The switch that is never turned off."""
+    return None
+
+
+class Host:
+    """Runs the queries of one pipeline: `stream` until told to stop, `drain` until caught up.
+
+    `wanted` is asked several times a second and returns a reason to stop, or None. Both raise HostRunning, naming the
+    holder, when another host has the lake; one without a heartbeat for a minute is frozen, and ended first.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        pipeline: Pipeline,
+        *,
+        wanted: Callable[[], str | None] = never,
+        run_id: str | None = None,
+    ) -> None:
+        self._setting = setting
+        self._lake = setting.lake
+        self._pipeline = pipeline
+        self._wanted = wanted
+        self._run_id = run_id
+        self._registry = Registry(setting.lake)
+        self._tapes = tapes_of(setting, pipeline)
+        self._runners: dict[TableName, Runner] = {}
+        self._held: dict[TableName, str] = {}
+        self._release: int | None = None
+        self._started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self._last_beat = 0.0
+        self._last_index = time.monotonic()
+
+    def stream(self) -> Ended:
+        """Keep all queries running until told to stop, or until a release needs other code than this process has."""
+        with self._as_the_one_host("stream"):
+            ended = None
+            try:
+                while ended is None:
+                    for runner in self._runners.values():
+                        runner.tend()
+                    self._beat()
+                    self._index()
+                    time.sleep(_POLL)
+                    ended = self._why_end()
+            finally:
+                self._stop_all(ended)
+            return ended
+
+    def drain(self) -> Ended:
+        """Run every query, upstream first, until it has caught up. Raises the first failure."""
+        with self._as_the_one_host("drain"):
+            ended = None
+            try:
+                for runner in self._runners.values():
+                    runner.drain(self._wanted_with_heartbeat)
+                    reach("between_tables", str(runner.query.table))
+                    stopped = self._wanted()
+                    if stopped is not None:
+                        ended = Ended(stopped)
+                        break
+                ended = ended or Ended("caught up")
+            finally:
+                self._stop_all(ended)
+            return ended
+
+    @property
+    def status(self) -> tuple[QueryStatus, ...]:
+        """How each table's query is doing now."""
+        held = (
+            QueryStatus(str(table), self._generation(table), "held", reason)
+            for table, reason in self._held.items()
+        )
+        return (*(runner.status for runner in self._runners.values()), *held)
+
+    @contextmanager
+    def _as_the_one_host(self, mode: str) -> Iterator[None]:
+        self._end_frozen_host()
+        with exclusive(lock_path(self._lake), mode, run_id=self._run_id):
+            self._mode = mode
+            state = register(self._registry, self._pipeline)
+            reach("registry_change", "links")
+            mend_links(self._lake, state)
+            live = live_queries(self._setting, self._pipeline, state, self._tapes)
+            self._runners = {q.table: Runner(q) for q in live.queries}
+            self._held = dict(live.held)
+            self._release = state.current
+            for table, reason in self._held.items():
+                log.warning("%s is held: %s", table, reason)
+            self._beat(force=True)
+            yield
+
+    def _end_frozen_host(self) -> None:
+        """End a host that holds the lock without a heartbeat: it is stopped or hangs, and would never let go."""
+        status = read_status(self._lake)
+        alive = host_alive(self._lake)
+        if alive is None or status is None or alive.pid != status.pid or status.age < FROZEN_AFTER:
+            return
+        ended = end_holder(lock_path(self._lake))
+        if ended is not None:
+            log.warning("ended a frozen host (no heartbeat for %.0f s): %s", status.age, ended)
+
+    def _why_end(self) -> Ended | None:
+        reason = self._wanted()
+        if reason is not None:
+            return Ended(reason)
+        state = self._registry.state()
+        return self._move_over(state) if state.current != self._release else None
+
+    def _move_over(self, state: State) -> Ended | None:
+        """Follow a new release: stop the queries of generations that are not live any more, and start the others.
+
+        Logic that this process does not have needs a new one.
+        """
+        moved = []
+        for table in self._pipeline.derived:
+            live = state.live(table.name)
+            if live is None or (table.name not in self._held and live.number == self._generation(table.name)):
+                continue
+            if hold_reason(live, code_version(table)) is not None:
+                return Ended(f"release {state.current} needs other code for {table.name}", restart=True)
+            moved.append(live)
+        for live in moved:
+            if live.table in self._runners:
+                self._runners[live.table].stop()
+            self._held.pop(live.table, None)
+            self._runners[live.table] = Runner(query_of(self._setting, self._pipeline, live, self._tapes))
+        mend_links(self._lake, state)
+        self._release = state.current
+        log.info("moved over to release %s", state.current)
+        return None
+
+    def _generation(self, table: TableName) -> int:
+        if table in self._runners:
+            return self._runners[table].query.generation
+        live = self._registry.state().live(table)
+        return 1 if live is None else live.number
+
+    def _stop_all(self, ended: Ended | None) -> None:
+        for runner in reversed(list(self._runners.values())):
+            runner.stop()
+        self._index(force=True)
+        self._beat(force=True, ended=ended.reason if ended else "failed")
+
+    def _wanted_with_heartbeat(self) -> str | None:
+        self._beat()
+        return self._wanted()
+
+    def _index(self, *, force: bool = False) -> None:
+        if force or time.monotonic() - self._last_index > _INDEX_EVERY:
+            self._last_index = time.monotonic()
+            for tape in self._tapes.values():
+                tape.sync()
+
+    def _beat(self, *, force: bool = False, ended: str | None = None) -> None:
+        if not force and time.monotonic() - self._last_beat < _HEARTBEAT:
+            return
+        self._last_beat = time.monotonic()
+        write_status(
+            self._lake,
+            HostStatus(
+                pid=os.getpid(),
+                mode=self._mode,
+                at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+                started_at=self._started,
+                release=self._release,
+                queries=self.status,
+                run_id=self._run_id,
+                ended=ended,
+            ),
+        )
+
+
+__all__ = ["Ended", "Host", "HostRunning", "never"]

@@ -1,0 +1,53 @@
+"""Offsets turned into positions on the tape. The one module that knows how Delta's stream counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kappa_assets.commit import BEFORE_THE_TAPE, InputRange, Offset, Position
+from kappa_assets.delta_log import last_note, read_commit
+from kappa_assets.errors import TapeGap
+from kappa_assets.tape import Tape
+
+
+def input_range(upstream: Path, generation: int, since: Offset | None, until: Offset) -> InputRange:
+    """Return what a batch read of `upstream`, with the last version that is wholly in."""
+    return InputRange(generation, since, until, wholly_read(upstream, until))
+
+
+def wholly_read(upstream: Path, offset: Offset) -> int:
+    """Return the last version of `upstream` that `offset` has wholly passed; -1 while in the first snapshot.
+
+    `(v, -1, not starting)` means everything before v. An index in v means that so many of its files are read: the
+    stream rests there after a commit with change files, and between two halves of a large commit.
+    """
+    if offset.starting:
+        return -1
+    if offset.index < 0:
+        return offset.version - 1
+    files = read_commit(upstream, offset.version).stream_files
+    return offset.version if offset.index >= files - 1 else offset.version - 1
+
+
+def position_of_bronze_version(tape: Tape, version: int) -> Position:
+    """Return the tape position of a reader that has wholly read Bronze up to `version`."""
+    return BEFORE_THE_TAPE if version < 0 else tape.position_at(version)
+
+
+def position_of_silver_version(silver: Path, version: int) -> dict[str, Position]:
+    """Return the tape positions, by Bronze table, that a Silver table had reached at `version`.
+
+    Empty before its first commit of ours.
+    """
+    found = None if version < 0 else last_note(silver, at_most=version)
+    return {} if found is None else dict(found[1].position)
+
+
+def check_tiles(table: str, before: InputRange | None, now: InputRange) -> None:
+    """Raise TapeGap unless `now` begins exactly where `before`, the range of the last commit, ended."""
+    expected = None if before is None else before.until
+    if now.since != expected:
+        raise TapeGap(
+            f"{table} would go on from {now.since}, but its last commit ended at {expected}",
+            hint="Its checkpoint and its table do not belong together; replay the table to build both anew.",
+        )

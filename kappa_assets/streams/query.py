@@ -1,0 +1,76 @@
+"""What every streaming query of a table has in common: its target, its batches, and what it may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from kappa_assets.lake import Lake
+from kappa_assets.registry import Generation
+from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.table import TableName
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much one micro-batch may take at most."""
+
+    max_files: int = 1_000
+    max_bytes: str = "8g"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where queries run: one Spark session, one lake, one landing folder."""
+
+    spark: SparkSession
+    lake: Lake
+    landing: Path
+    pace: Pace = Pace()
+
+
+class TableQuery(Protocol):
+    """One streaming query: the table and generation it writes, its stream, and how a batch is applied."""
+
+    @property
+    def table(self) -> TableName: ...
+
+    @property
+    def generation(self) -> int: ...
+
+    @property
+    def checkpoint(self) -> Checkpoint: ...
+
+    @property
+    def every(self) -> float:
+        """Seconds between two triggers at least."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Return whether what it reads exists yet."""
+        ...
+
+    def prepare(self) -> None:
+        """Check the logic on Spark's analysed plan and make the table. Raises LogicError, LakeError."""
+        ...
+
+    def stream(self) -> DataFrame: ...
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        """Write one micro-batch, once, however often it is tried."""
+        ...
+
+
+def app_id(table: TableName, generation: int, write: str) -> str:
+    """Return the transaction's application id: table, generation, and which of a batch's writes it is.
+
+    The same id on a new checkpoint would silently skip rows, hence the generation.
+    """
+    return f"kappa/{table}/g{generation}/{write}"
+
+
+def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:
+    return Checkpoint(lake.checkpoint(generation.table, generation.number))

@@ -1,0 +1,168 @@
+"""One table's query kept running: started when its upstream is there, restarted with back-off, parked when hopeless."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from pyspark.sql import DataFrame
+from pyspark.sql.streaming import StreamingQuery
+
+from kappa_assets.errors import KappaError, LakeError, SourceError
+from kappa_assets.host_status import QueryState, QueryStatus
+from kappa_assets.streams.query import TableQuery
+
+log = logging.getLogger("kappa_assets.host")
+
+_PARK_AFTER = 5
+_LONGEST_WAIT = 30.0
+_IDLE = "200 milliseconds"
+"""How often an idle query looks for new data: often enough for latency, seldom enough for an idle machine."""
+_ENVIRONMENT = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
+
+
+class _Stopping(Exception):
+    """Raised into Spark when a batch begins while the query is being stopped; it is run again at the next start."""
+
+
+class Runner:
+    """Keeps one query running. Every method is for the host's one thread, but `_apply`, which Spark calls."""
+
+    def __init__(self, query: TableQuery, clock: Callable[[], float] = time.monotonic) -> None:
+        self.query = query
+        self._clock = clock
+        self._streaming: StreamingQuery | None = None
+        self._state: QueryState = "waiting"
+        self._turn = threading.Lock()
+        self._stopping = False
+        self._failure: BaseException | None = None
+        self._error: str | None = None
+        self._failures = 0
+        self._next_try = 0.0
+        self._batch: int | None = None
+        self._batch_seconds: float | None = None
+
+    @property
+    def status(self) -> QueryStatus:
+        return QueryStatus(
+            str(self.query.table),
+            self.query.generation,
+            self._state,
+            self._error,
+            self._failures,
+            self._batch,
+            self._batch_seconds,
+        )
+
+    def tend(self) -> None:
+        """Start the query when it can be, and deal with its failure when it has failed."""
+        if self._streaming is not None:
+            if not self._streaming.isActive:
+                self._failed(self._failure or self._streaming.exception())
+            return
+        if self._state in ("parked", "held", "stopped") or self._clock() < self._next_try:
+            return
+        try:
+            if self.query.is_ready():
+                self._start(processingTime=f"{self.query.every} seconds" if self.query.every else _IDLE)
+        except Exception as error:  # noqa: BLE001 -- one failed query must not stop its neighbours
+            self._failed(error)
+
+    def drain(self, wanted: Callable[[], str | None]) -> None:
+        """Run the query until it has caught up with what its upstream holds now. Raises what made it fail."""
+        if not self.query.is_ready():
+            return
+        self._start(availableNow=True)
+        assert self._streaming is not None  # noqa: S101 -- for mypy; `_start` sets it or raises
+        while self._streaming.isActive:
+            if wanted() is not None:
+                self.stop()
+                return
+            time.sleep(0.05)
+        error = self._failure or self._streaming.exception()
+        self._streaming = None
+        self._state = "stopped"
+        if error is not None:
+            self._state, self._error = "parked", _text(error)
+            raise error
+
+    def stop(self) -> None:
+        """Let the current batch finish, then stop."""
+        self._stopping = True
+        with self._turn:
+            if self._streaming is not None:
+                self._await_commit_log(self._streaming)
+                self._streaming.stop()
+        self._streaming = None
+        if self._state != "parked":
+            self._state = "stopped"
+
+    @staticmethod
+    def _await_commit_log(streaming: StreamingQuery, patience: float = 1.0) -> None:
+        """Give Spark a moment to log the batch as done. Without it the batch is run again, to no effect."""
+        deadline = time.monotonic() + patience
+        while streaming.isActive and streaming.status["isTriggerActive"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def _start(self, **trigger: str | bool) -> None:
+        self.query.checkpoint.clean_leftovers()
+        self.query.prepare()
+        self._failure = None
+        self._streaming = (
+            self.query.stream()
+            .writeStream.foreachBatch(self._apply)
+            .option("checkpointLocation", str(self.query.checkpoint.path))
+            .queryName(f"{self.query.table} g{self.query.generation}")
+            .trigger(**trigger)  # type: ignore[arg-type]  # one of pyspark's keyword overloads
+            .start()
+        )
+        self._state = "running"
+        log.info("%s g%d runs", self.query.table, self.query.generation)
+
+    def _apply(self, batch: DataFrame, number: int) -> None:
+        with self._turn:
+            if self._stopping:
+                raise _Stopping
+            began = time.monotonic()
+            try:
+                self.query.apply(batch, number)
+            except BaseException as error:
+                self._failure = error
+                raise
+            self._batch, self._batch_seconds = number, round(time.monotonic() - began, 3)
+            self._failures, self._error = 0, None
+
+    def _failed(self, error: BaseException | None) -> None:
+        """Decide on a restart. A changed schema restarts at once; the environment's faults are waited out for ever."""
+        self._streaming = None
+        text = _text(error)
+        if "DELTA_SCHEMA_CHANGED" in text or "DELTA_STREAMING_METADATA" in text:
+            self._state, self._next_try = "backoff", 0.0
+            log.info("%s restarts: its upstream's schema changed", self.query.table)
+            return
+        self._failures += 1
+        self._error = text
+        if self._failures >= _PARK_AFTER and not _is_environment(error, text):
+            self._state = "parked"
+            log.error("%s is parked after %d failures: %s", self.query.table, self._failures, text)
+            return
+        wait = min(2.0 ** (self._failures - 1), _LONGEST_WAIT)
+        self._state, self._next_try = "backoff", self._clock() + wait
+        log.warning("%s failed, next try in %.0f s: %s", self.query.table, wait, text)
+
+
+def _is_environment(error: BaseException | None, text: str) -> bool:
+    """Return whether the cause lies outside and may go away by itself: a folder, a disk, a right."""
+    return isinstance(error, SourceError | LakeError | OSError) or any(sign in text for sign in _ENVIRONMENT)
+
+
+def _text(error: BaseException | None) -> str:
+    """Return an error as people want to read it: our own whole, Spark's without its stack of Java frames."""
+    if error is None:
+        return "stopped without an error"
+    if isinstance(error, KappaError):
+        return str(error)
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+    return "\n".join(lines[:12]) or type(error).__name__

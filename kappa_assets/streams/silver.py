@@ -1,0 +1,168 @@
+"""Silver, row by row: the function on each batch of the tape, appended; rows that fail an expectation go aside first."""
+
+from __future__ import annotations
+
+import json
+
+from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import functions as F
+
+from kappa_assets.commit import CommitNote, InputRange
+from kappa_assets.declare.tables import LINEAGE, Silver
+from kappa_assets.delta_log import last_note
+from kappa_assets.delta_write.delta_writer import DeltaWriter
+from kappa_assets.delta_write.parquet_files import WrittenFiles, write_files
+from kappa_assets.errors import LogicError
+from kappa_assets.faults import reach
+from kappa_assets.registry import Generation
+from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.streams.logic_check import check_logic
+from kappa_assets.streams.positions import check_tiles, input_range, position_of_bronze_version
+from kappa_assets.streams.query import Setting, app_id, checkpoint_of
+from kappa_assets.table import TableName
+from kappa_assets.tape import Tape
+
+SLICE = "_arrival_date"
+PROPERTIES = {"delta.enableChangeDataFeed": "true"}
+_FAILED = "_failed_expectations"
+
+
+class SilverQuery:
+    """The query that writes one generation of a row-by-row Silver."""
+
+    every = 0.0
+
+    def __init__(
+        self, setting: Setting, silver: Silver, generation: Generation, tape: Tape, code_version: str
+    ) -> None:
+        self._setting = setting
+        self._silver = silver
+        self._generation = generation
+        self._tape = tape
+        self._code_version = code_version
+        lake = setting.lake
+        self._upstream = lake.folder(tape.bronze)
+        self._bronze = DeltaWriter(str(tape.bronze), self._upstream)
+        self._writer = silver_writer(setting, silver.name, generation.number)
+        self._rejects = DeltaWriter(f"rejects of {silver.name}", lake.rejects(silver.name))
+
+    @property
+    def table(self) -> TableName:
+        return self._silver.name
+
+    @property
+    def generation(self) -> int:
+        return self._generation.number
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return checkpoint_of(self._setting.lake, self._generation)
+
+    def is_ready(self) -> bool:
+        return self._bronze.exists()
+
+    def prepare(self) -> None:
+        """Check the function's plan, and make the table with its output's columns."""
+        schema = self._bronze.schema()
+        if schema is None:
+            raise LogicError(f"{self.table} has nothing to read yet", hint="Start its Bronze first.")
+        output = check_logic(self._silver, self._setting.spark.createDataFrame([], schema))
+        self._writer.prepare(output.schema)
+
+    def stream(self) -> DataFrame:
+        stream = (
+            self._setting.spark.readStream.format("delta")
+            .option("maxBytesPerTrigger", self._setting.pace.max_bytes)
+            .option("maxFilesPerTrigger", str(2**31 - 1))
+            .load(str(self._upstream))
+        )
+        start = self._generation.from_batch
+        return stream.where(F.col("_batch_id") >= start) if start else stream
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        reach("before_offsets", str(self.table))
+        if self._writer.is_committed(self._app("main"), number):
+            return
+        since, until = self.checkpoint.delta_range(number)
+        read = input_range(self._upstream, 1, since, until)
+        self._check_tiles(read)
+        accepted, rejected, written = self._write(batch)
+        if any(rejected.values()):
+            self._write_rejects(accepted, number)
+        reach("after_rejects", str(self.table))
+        self._writer.commit(written, self._app("main"), number, self._note(number, read, written, rejected))
+        reach("after_commit", str(self.table))
+
+    def _write(self, batch: DataFrame) -> tuple[DataFrame, dict[str, int], WrittenFiles]:
+        """Write the rows that meet every expectation, counting the others in the same pass."""
+        output = self._silver(batch)
+        if not self._silver.expectations:
+            return output, {}, self._files(output)
+        judged = output.withColumn(_FAILED, failed_expectations(self._silver))
+        observation = Observation()
+        counts = [
+            F.count_if(F.array_contains(_FAILED, e.name)).alias(e.name) for e in self._silver.expectations
+        ]
+        observed = judged.observe(observation, *counts)
+        written = self._files(observed.where(F.size(_FAILED) == 0).drop(_FAILED))
+        return judged, {name: n for name, n in observation.get.items() if n}, written
+
+    def _files(self, rows: DataFrame) -> WrittenFiles:
+        self._writer.prepare(rows.schema)
+        return write_files(rows, self._writer.folder, self._writer.partition_by)
+
+    def _write_rejects(self, judged: DataFrame, number: int) -> None:
+        """Keep the rows that failed, as JSON with their reasons and their address on the tape."""
+        if self._rejects.is_committed(self._app("rejects"), number):
+            return
+        payload = [c for c in judged.columns if c != _FAILED]
+        failed = judged.where(F.size(_FAILED) > 0).select(
+            *LINEAGE,
+            F.col(_FAILED).alias("reasons"),
+            F.to_json(F.struct(*payload)).alias("row"),
+            F.lit(self.generation).cast("long").alias("generation"),
+            F.lit(number).cast("long").alias("batch"),
+        )
+        self._rejects.prepare(failed.schema)
+        note = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
+        self._rejects.commit(
+            write_files(failed, self._rejects.folder), self._app("rejects"), number, note
+        )
+
+    def _note(self, number: int, read: InputRange, written: WrittenFiles, rejected: dict[str, int]) -> str:
+        position = position_of_bronze_version(self._tape, read.version)
+        return CommitNote(
+            table=str(self.table),
+            generation=self.generation,
+            batch=number,
+            code_version=self._code_version,
+            reads={str(self._tape.bronze): read},
+            position={str(self._tape.bronze): position},
+            rows=written.rows,
+            rejected=rejected,
+            replay=self._generation.replay,
+        ).to_json()
+
+    def _check_tiles(self, read: InputRange) -> None:
+        found = last_note(self._writer.folder)
+        before = None if found is None else found[1].reads.get(str(self._tape.bronze))
+        check_tiles(str(self.table), before, read)
+
+    def _app(self, write: str) -> str:
+        return app_id(self.table, self.generation, write)
+
+
+def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaWriter:
+    """Return the writer of one generation of a Silver table."""
+    return DeltaWriter(
+        str(table), setting.lake.folder(table, generation), partition_by=(SLICE,), properties=PROPERTIES
+    )
+
+
+def failed_expectations(silver: Silver) -> Column:
+    """Return the names of the expectations that a row fails; a condition that gives null is failed."""
+    names = [
+        F.when(F.coalesce(F.expr(e.condition), F.lit(False)), F.lit(None)).otherwise(F.lit(e.name))
+        for e in silver.expectations
+    ]
+    return F.array_compact(F.array(*names))
