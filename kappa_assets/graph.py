@@ -7,10 +7,11 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
 from kappa_assets.errors import DeclarationError, PipelineNotFound
 from kappa_assets.table import Layer, TableName, identifier
@@ -19,18 +20,21 @@ _READS: Mapping[Layer, tuple[Layer, ...]] = {
     Layer.SILVER: (Layer.BRONZE,),
     Layer.GOLD: (Layer.SILVER,),
 }
+_FLOW = "Data flows bronze -> silver -> gold."
+_LOADED_FROM_FILE = "__kappa_loaded_from_file__"
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """The tables of one pipeline, upstream first.
 
-    Raises DeclarationError when it is made, for an unknown or ambiguous upstream, a cycle, or a wrong layer order.
+    Raises DeclarationError when it is made: for an unknown or ambiguous upstream, a cycle, a wrong layer
+    order, or logic whose source cannot be read.
     """
 
     name: str
-    tables: Mapping[TableName, Table]
-    upstreams: Mapping[TableName, TableName]
+    tables: Mapping[TableName, Table] = field(hash=False)
+    upstreams: Mapping[TableName, TableName] = field(hash=False)
     """The table each Silver and Gold reads."""
     start: dt.date
     """The first slice shown as a Dagster partition; earlier ones flow too, and are reported without one."""
@@ -44,7 +48,7 @@ class Pipeline:
     def from_tables(
         cls, name: str, tables: Iterable[Table], *, start: dt.date = dt.date(2026, 1, 1)
     ) -> Pipeline:
-        """Return the pipeline of exactly `tables`."""
+        """Return the pipeline of exactly `tables`; their code versions are taken now, from the source."""
         by_name: dict[TableName, Table] = {}
         for table in tables:
             other = by_name.setdefault(table.name, table)
@@ -54,12 +58,12 @@ class Pipeline:
                     origin=table.origin,
                     hint="One table, one logic: rename one of them.",
                 )
-        upstreams = {
-            t.name: _resolve(t, wanted, by_name)
-            for t in by_name.values()
-            if isinstance(t, Derived)
-            for wanted in t.reads.values()
-        }
+        derived = [t for t in by_name.values() if isinstance(t, Derived)]
+        upstreams = {t.name: _resolve(t, wanted, by_name) for t in derived for wanted in t.reads.values()}
+        _check_cycles(derived, upstreams)
+        _check_layers(derived, upstreams)
+        for table in by_name.values():
+            code_version(table)
         ordered = sorted(by_name, key=lambda n: (list(Layer).index(n.layer), n.name))
         return cls(
             identifier(name, what="pipeline name"),
@@ -122,9 +126,15 @@ def load_pipeline(where: str) -> Pipeline:
     Raises PipelineNotFound; DeclarationError for what is declared wrongly.
     """
     module = _module_of_file(Path(where)) if where.endswith(".py") else _module_of_name(where)
-    declared = [value for value in vars(module).values() if isinstance(value, Pipeline)]
-    if declared:
-        return declared[0]
+    declared = {id(value): value for value in vars(module).values() if isinstance(value, Pipeline)}
+    if len(declared) > 1:
+        names = ", ".join(sorted(pipeline.name for pipeline in declared.values()))
+        raise PipelineNotFound(
+            f"{where!r} holds {len(declared)} pipelines: {names}",
+            hint="Name the module of one of them.",
+        )
+    for pipeline in declared.values():
+        return pipeline
     tables = list(_tables_in(module))
     if not tables:
         raise PipelineNotFound(
@@ -137,8 +147,9 @@ def load_pipeline(where: str) -> Pipeline:
 def _module_of_name(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and name.startswith(error.name):
+    except (ModuleNotFoundError, ValueError, TypeError) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if not all(part.isidentifier() for part in name.split(".")) or f"{name}.".startswith(f"{missing}."):
             raise PipelineNotFound(
                 f"no module {name!r}",
                 hint="Name an importable module, or a file ending in .py.",
@@ -147,13 +158,55 @@ def _module_of_name(name: str) -> ModuleType:
 
 
 def _module_of_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    """Import a file as Python would: inside its package if it has one, and with what lies beside it."""
+    file = path.resolve()
+    if not file.is_file():
         raise PipelineNotFound(f"no file {str(path)!r}", hint="Name a module, or a file ending in .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    parts = [] if file.stem == "__init__" else [file.stem]
+    root = file.parent
+    while (root / "__init__.py").is_file():
+        parts, root = [root.name, *parts], root.parent
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    name = ".".join(parts)
+    alone = root == file.parent
+    module = _lone_module(name, file) if alone else importlib.import_module(name)
+    if not _lies_at(module, file):
+        raise _taken(name, file, module)
     return module
+
+
+def _lone_module(name: str, file: Path) -> ModuleType:
+    """Import a file that lies in no package, anew, under its own name."""
+    before = sys.modules.get(name)
+    if before is not None and not hasattr(before, _LOADED_FROM_FILE) and _lies_at(before, file):
+        return before
+    if name in sys.stdlib_module_names or (before is not None and not hasattr(before, _LOADED_FROM_FILE)):
+        raise _taken(name, file, before)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise PipelineNotFound(f"{str(file)!r} is no Python file", hint="Name a file ending in .py.")
+    module = importlib.util.module_from_spec(spec)
+    setattr(module, _LOADED_FROM_FILE, True)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _lies_at(module: ModuleType, file: Path) -> bool:
+    return module.__file__ is not None and Path(module.__file__).resolve() == file
+
+
+def _taken(name: str, file: Path, by: ModuleType | None) -> PipelineNotFound:
+    where = getattr(by, "__file__", None) or "a module of Python"
+    return PipelineNotFound(
+        f"{str(file)!r} cannot be loaded as {name!r}: that is {where}",
+        hint="Rename the file.",
+    )
 
 
 def _tables_in(module: ModuleType) -> Iterator[Table]:
@@ -172,18 +225,37 @@ def _resolve(table: Derived, wanted: str, tables: Mapping[TableName, Table]) -> 
         found = [n for n in tables if n.name == wanted and n != table.name]
         allowed = [n for n in found if n.layer in _READS[table.name.layer]]
         found = allowed or found
+    if not found and wanted == table.name.name:
+        return table.name
     if len(found) != 1:
         several = ", ".join(map(str, found))
         raise DeclarationError(
             f"{table.name} reads {wanted!r}, which is " + (f"ambiguous: {several}" if found else "no table"),
             origin=table.origin,
-            hint=f"reads={{{wanted!r}: 'layer.name'}}; there are {', '.join(map(str, tables))}.",
-        )
-    if found[0].layer not in _READS[table.name.layer]:
-        readable = " or ".join(_READS[table.name.layer])
-        raise DeclarationError(
-            f"{table.name} reads {found[0]}: a {table.name.layer} table reads {readable}",
-            origin=table.origin,
-            hint="Data flows bronze -> silver -> gold.",
+            hint=f"Say reads={{'<parameter>': '<layer>.<name>'}}; there are {', '.join(map(str, tables))}.",
         )
     return found[0]
+
+
+def _check_cycles(derived: Iterable[Derived], upstreams: Mapping[TableName, TableName]) -> None:
+    for table in derived:
+        path = [table.name]
+        while path[-1] in upstreams and upstreams[path[-1]] not in path:
+            path.append(upstreams[path[-1]])
+        if upstreams.get(path[-1]) == table.name:
+            raise DeclarationError(
+                f"cycle: {' -> '.join(map(str, [*path, table.name]))} (each reads the next)",
+                origin=table.origin,
+                hint=f"{_FLOW} Let one of them read a table of the layer below.",
+            )
+
+
+def _check_layers(derived: Iterable[Derived], upstreams: Mapping[TableName, TableName]) -> None:
+    for table in derived:
+        upstream, readable = upstreams[table.name], _READS[table.name.layer]
+        if upstream.layer not in readable:
+            raise DeclarationError(
+                f"{table.name} reads {upstream}: a {table.name.layer} table reads {' or '.join(readable)}",
+                origin=table.origin,
+                hint=_FLOW,
+            )

@@ -1,4 +1,4 @@
-"""`make run`: Dagster with this checkout's pipeline at http://127.0.0.1:3000, until Ctrl-C ends all it started.
+"""`make run`: this checkout's pipeline in Dagster at http://127.0.0.1:3000, until Ctrl-C ends it all.
 
 Run it where workspace.yaml is. KAPPA_PORT chooses another port, KAPPA_LAKE and KAPPA_LANDING other folders.
 """
@@ -46,7 +46,7 @@ def main() -> int:
 class _Stop:
     """Notes Ctrl-C, SIGTERM and SIGHUP, and how often they came.
 
-    Installed even where SIGINT is ignored, as in a shell's background job: it would be ignored in all children,
+    Installed even where SIGINT is ignored, as in a shell's background job: all children would ignore it too,
     and Dagster, which treats SIGTERM as SIGINT, could then be ended by SIGKILL only (measured).
     """
 
@@ -92,7 +92,7 @@ def _prepare(home: Path) -> TextIO:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """What Dagster and all below it see. The default lake and landing folder are made, chosen ones are not."""
+    """What Dagster and all below it see. The default lake and landing folder are made; chosen ones not."""
     pin_environment()
     environment = os.environ | {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1", _MARK: str(home)}
     for name, folder in (("KAPPA_LAKE", "lake"), ("KAPPA_LANDING", "landing")):
@@ -109,15 +109,13 @@ def _serve(port: int, environment: dict[str, str], home: Path, stop: _Stop) -> i
         [sys.executable, "-m", *dev], env=environment, stdin=subprocess.DEVNULL, process_group=0
     )
     _say(
-        f"Dagster starts at http://127.0.0.1:{port}; the lake is {environment['KAPPA_LAKE']}. Ctrl-C ends all."
+        f"Dagster starts at http://127.0.0.1:{port}, on the lake {environment['KAPPA_LAKE']}. Ctrl-C ends it."
     )
     while not stop.asked:
         if (code := dagster.poll()) is not None:
             _say(f"`dagster dev` ended by itself (exit code {code}).")
             if left := _started(home, dagster.pid):
-                _say(
-                    f"Streams live on in processes {left}. Start again to see them; Ctrl-C then ends them too."
-                )
+                _say(f"Streams live on in processes {left}. Start again to see them; Ctrl-C ends them then.")
             return code or 1
         time.sleep(0.2)
     _say("ending; streams finish their batch first. Ctrl-C again kills at once.")
@@ -145,7 +143,7 @@ def _end(dagster: subprocess.Popen[bytes], home: Path, stop: _Stop) -> int:
 
 
 def _started(home: Path, group: int) -> list[int]:
-    """The living processes that were started from here: by their mark or, without /proc (macOS), their group."""
+    """The living processes that were started from here: by their mark or, without /proc, by their group."""
     if not Path("/proc/self/environ").exists():
         listed = _ps("-axo", "pid=,pgid=").splitlines()
         return [int(pid) for pid, of in (line.split() for line in listed) if int(of) == group]

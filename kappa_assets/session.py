@@ -65,8 +65,8 @@ def require_java() -> int:
 def pin_environment() -> None:
     """Make Spark's own processes use this Python and this pyspark, and the loopback address.
 
-    Python workers would run the system's Python; a SPARK_HOME left over from another Spark would start that
-    one. Call it before a session is built by somebody else, such as dagster-pyspark.
+    Else Python workers run the system's Python, and a SPARK_HOME left over from another Spark starts that.
+    Call it before a session is built by somebody else, such as dagster-pyspark.
     """
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["SPARK_HOME"] = str(_pyspark_home())
@@ -105,8 +105,8 @@ def delta_jars() -> tuple[Path, ...]:
 def spark_conf(*, cores: int | None = None, memory: str | None = None) -> dict[str, str]:
     """Every Spark setting of a local driver, for `SparkSession.builder.config` or dagster-pyspark's resource.
 
-    `cores`: threads of the driver (default: all of the machine's). `memory`: the JVM's heap, such as "2g"
-    (default: Spark's 1g). Raises SetupError when Java or the jars are missing.
+    `cores`: the driver's threads (default: all there are). `memory`: the JVM's heap, such as "2g" (default:
+    Spark's 1g). Raises SetupError when Java or the jars are missing.
     """
     require_java()
     threads = cores or os.cpu_count() or 1
@@ -141,8 +141,7 @@ def build_session(
 ) -> SparkSession:
     """A local Spark session with Delta; `extra` settings win over `spark_conf`'s.
 
-    Raises SetupError when Java or the jars are missing. A session that runs in this process already is
-    returned as it is.
+    Raises SetupError when Java or the jars are missing. A session that runs in this process already is kept.
     """
     conf = spark_conf(cores=cores, memory=memory) | dict(extra or {})
     pin_environment()
@@ -191,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         jars = delta_jars()
     except SetupError as error:
-        sys.stderr.write(f"kappa_assets: {error}\n")
+        sys.stderr.write("kappa_assets: " + str(error).replace("\n", " ") + "\n")
         return 1
     sys.stdout.write(f"{len(jars)} Delta jars in {jars[0].parent}\n")
     return 0

@@ -113,7 +113,7 @@ def _text(file: Path) -> str:
 
 
 def _lines(content: str) -> Iterator[dict[str, str]]:
-    """Return the lines of a file by column name; a short line lacks its last columns, a long one loses the rest."""
+    """Return the lines of a file by column name; of a long line the rest is lost."""
     lines = (line for line in re.split(r"\r\n|\r|\n", content) if line.strip())
     header = next(csv.reader([next(lines, "")]), [])
     for line in lines:
@@ -167,7 +167,7 @@ def _integer(text: str) -> int | None:
 
 
 def _decimal(text: str, *, digits: int) -> Decimal | None:
-    """Return the number in `text` to four places, half rounded up; None if that needs over `digits` digits."""
+    """Return the number in `text` to four places, half rounded up; None if over `digits` digits."""
     text = text.strip()
     if not _NUMBER.fullmatch(text):
         return None

@@ -1,17 +1,17 @@
 """What the logic of a table is, as a short hash.
 
-Taken once for each table, when its pipeline is made, and kept: a process whose files are edited under it goes on
-reporting the logic it loaded. What counts:
+Taken once for each table, when its pipeline is made, and kept: a process whose files are edited under it goes
+on reporting the logic it loaded. What counts:
 
 - the syntax of the table's function, without comments, docstrings, formatting and annotations;
-- the functions, classes and constants of the pipeline that it reaches, through helpers and modules too. Constants of
-  plain data (numbers, text, dates, lists, dicts, sets of them) count by value, in no order for dicts and sets; the
-  rest by the statements that make them;
+- the functions, classes and constants of the pipeline that it reaches, through helpers and modules too.
+  Constants of plain data (numbers, text, dates; lists, tuples, dicts and sets of them) count by value, dicts
+  and sets in no order; the rest by the statements that make them;
 - values held in closures and defaults;
 - the options that change the result: upstream, expectations, keys, combine; of a Bronze, its source.
 
-The pipeline's code is what lies in the top-level package of the function, or beside it; installed packages, the
-standard library and kappa_assets itself count by the names that are imported.
+The pipeline's code is what lies in the top-level package of the function, or beside it. Installed packages,
+the standard library and kappa_assets itself count by the names that are taken from them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import dataclasses
 import functools
 import hashlib
 import json
-from typing import Any
 
 from kappa_assets.declare.reach import Reach
+from kappa_assets.declare.syntax import Json
 from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
 
 DIGITS = 12
@@ -31,7 +31,7 @@ DIGITS = 12
 def code_version(table: Table) -> str:
     """Return the version of the table's logic: its `version=`, or 12 hexadecimal digits.
 
-    Raises DeclarationError when the source cannot be read, or the function holds a value that cannot be compared.
+    Raises DeclarationError when the source cannot be read, or a value the function holds cannot be compared.
     """
     if isinstance(table, Derived) and table.version is not None:
         return table.version
@@ -40,29 +40,29 @@ def code_version(table: Table) -> str:
 
 @functools.cache
 def _computed(table: Table) -> str:
-    logic: dict[str, Any] = {"layer": table.name.layer.value, "options": _options(table)}
+    logic: dict[str, Json] = {"layer": table.name.layer.value, "options": _options(table)}
     if isinstance(table, Derived):
-        reach = Reach(table)
-        logic["function"] = reach.function(table.function)
-        logic["pieces"] = reach.pieces
+        logic["pieces"] = Reach(table).pieces
     text = json.dumps(logic, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
-def _options(table: Table) -> Any:
-    """Return the declared options that change the result. The layer of an upstream is given by the table's own."""
+def _options(table: Table) -> Json:
+    """Return the declared options that change the result. A table's layer says the layer of its upstream."""
     match table:
         case Silver():
-            rules = sorted([rule.name, rule.condition, rule.on_fail] for rule in table.expectations)
-            return {"reads": _upstreams(table), "expect": rules}
+            rules: list[Json] = [[e.name, e.condition, e.on_fail] for e in table.expectations]
+            return {"reads": _upstreams(table), "expect": sorted(rules, key=str)}
         case Gold():
-            return {"reads": _upstreams(table), "keys": sorted(table.keys), "combine": dict(table.combine)}
+            combine: dict[str, Json] = {**table.combine}
+            return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine}
         case Bronze():
             source = table.source
-            fields = [f.name for f in dataclasses.fields(source) if f.name != "origin"]
-            return [type(source).__name__, {name: repr(getattr(source, name)) for name in fields}]
+            names = sorted(f.name for f in dataclasses.fields(source) if f.name != "origin")
+            fields: dict[str, Json] = {name: repr(getattr(source, name)) for name in names}
+            return [type(source).__name__, fields]
     return None
 
 
-def _upstreams(table: Derived) -> list[str]:
-    return sorted(upstream.rpartition(".")[2] for upstream in table.reads.values())
+def _upstreams(table: Derived) -> list[Json]:
+    return [*sorted(upstream.rpartition(".")[2] for upstream in table.reads.values())]

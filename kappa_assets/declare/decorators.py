@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_args, overload
 
-from kappa_assets.declare.origin import Origin, origin_of_caller, origin_of_function
+from kappa_assets.declare import checks
+from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.source import Files, Source
 from kappa_assets.declare.tables import (
     Bronze,
@@ -15,15 +15,15 @@ from kappa_assets.declare.tables import (
     Expectation,
     Gold,
     OnChange,
+    OnFail,
     Silver,
     TableFunction,
-    parameters,
 )
 from kappa_assets.errors import DeclarationError
 from kappa_assets.table import Layer, TableName, identifier
 
-_EVERY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)s?")
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_OWNERS = "['team:shop']"
+_TAGS = "{'domain': 'retail'}"
 
 
 def bronze(
@@ -45,12 +45,13 @@ def bronze(
             origin=origin,
             hint="source=Files('folder', format='csv', header=True)",
         )
+    table = _table_name(Layer.BRONZE, name, origin)
     return Bronze(
-        name=_table_name(Layer.BRONZE, name, origin),
+        name=table,
         origin=origin,
-        description=description,
-        owners=tuple(owners),
-        tags=dict(tags or {}),
+        description=inspect.cleandoc(description),
+        owners=checks.check_list(f"owners of {table}", owners, origin, str, _OWNERS),
+        tags=checks.check_mapping(f"tags of {table}", tags, origin, _TAGS),
         source=source,
     )
 
@@ -84,21 +85,15 @@ def silver(
         expect: conditions on the output; rows that fail are counted and set aside.
         reads: upstream of a parameter, where its name is not the upstream's name.
         version: overrides the code version computed from the logic.
-        on_change: what to do when the logic changes: hold the table until a `replay` is promoted, or go `forward`.
+        on_change: when the logic changes, hold the table until a `replay` is promoted, or go `forward`.
 
     Raises DeclarationError, with the file and line of the function.
     """
+    caller = origin_of_caller()
 
     def declare(declared: TableFunction) -> Silver:
-        common = _common(Layer.SILVER, declared, reads, version, on_change, owners, tags)
-        expectations = tuple(expect)
-        names = [e.name for e in expectations]
-        if len(set(names)) < len(names):
-            raise DeclarationError(
-                f"expectations of {common['name']} share a name: {names}",
-                origin=common["origin"],
-                hint="Give each its own; counts are kept by name.",
-            )
+        common = _common(Layer.SILVER, declared, caller, reads, version, on_change, owners, tags)
+        expectations = checks.check_expectations(common["name"], expect, common["origin"])
         return Silver(**common, expectations=expectations)
 
     return declare if function is None else declare(function)
@@ -118,7 +113,7 @@ def gold(
     owners: Sequence[str] = ...,
     tags: Mapping[str, str] | None = ...,
 ) -> Callable[[TableFunction], Gold]: ...
-def gold(
+def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     function: TableFunction | None = None,
     /,
     *,
@@ -135,19 +130,20 @@ def gold(
 
     Args:
         keys: columns that identify a row. Without `combine`, the keys a batch touches are recomputed.
-        combine: how each other column merges: `sum`, `count`, `min` or `max`. With it only new rows are aggregated.
-        every: at most one recomputation in this time, such as "30 seconds" or "1 minute"; for a Gold without `combine`.
+        combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
+        every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
         reads, version, on_change: as for `silver`.
 
     Raises DeclarationError, with the file and line of the function.
     """
+    caller = origin_of_caller()
 
     def declare(declared: TableFunction) -> Gold:
-        common = _common(Layer.GOLD, declared, reads, version, on_change, owners, tags)
+        common = _common(Layer.GOLD, declared, caller, reads, version, on_change, owners, tags)
         table, origin = common["name"], common["origin"]
-        merged = dict(combine or {})
-        _check_combine(table, origin, tuple(keys), merged, every)
-        return Gold(**common, keys=tuple(keys), combine=merged, every=_seconds(every, table, origin))
+        columns = checks.check_keys(table, keys, origin)
+        merged = checks.check_combine(table, origin, columns, combine, every)
+        return Gold(**common, keys=columns, combine=merged, every=checks.check_every(table, every, origin))
 
     return declare if function is None else declare(function)
 
@@ -155,6 +151,7 @@ def gold(
 def _common(
     layer: Layer,
     function: TableFunction,
+    caller: Origin,
     reads: Mapping[str, str] | None,
     version: str | None,
     on_change: OnChange,
@@ -162,78 +159,19 @@ def _common(
     tags: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Check what Silver and Gold share and return it as keyword arguments of their dataclasses."""
-    origin = origin_of_function(function)
-    name = _table_name(layer, getattr(function, "__name__", repr(function)), origin)
-    upstream = {parameter: (reads or {}).get(parameter, parameter) for parameter in parameters(function)}
-    stray = sorted(set(reads or {}) - set(upstream))
-    if stray:
-        raise DeclarationError(
-            f"reads= of {name} names {stray[0]!r}, which is no parameter of it",
-            origin=origin,
-            hint=f"Its parameters are {', '.join(upstream) or 'none'}.",
-        )
-    if len(upstream) != 1:
-        raise DeclarationError(
-            f"{name} must read exactly one table; its function has {len(upstream)} parameters",
-            origin=origin,
-            hint="Name the parameter after the upstream: def sales(invoices): ...",
-        )
-    if on_change not in get_args(OnChange):
-        raise DeclarationError(
-            f"on_change of {name} must be 'replay' or 'forward'; got {on_change!r}", origin=origin
-        )
+    origin = checks.check_function(layer, function, caller)
+    name = _table_name(layer, getattr(function, "__name__", ""), origin)
     return {
         "name": name,
         "origin": origin,
         "description": inspect.getdoc(function) or "",
-        "owners": tuple(owners),
-        "tags": dict(tags or {}),
+        "owners": checks.check_list(f"owners of {name}", owners, origin, str, _OWNERS),
+        "tags": checks.check_mapping(f"tags of {name}", tags, origin, _TAGS),
         "function": function,
-        "reads": upstream,
-        "version": version,
-        "on_change": on_change,
+        "reads": checks.check_reads(name, function, reads, origin),
+        "version": checks.check_version(name, version, origin),
+        "on_change": checks.check_on_change(name, on_change, origin),
     }
-
-
-def _check_combine(
-    table: TableName, origin: Origin, keys: tuple[str, ...], combine: Mapping[str, str], every: str | None
-) -> None:
-    unknown = {how for how in combine.values() if how not in get_args(Combine)}
-    if unknown:
-        raise DeclarationError(
-            f"unknown combine {sorted(unknown)[0]!r} of {table}",
-            origin=origin,
-            hint=f"One of {', '.join(get_args(Combine))}; leave combine out to recompute the touched keys.",
-        )
-    if combine and not keys:
-        raise DeclarationError(
-            f"combine of {table} needs keys",
-            origin=origin,
-            hint="Say which columns identify a row: keys=['day', 'country'].",
-        )
-    if combine and every is not None:
-        raise DeclarationError(
-            f"every= and combine= of {table} contradict: a merged Gold follows each batch",
-            origin=origin,
-            hint="Leave every out, or combine out.",
-        )
-    if len(set(keys)) < len(keys) or set(keys) & set(combine):
-        raise DeclarationError(
-            f"columns of {table} are named twice: keys={list(keys)}, combine={list(combine)}", origin=origin
-        )
-
-
-def _seconds(every: str | None, table: TableName, origin: Origin) -> float | None:
-    if every is None:
-        return None
-    match = _EVERY.fullmatch(every.strip())
-    if match is None:
-        raise DeclarationError(
-            f"every of {table} is no time span: {every!r}",
-            origin=origin,
-            hint="Write '30 seconds', '1 minute' or '2 hours'.",
-        )
-    return float(match[1]) * _SECONDS[match[2]]
 
 
 def _table_name(layer: Layer, name: str, origin: Origin) -> TableName:
@@ -243,12 +181,20 @@ def _table_name(layer: Layer, name: str, origin: Origin) -> TableName:
 def expect(name: str, condition: str, *, on_fail: str = "drop") -> Expectation:
     """Declare a condition on a Silver's output columns, in SQL; rows that fail it are dropped and counted.
 
-    Raises DeclarationError for an unknown `on_fail`.
+    Raises DeclarationError for an empty condition and an unknown `on_fail`.
     """
     origin = origin_of_caller()
     identifier(name, what="expectation", origin=origin)
-    if on_fail != "drop":
+    if not isinstance(condition, str) or not condition.strip():
         raise DeclarationError(
-            f"on_fail of expectation {name!r} must be 'drop'; got {on_fail!r}", origin=origin
+            f"condition of expectation {name!r} must be SQL text; got {condition!r}",
+            origin=origin,
+            hint="Write it on the output's columns: expect('priced', 'price IS NOT NULL').",
         )
-    return Expectation(name, condition, cast("Any", on_fail))
+    if on_fail not in get_args(OnFail):
+        raise DeclarationError(
+            f"on_fail of expectation {name!r} must be 'drop'; got {on_fail!r}",
+            origin=origin,
+            hint="Leave it out: rows that fail are set aside and counted.",
+        )
+    return Expectation(name, condition, cast("OnFail", on_fail))

@@ -38,8 +38,8 @@ class Module:
         tree = syntax.parse(source)
         imports: dict[str, tuple[str, str | None]] = {}
         stars: list[str] = []
-        at_load = (s for s in tree.body if not isinstance(s, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
-        for statement in at_load:
+        scopes = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        for statement in (s for s in tree.body if not isinstance(s, scopes)):
             for bound, module, taken in syntax.imports(statement):
                 target = _absolute(namespace, module)
                 imports[bound] = (target, taken)
@@ -67,8 +67,9 @@ class Territory:
     root: Path | None
 
     @classmethod
-    def around(cls, home: Mapping[str, Any]) -> Territory:
-        """Return the territory of a function with these globals."""
+    def around(cls, function: object) -> Territory:
+        """Return the territory of a function."""
+        home: Mapping[str, Any] = getattr(function, "__globals__", {})
         name, file = str(home.get("__name__", "")), home.get("__file__")
         package = name.partition(".")[0] if "." in name else None
         if file is None:
@@ -87,7 +88,7 @@ class Territory:
 
     def relative(self, text: str) -> str:
         """Return `text` without the folder the pipeline lies in, so that it is the same on every machine."""
-        return text if self.root is None or len(self.root.parts) < 2 else text.replace(str(self.root), "")
+        return text if self.root in (None, Path("/")) else text.replace(str(self.root), "")
 
     def _holds(self, name: str, file: str | None) -> bool:
         top = name.partition(".")[0]

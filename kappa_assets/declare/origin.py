@@ -27,5 +27,5 @@ def origin_of_function(function: Callable[..., Any]) -> Origin:
 
 def origin_of_caller(depth: int = 1) -> Origin:
     """Return the line that called the function which calls this one."""
-    frame = sys._getframe(depth + 1)
+    frame = sys._getframe(depth + 1)  # noqa: SLF001 - inspect.stack() reads every source file on the way
     return Origin(frame.f_code.co_filename, frame.f_lineno)

@@ -1,4 +1,4 @@
-"""Where a Bronze table's rows come from. Values only; reading them is the business of `kappa_assets.sources`."""
+"""Where a Bronze table's rows come from. Values only; `kappa_assets.sources` reads them."""
 
 from __future__ import annotations
 

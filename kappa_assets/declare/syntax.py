@@ -9,8 +9,9 @@ import ast
 import copy
 from collections.abc import Iterable, Iterator
 from types import CodeType
-from typing import Any
+from typing import TypeAlias
 
+Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -18,9 +19,9 @@ _IMMATERIAL = {"ctx", "kind", "type_comment", "type_ignores", "type_params"}
 
 
 def parse(source: str) -> ast.Module:
-    """Return the tree of `source` without docstrings, annotations and what only a type checker or `main` runs.
+    """Return the tree of `source` without docstrings, annotations and what only a type checker or main runs.
 
-    Annotations stay where they act: in class bodies (fields) and on decorated functions (`pandas_udf` reads them).
+    Annotations stay where they act: in class bodies (fields) and on decorated functions (`pandas_udf`).
     """
     tree = ast.parse(source)
     _Strip().visit(tree)
@@ -37,19 +38,21 @@ def bare(function: Function | ast.Lambda) -> Function | ast.Lambda:
     return plain
 
 
-def canonical(node: Any) -> Any:
+def canonical(node: object) -> Json:
     """Return `node` as nested lists that are equal exactly when the syntax is."""
     if isinstance(node, ast.Constant):
         return ["Constant", type(node.value).__name__, repr(node.value)]
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if name not in _IMMATERIAL)
-        present = sorted((name, value) for name, value in fields if value is not None and value != [])
-        return [type(node).__name__, *([name, canonical(value)] for name, value in present)]
-    return [canonical(item) for item in node] if isinstance(node, list) else node
+        present: list[Json] = [[name, canonical(value)] for name, value in fields if value not in (None, [])]
+        return [type(node).__name__, *present]
+    if isinstance(node, list):
+        return [canonical(item) for item in node]
+    return node if node is None or isinstance(node, int | str) else repr(node)
 
 
 def function_nodes(tree: ast.Module, code: CodeType) -> list[Function | ast.Lambda]:
-    """Return the functions of `tree` that `code` can have been compiled from: several only for lambdas on a line."""
+    """Return the functions of `tree` that `code` can come from: several for lambdas on one line."""
     if code.co_name == "<lambda>":
         names = list(code.co_varnames[: code.co_argcount])
         lambdas = (n for n in ast.walk(tree) if isinstance(n, ast.Lambda) and n.lineno == code.co_firstlineno)
@@ -69,7 +72,7 @@ def references(tree: ast.AST) -> Iterator[tuple[str, ...]]:
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, str, str | None]]:
-    """Yield every import in `tree` as (name bound, module with leading dots when relative, name taken or None)."""
+    """Yield every import in `tree`: name bound, module (leading dots when relative), name taken or None."""
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases):
@@ -106,9 +109,11 @@ class _Strip(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        fields = [self.generic_visit(s) if isinstance(s, ast.AnnAssign) else self.visit(s) for s in node.body]
-        flat = [s if isinstance(s, list) else [s] for s in fields if s is not None]
-        node.body = [s for some in flat for s in some]
+        fields = [s for s in node.body if isinstance(s, ast.AnnAssign)]
+        others = [s for s in node.body if not isinstance(s, ast.AnnAssign)]
+        node.body = [*others]
+        self.generic_visit(node)
+        node.body = [*fields, *node.body]
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
@@ -119,10 +124,10 @@ class _Strip(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
-    def visit_Pass(self, node: ast.Pass) -> None:
+    def visit_Pass(self, _node: ast.Pass) -> None:
         return None
 
-    def visit_TypeAlias(self, node: ast.AST) -> None:
+    def visit_TypeAlias(self, _node: ast.AST) -> None:
         return None
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt] | None:
@@ -146,19 +151,19 @@ def _drop_annotations(function: Function) -> None:
 def _free(node: ast.AST, bound: frozenset[str]) -> Iterator[tuple[str, ...]]:
     chain = _chain(node)
     if chain is not None:
-        if chain[0] not in bound and not isinstance(getattr(node, "ctx", None) if len(chain) == 1 else None, ast.Store):
+        stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        if chain[0] not in bound and not stored:
             yield chain
         return
+    inner = bound
+    parts: list[ast.AST] = list(ast.iter_child_nodes(node))
     if isinstance(node, _FUNCTIONS):
-        outside = [node.args, *getattr(node, "decorator_list", []), *filter(None, [getattr(node, "returns", None)])]
-        for part in outside:
-            yield from _free(part, bound)
-        body = node.body if isinstance(node.body, list) else [node.body]
-        inner, parts = bound | _locals(node, body), iter(body)
-    else:
-        inner, parts = bound, ast.iter_child_nodes(node)
-        if isinstance(node, _COMPREHENSIONS):
-            inner = bound | _stored([generator.target for generator in node.generators])
+        parts = [*node.body] if isinstance(node.body, list) else [node.body]
+        for outside in (n for n in ast.iter_child_nodes(node) if n not in parts):
+            yield from _free(outside, bound)
+        inner = bound | _locals(node, parts)
+    elif isinstance(node, _COMPREHENSIONS):
+        inner = bound | _stored(generator.target for generator in node.generators)
     for part in parts:
         yield from _free(part, inner)
 
@@ -198,16 +203,16 @@ def _stored(nodes: Iterable[ast.AST]) -> set[str]:
                 found.update(name for name, _, _ in imports(node))
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 foreign.update(names)
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
                 found.add(name)
-            case ast.MatchMapping(rest=str(name)):
+            case ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
                 found.add(name)
         todo.extend(children)
     return found - foreign
 
 
 def _changed(statement: ast.stmt) -> set[str]:
-    """Return the names whose objects a top-level statement may change: `RATES["x"] = 1`, `RULES.append(rule)`."""
+    """Return the names whose objects a statement may change: `RATES["x"] = 1`, `RULES.append(rule)`."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return set()
     found: set[str] = set()

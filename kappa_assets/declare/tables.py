@@ -1,11 +1,10 @@
-"""The three kinds of table: frozen values that stay callable, so the function is tested as a plain function."""
+"""The three kinds of table: frozen values that stay callable, tested as the plain functions they are."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from kappa_assets.declare.origin import Origin
 from kappa_assets.declare.source import Source
@@ -60,7 +59,7 @@ class Derived(Table):
     version: str | None = field(default=None, kw_only=True)
     on_change: OnChange = field(default="replay", kw_only=True)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> DataFrame:
+    def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)
 
 
@@ -79,8 +78,3 @@ class Gold(Derived):
     combine: Mapping[str, Combine] = field(default_factory=dict, hash=False, kw_only=True)
     every: float | None = field(default=None, kw_only=True)
     """Seconds between two recomputations at least; None: as often as the upstream changes."""
-
-
-def parameters(function: TableFunction) -> tuple[str, ...]:
-    """Return the names of a table function's parameters, in order."""
-    return tuple(inspect.signature(function).parameters)

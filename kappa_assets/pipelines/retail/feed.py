@@ -5,10 +5,10 @@ ran; then, for ever, small invented files of the same kind. Nothing of the pipel
 a real shop land beside.
 
 A delivery is three steps: (1) its content is written under a hidden name that holds its number; (2) the
-state file claims the number and the name; (3) the hidden file is renamed. After a crash in (1) nobody has
-claimed the number, and the file is written anew; after one in (2) or (3) the claimed hidden file is there,
-and the rename is made good. The rename happens once, so no day is sent twice, whatever else is deleted from
-the folder meanwhile.
+state file claims the number and the name; (3) the hidden file is renamed. After a crash before (2) is
+done nobody has claimed the number, and the file is written anew; after one before (3) is done the claimed
+hidden file is there, and the rename is made good. The rename happens once, so no day is sent twice, whatever
+is deleted from the folder meanwhile.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def packaged_days() -> tuple[dt.date, ...]:
 
 
 def day_file(day: dt.date, shift: dt.timedelta) -> bytes:
-    """Return the packaged file of `day`, gzipped, every InvoiceDate moved by `shift`, a whole number of days."""
+    """Return the packaged file of `day`, gzipped, every InvoiceDate moved by `shift` (whole days)."""
     header, *lines = _packaged(day)
     date = header.index(_DATE)
     for line in lines:
@@ -177,7 +177,7 @@ def _write_state(landing: Path, progress: Progress) -> None:
 def _state_from_files(folder: Path, today: dt.date) -> Progress:
     """Return the progress that the feed's files in `folder` tell of, when the state file is lost.
 
-    The earliest day file is taken as the first of the month, unless the others, or today, contradict; files
+    The earliest day file is taken as the first of the month, unless the others, or today, contradict. Files
     older than a year are somebody else's.
     """
     names = {path.name for path in folder.iterdir()}
@@ -213,7 +213,7 @@ def _show(hidden: Path, path: Path) -> Path:
 
 @contextmanager
 def _alone(landing: Path) -> Iterator[bool]:
-    """Hold the feed's lock on `landing`, released by the kernel with the process; False if another holds it."""
+    """Hold the feed's lock on `landing`, released by the kernel with the process; False if it is held."""
     with (landing / ".feed.lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

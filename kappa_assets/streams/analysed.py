@@ -1,0 +1,77 @@
+"""Spark's analysed plan of a DataFrame: fetched in one call, read in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+_NOISE = {"class", "num-children", "metadata", "qualifier", "resultId"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator of the plan, or an expression in it: `Project`, `Sum`. Equal ones mean the same."""
+
+    kind: str
+    fields: Mapping[str, Any]
+    children: tuple[Node, ...]
+
+    def __iter__(self) -> Iterator[Node]:
+        """Yield the node and all below it, from the top."""
+        yield self
+        for child in self.children:
+            yield from child
+
+    @property
+    def id(self) -> int | None:
+        """What tells a column from every other; a column passed on unchanged keeps it."""
+        found = self.fields.get("exprId")
+        return int(found["id"]) if found is not None else None
+
+    def expressions(self, name: str) -> tuple[Node, ...]:
+        """Return the expressions in one field of an operator, such as the `projectList` of a Project."""
+        return tuple(tree(one) for one in self.fields.get(name) or [])
+
+    def mentioned(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield kind and fields of every expression the operator is made with, at any depth."""
+        return _mentioned(self.fields.values())
+
+
+def tree(nodes: list[dict[str, Any]]) -> Node:
+    """Return the tree that Spark lists from the top, each node with its number of children."""
+    return _next(iter(nodes))
+
+
+def analysed(frame: DataFrame) -> tuple[Node, bool] | None:
+    """Return the analysed plan, and whether Spark calls it deterministic; None on Spark Connect, which shows none.
+
+    At the top stands a Project whose `projectList` is the columns of `frame`.
+    """
+    if not hasattr(frame, "_jdf"):
+        return None
+    plan = frame.select("*")._jdf.queryExecution().analyzed()
+    return tree(json.loads(plan.toJSON())), bool(plan.deterministic())
+
+
+def _next(nodes: Iterator[dict[str, Any]]) -> Node:
+    node = next(nodes)
+    children = tuple(_next(nodes) for _ in range(node["num-children"]))
+    return Node(_kind(node), {name: value for name, value in node.items() if name not in _NOISE}, children)
+
+
+def _kind(node: Mapping[str, Any]) -> str:
+    return str(node["class"]).rpartition(".")[2]
+
+
+def _mentioned(values: Iterable[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for value in values:
+        if isinstance(value, dict):
+            if "class" in value:
+                yield _kind(value), value
+            yield from _mentioned(value.values())
+        elif isinstance(value, list):
+            yield from _mentioned(value)
