@@ -53,7 +53,7 @@ FETCHES = """
 PATH=/usr/bin:/bin
 echo call >> {log}
 for a in "$@"; do case $a in spark.jars.ivy=*) ivy=${{a#spark.jars.ivy=}};; esac; done
-mkdir -p $ivy/jars; sleep 0.2; touch $ivy/jars/io.delta_delta-spark_4.2_2.13-4.4.0.jar $ivy/jars/io.delta_delta-storage.jar
+mkdir -p $ivy/jars; cd $ivy/jars; sleep 0.2; touch io.delta_delta-spark_4.2_2.13-4.4.0.jar io.delta_delta-storage.jar
 """
 
 
@@ -163,8 +163,13 @@ def test_other_arguments_print_the_usage(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_importing_the_module_starts_nothing_and_leaves_spark_out() -> None:
-    program = "import sys, kappa_assets.session; print([m for m in sys.modules if m.startswith(('pyspark', 'delta'))])"
-    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
+    heavy = "[m for m in sys.modules if m.startswith(('pyspark', 'delta'))]"
+    assert (
+        subprocess.check_output(
+            [sys.executable, "-c", f"import sys, kappa_assets.session; print({heavy})"], text=True
+        )
+        == "[]\n"
+    )
 
 
 def test_the_session_writes_delta_in_utc_and_its_workers_run_this_python(

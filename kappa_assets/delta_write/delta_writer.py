@@ -12,6 +12,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from pyspark.sql.types import StructField, StructType
 
 from kappa_assets.delta_write.parquet_files import WrittenFiles
+from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import HostRunning, LakeError, LogicError
 
 _CHECKPOINT_EVERY = 20
@@ -38,6 +39,7 @@ class DeltaWriter:
         self.partition_by = partition_by
         self._properties = dict(properties or {})
         self._table: DeltaTable | None = None
+        self._checksums = VersionChecksums(folder)
 
     def exists(self) -> bool:
         return self._open() is not None
@@ -106,6 +108,7 @@ class DeltaWriter:
                 hint="Only one host may write a lake; find the other one and stop it. The batch is tried again.",
             ) from error
         table.update_incremental()
+        self._checksums.write(table, files, replace=replace)
         if table.version() % _CHECKPOINT_EVERY == 0:
             table.create_checkpoint()
         return table.version()

@@ -32,10 +32,12 @@ def file_stats(path: Path) -> tuple[int, str]:
     nulls: dict[str, Any] = {}
     for index in range(min(footer.num_columns, _INDEXED_COLUMNS)):
         column = footer.schema.column(index)
-        field = _leaf(schema, column.path.split("."))
-        if field is None or column.max_repetition_level:
+        if column.max_repetition_level:  # inside a list or a map
             continue
         parts = column.path.split(".")
+        field = _leaf(schema, parts)
+        if field is None:
+            continue
         count, low, high = _over_row_groups(footer, index)
         if count is not None:
             _put(nulls, parts, count)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyspark.sql import DataFrame
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 _NOISE = {"class", "num-children", "metadata", "qualifier", "resultId"}
 
@@ -41,20 +42,26 @@ class Node:
         return _mentioned(self.fields.values())
 
 
+@dataclass(frozen=True)
+class Plan:
+    """An analysed plan; at the top stands a Project whose `projectList` is the columns of the output."""
+
+    top: Node
+    deterministic: bool
+    """Whether Spark says so: it does not know the clock, and doubts `collect_set`."""
+
+
 def tree(nodes: list[dict[str, Any]]) -> Node:
     """Return the tree that Spark lists from the top, each node with its number of children."""
     return _next(iter(nodes))
 
 
-def analysed(frame: DataFrame) -> tuple[Node, bool] | None:
-    """Return the analysed plan, and whether Spark calls it deterministic; None on Spark Connect, which shows none.
-
-    At the top stands a Project whose `projectList` is the columns of `frame`.
-    """
+def analysed(frame: DataFrame) -> Plan | None:
+    """Return the analysed plan; None on Spark Connect, which shows none."""
     if not hasattr(frame, "_jdf"):
         return None
-    plan = frame.select("*")._jdf.queryExecution().analyzed()
-    return tree(json.loads(plan.toJSON())), bool(plan.deterministic())
+    plan = frame.select("*")._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way shows the plan
+    return Plan(tree(json.loads(plan.toJSON())), bool(plan.deterministic()))
 
 
 def _next(nodes: Iterator[dict[str, Any]]) -> Node:

@@ -86,7 +86,8 @@ def query_of(
     upstream = pipeline.upstreams[table.name]
     if isinstance(table, Silver):
         return SilverQuery(setting, table, generation, tapes[upstream], code_version(table))
-    return GoldQuery(setting, table, generation, upstream, code_version(table))
+    bronze = pipeline.tape_of(upstream)
+    return GoldQuery(setting, table, generation, upstream, bronze, code_version(table))
 
 
 def tapes_of(setting: Setting, pipeline: Pipeline) -> dict[TableName, Tape]:

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructField, StructType
 
-from kappa_assets.commit import CommitNote, InputRange, Offset
+from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, InputRange, Offset
 from kappa_assets.declare.tables import Gold
 from kappa_assets.delta_log import commits, last_note, latest_version
 from kappa_assets.delta_write.delta_writer import DeltaWriter
@@ -34,12 +34,19 @@ class GoldQuery:
     """The query that writes one generation of a Gold table."""
 
     def __init__(
-        self, setting: Setting, gold: Gold, generation: Generation, upstream: TableName, code_version: str
+        self,
+        setting: Setting,
+        gold: Gold,
+        generation: Generation,
+        upstream: TableName,
+        bronze: TableName,
+        code_version: str,
     ) -> None:
         self._setting = setting
         self._gold = gold
         self._generation = generation
         self._code_version = code_version
+        self._bronze_name = str(bronze)
         self._silver_name = str(upstream)
         self._silver_path = setting.lake.folder(upstream, generation.upstream)
         self._silver = DeltaWriter(self._silver_name, self._silver_path)
@@ -171,7 +178,8 @@ class GoldQuery:
             batch=number,
             code_version=self._code_version,
             reads={self._silver_name: read},
-            position=position_of_silver_version(self._silver_path, read.version),
+            position={self._bronze_name: BEFORE_THE_TAPE}
+            | position_of_silver_version(self._silver_path, read.version),
             rows=rows,
             replay=self._generation.replay,
         ).to_json()

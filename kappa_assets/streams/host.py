@@ -24,6 +24,7 @@ from kappa_assets.host_status import (
 )
 from kappa_assets.lock import end_holder, exclusive
 from kappa_assets.registry import Registry, State, mend_links
+from kappa_assets.session import quiet_streams
 from kappa_assets.streams.assemble import hold_reason, live_queries, query_of, register, tapes_of
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.streams.query import Setting
@@ -65,6 +66,7 @@ class Host:
         wanted: Callable[[], str | None] = never,
         run_id: str | None = None,
     ) -> None:
+        quiet_streams(setting.spark)
         self._setting = setting
         self._lake = setting.lake
         self._pipeline = pipeline
@@ -185,7 +187,9 @@ class Host:
         return 1 if live is None else live.number
 
     def _stop_all(self, ended: Ended | None) -> None:
-        for runner in reversed(list(self._runners.values())):
+        for runner in self._runners.values():
+            runner.ask_to_stop()
+        for runner in self._runners.values():
             runner.stop()
         self._index(force=True)
         self._beat(force=True, ended=ended.reason if ended else "failed")

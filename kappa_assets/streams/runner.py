@@ -88,13 +88,21 @@ class Runner:
             self._state, self._error = "parked", _text(error)
             raise error
 
-    def stop(self) -> None:
-        """Let the current batch finish, then stop."""
+    def ask_to_stop(self) -> None:
+        """Let no further batch begin."""
         self._stopping = True
+
+    def stop(self) -> None:
+        """Let the current batch finish, then stop.
+
+        The turn is not held while Spark stops: Spark waits for its batch thread, which may just wait for the turn.
+        """
+        self.ask_to_stop()
         with self._turn:
-            if self._streaming is not None:
-                self._await_commit_log(self._streaming)
-                self._streaming.stop()
+            pass
+        if self._streaming is not None:
+            self._await_commit_log(self._streaming)
+            self._streaming.stop()
         self._streaming = None
         if self._state != "parked":
             self._state = "stopped"

@@ -1,0 +1,80 @@
+"""The version checksum file (`<version>.crc` of the Delta protocol), so that Spark need not rebuild a table's state.
+
+Without it every reader in Spark starts a job to find the table's protocol and schema: a live stream's look for new data
+took 280 ms instead of 30.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from kappa_assets.delta_write.parquet_files import WrittenFiles
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Files and bytes of a table at one version."""
+
+    version: int
+    files: int
+    bytes: int
+
+
+class VersionChecksums:
+    """Writes the checksum of each version that we commit to one table."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "_delta_log"
+        self._scanned = -1
+        self._protocol: Mapping[str, Any] | None = None
+        self._metadata: Mapping[str, Any] | None = None
+        self._totals: Totals | None = None
+
+    def write(self, table: DeltaTable, files: WrittenFiles, *, replace: bool) -> None:
+        """Write the checksum of the version just committed. It is optional: where the log was cleaned, none is written."""
+        version = table.version()
+        self._totals = self._add(table, version, files, replace=replace)
+        self._scan(version)
+        if self._protocol is None or self._metadata is None:
+            return
+        body = {
+            "tableSizeBytes": self._totals.bytes,
+            "numFiles": self._totals.files,
+            "numMetadata": 1,
+            "numProtocol": 1,
+            "metadata": self._metadata,
+            "protocol": self._protocol,
+        }
+        path = self._log / f"{version:020d}.crc"
+        fresh = path.with_name(f".{path.name}.{os.getpid()}")
+        fresh.write_text(json.dumps(body, separators=(",", ":")))
+        fresh.replace(path)
+
+    def _add(self, table: DeltaTable, version: int, files: WrittenFiles, *, replace: bool) -> Totals:
+        before = self._totals
+        if replace:
+            return Totals(version, len(files.actions), files.bytes)
+        if before is not None and before.version == version - 1:
+            return Totals(version, before.files + len(files.actions), before.bytes + files.bytes)
+        actions = pa.table(table.get_add_actions())
+        return Totals(version, actions.num_rows, sum(actions.column("size_bytes").to_pylist()))
+
+    def _scan(self, version: int) -> None:
+        """Find the newest protocol and metadata in the commits not looked at yet."""
+        for number in range(self._scanned + 1, version + 1):
+            try:
+                lines = (self._log / f"{number:020d}.json").read_text().splitlines()
+            except FileNotFoundError:
+                continue
+            for action in map(json.loads, lines):
+                self._protocol = action.get("protocol", self._protocol)
+                self._metadata = action.get("metaData", self._metadata)
+        self._scanned = version

@@ -1,0 +1,271 @@
+"""The checks themselves: pure functions from what was observed to what is said about it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from kappa_assets.commit import BEFORE_THE_TAPE, Position
+from kappa_assets.declare.tables import Derived, Gold
+from kappa_assets.health.log_watch import LogWatch
+from kappa_assets.health.outcome import CheckOutcome, Severity
+from kappa_assets.host_status import FROZEN_AFTER, HostStatus, QueryStatus
+from kappa_assets.lock import Holder
+from kappa_assets.registry import Generation
+from kappa_assets.status import Lag
+from kappa_assets.table import TableName
+from kappa_assets.tape import TapeCommit
+
+_LATE_AFTER = 120.0
+"""Seconds a row may wait on the tape, beside the table's own `every`."""
+_LATELY = dt.timedelta(days=1)
+_SHOWN = 50
+"""Rows shown by one check."""
+
+
+@dataclass(frozen=True)
+class HostSeen:
+    """The host as others see it: who holds the lock, and the last heartbeat of this or an earlier one."""
+
+    holder: Holder | None
+    status: HostStatus | None
+
+    @property
+    def speaks(self) -> bool:
+        """Whether the heartbeat is that of the host that lives now."""
+        return self.holder is not None and self.status is not None and self.status.pid == self.holder.pid
+
+    def query(self, table: TableName) -> QueryStatus | None:
+        """Return the last thing any host said about the table's query."""
+        said = self.status.queries if self.status else ()
+        return next((q for q in said if q.table == str(table)), None)
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What is worth saying about the files of a tape."""
+
+    set_aside: Sequence[Mapping[str, object]] = ()
+    """Files that were not taken, oldest first: file, reason, batch, at."""
+    changed: Sequence[Mapping[str, object]] = ()
+    """Files that changed after they were read: file, bytes_read, bytes_now, read_at."""
+    early_slices: Mapping[str, int] | None = None
+    """Rows in slices before the pipeline's start."""
+
+
+def caught_up(table: Derived, position: Position, head: Position, lag: Lag, host: HostSeen) -> CheckOutcome:
+    """Passes while the oldest row on the tape that is not in is younger than two minutes plus `every`."""
+    bound = _LATE_AFTER + ((table.every or 0.0) if isinstance(table, Gold) else 0.0)
+    passed = lag.seconds <= bound
+    if position == BEFORE_THE_TAPE:
+        summary = "Has read nothing yet." if head != BEFORE_THE_TAPE else "Nothing has landed yet."
+    elif lag.batches == 0:
+        summary = f"Reflects the whole tape ({position})."
+    else:
+        summary = f"Reflects {position}; {lag.batches} batches and {lag.seconds:.0f} s behind the tape."
+    query = host.query(table.name)
+    if host.speaks and query is not None and query.state == "held":
+        summary = f"Held, and so it stays behind. {summary}"
+    elif not passed and host.holder is None:
+        summary += " No host runs: turn the stream on."
+    return CheckOutcome(
+        table.name,
+        "caught_up",
+        passed,
+        "warn",
+        summary,
+        {
+            "lag_seconds": round(lag.seconds, 1),
+            "lag_batches": lag.batches,
+            "allowed_seconds": bound,
+            "position_batch": position.batch,
+            "position_version": position.version,
+            "head_batch": head.batch,
+            "head_version": head.version,
+        },
+    )
+
+
+def logic_current(table: Derived, live: Generation | None, deployed: str) -> CheckOutcome:
+    """Passes when the live generation was written by the deployed logic, or may take it over as it is."""
+    written = live.code_version if live else None
+    passed = written in (None, deployed) or table.on_change == "forward"
+    if live is None:
+        summary = "Nothing was written yet."
+    elif written == deployed:
+        summary = f"Generation {live.number} was written by the deployed logic, {deployed}."
+    elif passed:
+        summary = f'Logic {deployed} goes on with generation {live.number} (on_change="forward").'
+    else:
+        summary = (
+            f"Generation {live.number} was written by logic {written}, deployed is {deployed}. "
+            f"Replay {table.name} and promote it, or deploy the old logic again; "
+            "a host that starts now holds this table."
+        )
+    facts = {
+        "live_code_version": written,
+        "deployed_code_version": deployed,
+        "generation": live.number if live else None,
+    }
+    return CheckOutcome(table.name, "logic_current", passed, "warn", summary, facts)
+
+
+def tape_counts_up(table: TableName, tape: Sequence[TapeCommit], breaks: Sequence[TapeBreak]) -> CheckOutcome:
+    """Passes when the batches of a tape are 0, 1, 2, ..., each in a later version than the one before."""
+    if breaks:
+        first = breaks[0]
+        summary = (
+            f"The tape breaks at version {first.version}: batch {first.batch} follows {first.before}. "
+            f"Rows were lost, or two hosts wrote; look at kappa tape {table}."
+        )
+    else:
+        summary = f"{len(tape)} batches, each on one commit, without a hole."
+    rows = tuple(
+        {
+            "version": b.version,
+            "batch": b.batch,
+            "version_before": b.before.version,
+            "batch_before": b.before.batch,
+        }
+        for b in breaks[:_SHOWN]
+    )
+    facts = {"batches": len(tape), "breaks": len(breaks)}
+    return CheckOutcome(table, "tape_continuous", not breaks, "error", summary, facts, rows)
+
+
+@dataclass(frozen=True)
+class TapeBreak:
+    """A commit on the tape that does not follow the one before it."""
+
+    batch: int
+    version: int
+    before: Position
+
+
+def tape_breaks(tape: Iterable[TapeCommit], before: Position = BEFORE_THE_TAPE) -> list[TapeBreak]:
+    """Return where batch ids or versions do not go on from `before`."""
+    found = []
+    for commit in tape:
+        if commit.batch != before.batch + 1 or commit.version <= before.version:
+            found.append(TapeBreak(commit.batch, commit.version, before))
+        before = commit.position
+    return found
+
+
+def ranges_tile(table: TableName, watch: LogWatch | None) -> CheckOutcome:
+    """Passes when every commit of the live generation read on from where the one before it stopped."""
+    gaps = tuple(watch.gaps) if watch else ()
+    commits = watch.commits if watch else 0
+    if gaps:
+        first = gaps[0]
+        summary = (
+            f"Version {first['version']} begins after {first['begins_after']}, expected {first['expected']}: "
+            f"rows are missing or doubled. Replay {table} to build it anew."
+        )
+    else:
+        summary = f"The input ranges of {commits} commits tile." if commits else "Nothing was written yet."
+    facts = {"commits": commits, "breaks": len(gaps)}
+    return CheckOutcome(table, "tape_continuous", not gaps, "error", summary, facts, gaps[:_SHOWN])
+
+
+def append_only(table: TableName, watch: LogWatch) -> CheckOutcome:
+    """Passes when only the stream brought rows to the tape and nobody took any; OPTIMIZE is welcome."""
+    foreign = tuple(watch.foreign)
+    if foreign:
+        first = foreign[0]
+        summary = (
+            f"Version {first['version']} ({first['operation']}, {first['at']}) {first['what']}. "
+            "A tape is never edited: land again what is missing, and replay what reads it."
+        )
+    else:
+        summary = f"{watch.commits} commits; nothing was taken off, and nobody else wrote."
+    facts = {"commits": watch.commits, "foreign_commits": len(foreign)}
+    return CheckOutcome(table, "append_only", not foreign, "error", summary, facts, foreign[:_SHOWN])
+
+
+def stream_healthy(
+    table: TableName, host: HostSeen, arrivals: Arrivals, start: dt.date, now: dt.datetime
+) -> CheckOutcome:
+    """Passes while the table's query runs without an error and, for a tape, the last day's files went in."""
+    passed, severity, said = _query_health(table, host)
+    lately = [f for f in arrivals.set_aside if _after(f["at"], now - _LATELY)]
+    early = arrivals.early_slices or {}
+    if lately:
+        passed = False
+        said += f" {len(lately)} files were set aside in the last day; the newest is {lately[-1]['file']}."
+    if arrivals.changed:
+        passed = False
+        names = ", ".join(str(f["file"]) for f in arrivals.changed[:3])
+        said += f" {len(arrivals.changed)} files changed after they were read: {names}. Land them anew."
+    if early:
+        said += f" {sum(early.values())} rows lie in slices before {start}: they flow, but have no partition."
+    query = host.query(table) if host.speaks else None
+    facts = {
+        "state": query.state if query else None,
+        "failures": query.failures if query else None,
+        "batch_seconds": query.batch_seconds if query else None,
+        "heartbeat_age_seconds": round(host.status.age, 1) if host.speaks and host.status else None,
+        "files_set_aside": len(arrivals.set_aside),
+        "files_changed": len(arrivals.changed),
+        "rows_before_start": sum(early.values()),
+    }
+    return CheckOutcome(table, "stream_healthy", passed, severity, said, facts, _arrival_rows(arrivals))
+
+
+def _query_health(table: TableName, host: HostSeen) -> tuple[bool, Severity, str]:
+    if host.holder is None:
+        return _without_host(table, host)
+    if host.status is None or not host.speaks:
+        return True, "warn", "A host is starting."
+    if host.status.age > FROZEN_AFTER:
+        return False, "error", f"No heartbeat for {host.status.age:.0f} s from the host: {host.holder}."
+    query = host.query(table)
+    if query is None:
+        return False, "warn", "The running host does not know this table: turn the stream off and on again."
+    return _as_it_says(query)
+
+
+def _without_host(table: TableName, host: HostSeen) -> tuple[bool, Severity, str]:
+    query = host.query(table)
+    if query is not None and query.error and query.state in ("parked", "backoff"):
+        return False, "error", f"The last host ended with this table {query.state}: {query.error}"
+    ended = f" The last one ended: {host.status.ended}." if host.status and host.status.ended else ""
+    return False, "warn", f"No host runs.{ended} Turn the stream on."
+
+
+def _as_it_says(query: QueryStatus) -> tuple[bool, Severity, str]:
+    if query.state == "held":
+        return False, "warn", f"Held: {query.error}"
+    if query.error is not None:
+        return False, "error", f"{query.state.capitalize()} after {query.failures} failures: {query.error}"
+    if query.state == "waiting":
+        return True, "warn", "Waits for its turn, or for its upstream's first rows."
+    return True, "warn", f"{query.state.capitalize()} as generation {query.generation}."
+
+
+def _arrival_rows(arrivals: Arrivals) -> tuple[Mapping[str, object], ...]:
+    """Return all findings under the same columns, newest first."""
+    aside: list[Mapping[str, object]] = [
+        {"what": "set aside", "name": f["file"], "detail": f["reason"], "batch": f["batch"], "at": f["at"]}
+        for f in arrivals.set_aside
+    ]
+    changed: list[Mapping[str, object]] = [
+        {
+            "what": "changed after it was read",
+            "name": f["file"],
+            "detail": f"{f['bytes_read']} bytes read, {f['bytes_now']} now",
+            "batch": None,
+            "at": f["read_at"],
+        }
+        for f in arrivals.changed
+    ]
+    early: list[Mapping[str, object]] = [
+        {"what": "slice before start", "name": day, "detail": f"{rows} rows", "batch": None, "at": None}
+        for day, rows in sorted((arrivals.early_slices or {}).items())
+    ]
+    return (*reversed(changed), *reversed(aside), *early)[:_SHOWN]
+
+
+def _after(moment: object, bound: dt.datetime) -> bool:
+    return isinstance(moment, dt.datetime) and moment > bound

@@ -1,0 +1,37 @@
+"""Spark for ops, through dagster-pyspark: no JVM before an op asks for the session."""
+
+from __future__ import annotations
+
+from dagster_pyspark import LazyPySparkResource
+from pydantic import Field
+from pyspark.sql import SparkSession
+
+from kappa_assets.graph import Pipeline
+from kappa_assets.orchestration.place import Place
+from kappa_assets.session import pin_environment, spark_conf
+from kappa_assets.streams.query import Setting
+
+
+class KappaSpark(LazyPySparkResource):  # type: ignore[misc]  # dagster-pyspark ships no types
+    """dagster-pyspark's lazy session, sized and set up for Delta when it is first used.
+
+    Java is looked for and jars are fetched then, not when definitions load: a machine without Java still shows its
+    assets, and the run says what is missing.
+    """
+
+    cores: int | None = Field(default=None, description="Threads of the driver; all of the machine's if empty.")
+    memory: str | None = Field(default=None, description="Heap of the driver's JVM, such as 2g; 1g if empty.")
+
+    def setting(self, place: Place, pipeline: Pipeline) -> Setting:
+        """Return where queries run, with the session started. Raises SetupError, LakeError."""
+        lake = place.lake()
+        return Setting(self.session(f"kappa_assets {pipeline.name}"), lake, place.landing)
+
+    def session(self, name: str) -> SparkSession:
+        if self._spark_session is None:
+            pin_environment()
+            conf = spark_conf(cores=self.cores, memory=self.memory) | {"spark.app.name": name}
+            sized = LazyPySparkResource(spark_config=conf | self.spark_config)
+            self._spark_session = sized.spark_session
+        session: SparkSession = self._spark_session
+        return session
