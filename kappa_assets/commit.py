@@ -104,9 +104,7 @@ class CommitNote:
             batch=body["batch"],
             code_version=body["code_version"],
             reads={
-                name: InputRange(
-                    r["generation"], _offset_of(r.get("since")), Offset(*r["until"]), r["version"]
-                )
+                name: InputRange(r["generation"], _offset_of(r.get("since")), Offset(*r["until"]), r["version"])
                 for name, r in body.get("reads", {}).items()
             },
             position={name: Position(*p) for name, p in body.get("position", {}).items()},

@@ -45,9 +45,7 @@ class Pipeline:
         return cls.from_tables(name, (t for module in modules for t in _tables_in(module)), start=start)
 
     @classmethod
-    def from_tables(
-        cls, name: str, tables: Iterable[Table], *, start: dt.date = dt.date(2026, 1, 1)
-    ) -> Pipeline:
+    def from_tables(cls, name: str, tables: Iterable[Table], *, start: dt.date = dt.date(2026, 1, 1)) -> Pipeline:
         """Return the pipeline of exactly `tables`; their code versions are taken now, from the source."""
         by_name: dict[TableName, Table] = {}
         for table in tables:

@@ -105,12 +105,8 @@ def _environment(home: Path) -> dict[str, str]:
 def _serve(port: int, environment: dict[str, str], home: Path, stop: _Stop) -> int:
     dev = ["dagster", "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
     # A group of its own: Ctrl-C on the terminal then reaches us alone, and a stream can finish its batch.
-    dagster = subprocess.Popen(
-        [sys.executable, "-m", *dev], env=environment, stdin=subprocess.DEVNULL, process_group=0
-    )
-    _say(
-        f"Dagster starts at http://127.0.0.1:{port}, on the lake {environment['KAPPA_LAKE']}. Ctrl-C ends it."
-    )
+    dagster = subprocess.Popen([sys.executable, "-m", *dev], env=environment, stdin=subprocess.DEVNULL, process_group=0)
+    _say(f"Dagster starts at http://127.0.0.1:{port}, on the lake {environment['KAPPA_LAKE']}. Ctrl-C ends it.")
     while not stop.asked:
         if (code := dagster.poll()) is not None:
             _say(f"`dagster dev` ended by itself (exit code {code}).")

@@ -176,7 +176,7 @@ _SAID_BY_THE_HOST = ("org.apache.spark.sql.execution.streaming.runtime.MicroBatc
 def quiet_streams(spark: SparkSession) -> None:
     """Silence what Spark's streams log at every start and every slow batch, and failures the host reports itself."""
     logging.getLogger("py4j.clientserver").setLevel(logging.CRITICAL)
-    log4j = spark._jvm.org.apache.logging.log4j  # type: ignore[union-attr]  # a classic session has a JVM
+    log4j = spark._jvm.org.apache.logging.log4j  # type: ignore[union-attr]  # noqa: SLF001 -- pyspark has no other way to its loggers
     for name in _CHATTY:
         log4j.core.config.Configurator.setLevel(name, log4j.Level.ERROR)
     for name in _SAID_BY_THE_HOST:

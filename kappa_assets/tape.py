@@ -63,9 +63,7 @@ class Tape:
             self._scanned = commit.version
             if commit.note is not None and commit.note.tape_batch is not None:
                 slices = dict(commit.rows_by_slice)
-                self._known.append(
-                    TapeCommit(commit.note.tape_batch, commit.version, commit.at, commit.rows, slices)
-                )
+                self._known.append(TapeCommit(commit.note.tape_batch, commit.version, commit.at, commit.rows, slices))
         return self._known
 
     def head(self) -> Position:
@@ -90,9 +88,7 @@ class Tape:
     def first_batch_from(self, version: int) -> int:
         """Return the first batch to play when starting with Bronze version `version`. Raises ReplayError."""
         if version < 0:
-            raise ReplayError(
-                f"{version} is no Bronze version", hint="0 is inception; kappa tape lists the versions."
-            )
+            raise ReplayError(f"{version} is no Bronze version", hint="0 is inception; kappa tape lists the versions.")
         return 0 if version == 0 else self.position_at(version - 1).batch + 1
 
     def sync(self) -> None:
@@ -118,6 +114,4 @@ class Tape:
             rows = DeltaTable(self._index).to_pyarrow_table().sort_by("batch").to_pylist()
         except TableNotFoundError:
             return []
-        return [
-            TapeCommit(r["batch"], r["version"], r["at"], r["rows"], json.loads(r["slices"])) for r in rows
-        ]
+        return [TapeCommit(r["batch"], r["version"], r["at"], r["rows"], json.loads(r["slices"])) for r in rows]

@@ -20,8 +20,8 @@ import kappa_assets
 
 REPOSITORY = Path(kappa_assets.__file__).parents[1]
 
-# Stands in for dagster: a "run worker" in a session of its own, whose batch takes a moment to finish, and one that
-# does not care about signals. Python finds it before the real one, because it is in the directory we start in.
+# Stands in for dagster: a "run worker" in a session of its own, whose batch takes a moment to finish, and one
+# that does not care about signals. Python finds it first, because it is in the directory we start in.
 FAKE_DAGSTER = """
 import os, signal, subprocess, sys, time
 worker = '''
@@ -55,21 +55,36 @@ class Checkout:
 
     def __init__(self, path: Path, port: int) -> None:
         self.path = path
+        self.launched: list[subprocess.Popen[bytes]] = []
+        self.errors = path / "errors"
         self.environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "KAPPA_PORT": str(port)}
         (path / "workspace.yaml").write_text("load_from:\n  - python_module: demo\n")
 
-    def run(self, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "kappa_assets.run"]
-        own = self.environment | environment
-        return subprocess.Popen(command, cwd=self.path, env=own, stderr=subprocess.PIPE, text=True)
+    def run(self, **environment: str) -> subprocess.Popen[bytes]:
+        # A file, not a pipe: what outlives the launcher would keep a pipe open.
+        with self.errors.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "kappa_assets.run"],
+                cwd=self.path,
+                env=self.environment | environment,
+                stderr=errors,
+            )
+        self.launched.append(process)
+        return process
 
     def refuses(self, **environment: str) -> str:
         """The one line that it prints before it gives up."""
-        process = self.run(**environment)
-        _, error = process.communicate(timeout=60)
-        assert process.returncode == 1
+        assert self.run(**environment).wait(timeout=60) == 1
+        error = self.errors.read_text()
         assert error.count("\n") == 1, f"more than one line: {error}"
         return error
+
+    def end(self, process: subprocess.Popen[bytes], *signals: signal.Signals) -> str:
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.3)
+        process.wait(timeout=120)
+        return self.errors.read_text()
 
     def processes(self) -> list[int]:
         mark = ("KAPPA_STARTED_BY", str(self.path / ".dagster"))
@@ -93,6 +108,9 @@ def free_port() -> int:
 def checkout(tmp_path: Path) -> Iterator[Checkout]:
     made = Checkout(tmp_path, free_port())
     yield made
+    for launcher in made.launched:
+        launcher.kill()
+        launcher.wait()
     for pid in made.processes():
         os.kill(pid, signal.SIGKILL)
 
@@ -102,14 +120,6 @@ def faked(checkout: Checkout) -> Checkout:
     (checkout.path / "dagster").mkdir()
     (checkout.path / "dagster" / "__main__.py").write_text(FAKE_DAGSTER)
     return checkout
-
-
-def end(process: subprocess.Popen[str], *signals: signal.Signals) -> str:
-    for number in signals:
-        process.send_signal(number)
-        time.sleep(0.3)
-    _, error = process.communicate(timeout=120)
-    return error
 
 
 def test_no_java_is_one_line_that_says_what_to_do(checkout: Checkout) -> None:
@@ -144,14 +154,14 @@ def test_a_port_that_is_none_is_refused(checkout: Checkout, port: str) -> None:
 def test_another_folder_than_a_checkout_is_refused(checkout: Checkout) -> None:
     (checkout.path / "workspace.yaml").unlink()
     assert "There is no workspace.yaml" in checkout.refuses()
-    assert list(checkout.path.iterdir()) == [], "nothing may be left behind"
+    assert list(checkout.path.iterdir()) == [checkout.errors], "nothing may be left behind"
 
 
 def test_dagster_gets_its_home_settings_and_folders_inside_the_checkout(faked: Checkout) -> None:
     process = faked.run(KAPPA_LANDING="/data/landing")
     eventually((faked.path / "environment").exists)
     eventually((faked.path / "worker").exists)
-    end(process, signal.SIGINT)
+    faked.end(process, signal.SIGINT)
     environment = (faked.path / "environment").read_text().splitlines()
     assert f"DAGSTER_HOME={faked.path}/.dagster" in environment
     assert f"KAPPA_LAKE={faked.path}/.kappa/lake" in environment
@@ -168,7 +178,7 @@ def test_dagster_gets_its_home_settings_and_folders_inside_the_checkout(faked: C
 def test_ctrl_c_lets_the_batch_finish_and_ends_everything(faked: Checkout, number: signal.Signals) -> None:
     process = faked.run()
     eventually((faked.path / "worker").exists)
-    assert "all ended" in end(process, number)
+    assert "all ended" in faked.end(process, number)
     assert process.returncode == 0
     assert (faked.path / "finished").read_text() == "batch"
     assert faked.processes() == []
@@ -177,7 +187,7 @@ def test_ctrl_c_lets_the_batch_finish_and_ends_everything(faked: Checkout, numbe
 def test_a_second_ctrl_c_kills_what_does_not_listen(faked: Checkout) -> None:
     process = faked.run(STUBBORN="1")
     eventually((faked.path / "stubborn").exists)
-    end(process, signal.SIGINT, signal.SIGINT)
+    faked.end(process, signal.SIGINT, signal.SIGINT)
     assert faked.processes() == []
 
 
@@ -185,23 +195,22 @@ def test_a_second_dagster_in_the_same_checkout_is_refused(faked: Checkout) -> No
     process = faked.run()
     eventually((faked.path / "worker").exists)
     assert "is being run already" in faked.refuses(KAPPA_PORT=str(free_port()))
-    end(process, signal.SIGINT)
+    faked.end(process, signal.SIGINT)
 
 
 def test_a_stream_outlives_a_crash_of_dagster_and_the_next_ctrl_c_ends_it(faked: Checkout) -> None:
     first = faked.run()
     eventually((faked.path / "worker").exists)
     (faked.path / "crash").touch()
-    _, error = first.communicate(timeout=60)
+    assert first.wait(timeout=60) == 1
     [stream] = faked.processes()
-    assert f"Streams live on in processes [{stream}]" in error
-    assert first.returncode == 1
+    assert f"Streams live on in processes [{stream}]" in faked.errors.read_text()
 
     (faked.path / "crash").unlink()
     (faked.path / "environment").unlink()
     second = faked.run()
     eventually((faked.path / "environment").exists)
-    end(second, signal.SIGINT)
+    faked.end(second, signal.SIGINT)
     assert not psutil.pid_exists(stream) or psutil.Process(stream).status() == psutil.STATUS_ZOMBIE
     assert faked.processes() == []
 
@@ -255,6 +264,6 @@ def test_ctrl_c_ends_the_real_dagster_with_its_daemon_code_servers_and_runs(chec
     eventually(answers, seconds=180)
     eventually((checkout.path / "worker").exists, seconds=180)
     assert len(checkout.processes()) >= 5, "webserver, daemon, code server, run worker and its child"
-    assert "all ended" in end(process, signal.SIGINT)
+    assert "all ended" in checkout.end(process, signal.SIGINT)
     assert (checkout.path / "finished").read_text() == "batch"
     assert checkout.processes() == []

@@ -53,7 +53,7 @@ FETCHES = """
 PATH=/usr/bin:/bin
 echo call >> {log}
 for a in "$@"; do case $a in spark.jars.ivy=*) ivy=${{a#spark.jars.ivy=}};; esac; done
-mkdir -p $ivy/jars; cd $ivy/jars; sleep 0.2; touch io.delta_delta-spark_4.2_2.13-4.4.0.jar io.delta_delta-storage.jar
+mkdir -p $ivy/jars; cd $ivy/jars; sleep 0.2; touch delta-spark_4.2_2.13-4.4.0.jar delta-storage.jar
 """
 
 
@@ -63,9 +63,7 @@ def spark_submit(monkeypatch: pytest.MonkeyPatch, home: Path, script: str) -> No
 
 
 def test_no_java_says_what_to_install(machine: Path) -> None:
-    with pytest.raises(
-        SetupError, match=r"Java 17 or newer; no java was found on PATH.*\nHint: install Java 17"
-    ):
+    with pytest.raises(SetupError, match=r"Java 17 or newer; no java was found on PATH.*\nHint: install Java 17"):
         session.spark_conf()
 
 
@@ -105,9 +103,7 @@ def test_something_that_is_no_java_is_quoted(machine: Path) -> None:
         session.require_java()
 
 
-def test_a_folder_of_jars_is_used_as_it_is(
-    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_of_jars_is_used_as_it_is(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     java(machine, "17")
     monkeypatch.setenv("KAPPA_JARS", str(tmp_path))
     with pytest.raises(SetupError, match=r"holds no delta-spark jar \(jars: 0\)"):
@@ -165,16 +161,12 @@ def test_other_arguments_print_the_usage(capsys: pytest.CaptureFixture[str]) -> 
 def test_importing_the_module_starts_nothing_and_leaves_spark_out() -> None:
     heavy = "[m for m in sys.modules if m.startswith(('pyspark', 'delta'))]"
     assert (
-        subprocess.check_output(
-            [sys.executable, "-c", f"import sys, kappa_assets.session; print({heavy})"], text=True
-        )
+        subprocess.check_output([sys.executable, "-c", f"import sys, kappa_assets.session; print({heavy})"], text=True)
         == "[]\n"
     )
 
 
-def test_the_session_writes_delta_in_utc_and_its_workers_run_this_python(
-    spark: SparkSession, lake_path: Path
-) -> None:
+def test_the_session_writes_delta_in_utc_and_its_workers_run_this_python(spark: SparkSession, lake_path: Path) -> None:
     assert spark.conf.get("spark.sql.session.timeZone") == "UTC"
     assert spark.conf.get("spark.sql.streaming.stopActiveRunOnRestart") == "false"
     spark.range(3).write.format("delta").save(str(lake_path / "t"))

@@ -220,9 +220,7 @@ def _upstream(table: TableName, upstream: str, origin: Origin) -> str:
     try:
         return str(TableName.parse(upstream)) if "." in upstream else identifier(upstream, what="upstream")
     except InvalidName as error:
-        raise InvalidName(
-            f"{table} reads {upstream!r}: {error.what}", origin=origin, hint=error.hint
-        ) from error
+        raise InvalidName(f"{table} reads {upstream!r}: {error.what}", origin=origin, hint=error.hint) from error
 
 
 def _check_column(what: str, column: str, origin: Origin) -> None:

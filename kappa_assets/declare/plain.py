@@ -17,9 +17,7 @@ class NotPlain(Exception):  # caught where it is raised from; no user meets it
     """A value that is no plain data."""
 
 
-def plain(
-    value: object, relative: Callable[[str], str], other: Callable[[object], Json] | None = None
-) -> Json:
+def plain(value: object, relative: Callable[[str], str], other: Callable[[object], Json] | None = None) -> Json:
     """Return numbers, text, dates; lists, tuples, sets and dicts of them, the last two in no order.
 
     Text goes through `relative` first; what is not plain through `other`. Raises NotPlain when there is none.

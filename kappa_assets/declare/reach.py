@@ -152,9 +152,7 @@ class Reach:
             case enum.Enum():
                 return {"member": [self._value(type(value)), value.name]}
         if dataclasses.is_dataclass(value):
-            record: dict[str, Json] = {
-                f.name: self._value(getattr(value, f.name)) for f in dataclasses.fields(value)
-            }
+            record: dict[str, Json] = {f.name: self._value(getattr(value, f.name)) for f in dataclasses.fields(value)}
             return {"record": [self._value(type(value)), record]}
         if type(value).__module__ == "pyspark.sql.types":
             return {"type": str(getattr(value, "json", value.__repr__)())}

@@ -23,6 +23,7 @@ class Files:
             `csv` without a header, `json` (one document a line) and `text` keep each line raw in `value`;
             `parquet` keeps the file's own columns. `.gz` is read by its ending.
         header: whether each CSV file begins with the names of its columns.
+        columns: CSV columns the tape has from its first commit on, even where early files lack them.
 
     Files whose names begin with a dot or an underscore are not seen: write under such a name, then rename.
     """
@@ -30,6 +31,7 @@ class Files:
     folder: str
     format: FileFormat = "csv"
     header: bool = False
+    columns: tuple[str, ...] = ()
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +55,13 @@ class Files:
                 f"header=True goes with format='csv'; got format={self.format!r}",
                 origin=self.origin,
                 hint="Leave header out.",
+            )
+        object.__setattr__(self, "columns", tuple(self.columns))
+        if self.columns and not self.header:
+            raise DeclarationError(
+                "columns= goes with header=True: other files have no columns by name",
+                origin=self.origin,
+                hint="Leave columns out.",
             )
 
     @property

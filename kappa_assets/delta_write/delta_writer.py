@@ -57,7 +57,8 @@ class DeltaWriter:
     def files(self) -> list[str]:
         """Return the full paths of the files the newest version consists of."""
         table = self._open()
-        return [] if table is None else [str(self.folder / f) for f in table.get_add_actions().column("path").to_pylist()]
+        paths = [] if table is None else table.get_add_actions().column("path").to_pylist()
+        return [str(self.folder / path) for path in paths]
 
     def is_committed(self, app: str, batch: int) -> bool:
         """Return whether a commit of `app` with this batch number, or a later one, is in the table."""

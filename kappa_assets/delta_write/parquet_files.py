@@ -61,11 +61,12 @@ def describe_files(table: Path, paths: Iterable[str], partition_columns: tuple[s
 
 
 def _parquet_below(table: Path, relative: str) -> list[str]:
+    """Return the files a finished job left, relative to `table`. Partition folders begin with an underscore too."""
     found = []
     for folder, folders, names in os.walk(table / relative):
-        folders[:] = sorted(f for f in folders if not f.startswith("_temporary"))
-        found += [os.path.join(folder, n) for n in sorted(names) if n.endswith(".parquet") and n[0] not in "._"]
-    return [os.path.relpath(path, table) for path in found]
+        folders[:] = sorted(f for f in folders if f != "_temporary")
+        found += [Path(folder, n) for n in sorted(names) if n.endswith(".parquet") and n[0] not in "._"]
+    return [str(path.relative_to(table)) for path in found]
 
 
 def _partition_values(path: str, columns: tuple[str, ...]) -> Iterable[tuple[str, str | None]]:

@@ -39,7 +39,10 @@ class VersionChecksums:
         self._totals: Totals | None = None
 
     def write(self, table: DeltaTable, files: WrittenFiles, *, replace: bool) -> None:
-        """Write the checksum of the version just committed. It is optional: where the log was cleaned, none is written."""
+        """Write the checksum of the version just committed. It is optional: a log that was cleaned gets none.
+
+        Transaction ids are left out, which means "not known here": readers then take them from the log.
+        """
         version = table.version()
         self._totals = self._add(table, version, files, replace=replace)
         self._scan(version)

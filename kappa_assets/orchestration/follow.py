@@ -15,7 +15,7 @@ from kappa_assets.errors import LakeError, TapeGap
 _REMEMBERED = 20_000
 """Commits kept in memory, over all tables; about 2 KB each."""
 _SETTLED = 2.0
-"""Seconds after which a folder's modification time can be trusted: two commits may share one tick of the clock."""
+"""Age of a folder's modification time from which a listing is trusted: two commits may share one tick of the clock."""
 
 
 class FollowedLogs:
@@ -23,7 +23,7 @@ class FollowedLogs:
 
     def __init__(self) -> None:
         self._commits: OrderedDict[tuple[Path, int], Commit] = OrderedDict()
-        self._newest: dict[Path, tuple[int, int | None]] = {}
+        self._newest: dict[Path, tuple[int, float, int | None]] = {}
 
     def newest(self, folder: Path) -> int | None:
         """Return the table's newest version, or None when there is no table yet."""
@@ -32,10 +32,11 @@ class FollowedLogs:
         except OSError:
             return None
         known = self._newest.get(folder)
-        if known is not None and known[0] == changed and time.time() - changed / 1e9 > _SETTLED:
-            return known[1]
+        if known is not None and known[0] == changed and known[1] - changed / 1e9 > _SETTLED:
+            return known[2]
+        listed_at = time.time()
         version = delta_log.latest_version(folder)
-        self._newest[folder] = (changed, version)
+        self._newest[folder] = (changed, listed_at, version)
         return version
 
     def commit(self, folder: Path, version: int) -> Commit:

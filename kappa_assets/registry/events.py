@@ -36,9 +36,7 @@ def logic_forwarded(table: TableName, number: int, code_version: str) -> Event:
     return _event("logic_forwarded", table=str(table), generation=number, code_version=code_version)
 
 
-def release_created(
-    number: int, tables: Mapping[TableName, int], reason: str, *, replay: str | None = None
-) -> Event:
+def release_created(number: int, tables: Mapping[TableName, int], reason: str, *, replay: str | None = None) -> Event:
     return _event("release_created", release=number, tables=_names(tables), reason=reason, replay=replay)
 
 

@@ -26,12 +26,10 @@ def mend_links(lake: Lake, state: State) -> None:
 
 def _point(link: Path, folder: Path) -> None:
     target = os.path.relpath(folder, link.parent)
-    if link.is_symlink() and os.readlink(link) == target:
+    if link.is_symlink() and str(link.readlink()) == target:
         return
     if link.exists() and not link.is_symlink():
-        raise LakeError(
-            f"{str(link)!r} is no link of ours", hint="Move it away; the live name of a table goes there."
-        )
+        raise LakeError(f"{str(link)!r} is no link of ours", hint="Move it away; the live name of a table goes there.")
     link.parent.mkdir(parents=True, exist_ok=True)
     fresh = link.with_name(f".{link.name}.{os.getpid()}")
     fresh.unlink(missing_ok=True)

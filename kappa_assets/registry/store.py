@@ -74,9 +74,7 @@ class Registry:
                 self._create(rows)
             else:
                 table = DeltaTable(self._path, version=decided_on.version)
-                write_deltalake(
-                    table, rows, mode="append", commit_properties=CommitProperties(max_commit_retries=0)
-                )
+                write_deltalake(table, rows, mode="append", commit_properties=CommitProperties(max_commit_retries=0))
         except CommitFailedError as error:
             raise _conflict() from error
         return self.state()
@@ -97,10 +95,7 @@ class Registry:
     @staticmethod
     def _rows(start: int, events: Sequence[Event]) -> pa.Table:
         return pa.Table.from_pylist(
-            [
-                {"seq": start + i, "at": e.at, "kind": e.kind, "body": json.dumps(e.body)}
-                for i, e in enumerate(events)
-            ],
+            [{"seq": start + i, "at": e.at, "kind": e.kind, "body": json.dumps(e.body)} for i, e in enumerate(events)],
             schema=_SCHEMA,
         )
 

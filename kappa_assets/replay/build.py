@@ -63,10 +63,7 @@ def _keep_rows(setting: Setting, candidate: Generation, bronze: str, upto: Posit
             hint="Replay from inception (from_version 0): old rows are then computed by the new logic too.",
         ) from error
     rows = live.where(F.col("_batch_id") <= upto.batch).select(
-        *[
-            F.col(f.name) if f.name.lower() in columns else F.lit(None).cast(f.dataType).alias(f.name)
-            for f in schema
-        ]
+        *[F.col(f.name) if f.name.lower() in columns else F.lit(None).cast(f.dataType).alias(f.name) for f in schema]
     )
     files = write_files(rows, writer.folder, writer.partition_by)
     note = CommitNote(

@@ -73,9 +73,7 @@ class Comparison:
         ]
 
 
-def compare(
-    setting: Setting, pipeline: Pipeline, state: State, candidates: Iterable[Generation]
-) -> Comparison:
+def compare(setting: Setting, pipeline: Pipeline, state: State, candidates: Iterable[Generation]) -> Comparison:
     """Return how each candidate differs from what readers see, at the newest position that both can show."""
     by_table = {c.table: c for c in candidates}
     found = []
@@ -152,9 +150,7 @@ def _is_exact(note: CommitNote, upstream: str) -> bool:
     return read.version == (read.until.version - 1 if read.until.index < 0 else read.until.version)
 
 
-def _compared(
-    table: TableName, batch: int, old: DataFrame, new: DataFrame, keys: tuple[str, ...]
-) -> TableComparison:
+def _compared(table: TableName, batch: int, old: DataFrame, new: DataFrame, keys: tuple[str, ...]) -> TableComparison:
     shared = [c for c in old.columns if c in new.columns and c not in keys]
     a = old.groupBy(*keys).agg(F.count("*").alias("_n"), _digest(shared, old, new)).alias("a")
     b = new.groupBy(*keys).agg(F.count("*").alias("_n"), _digest(shared, new, old)).alias("b")

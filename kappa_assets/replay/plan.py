@@ -8,8 +8,8 @@ from typing import Any
 
 from kappa_assets.commit import Position
 from kappa_assets.declare.code_version import code_version
-from kappa_assets.delta_log import last_note
 from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.delta_log import last_note
 from kappa_assets.errors import ReplayError
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
@@ -79,9 +79,7 @@ class ReplayPlan:
         }
 
 
-def plan_replay(
-    lake: Lake, pipeline: Pipeline, tables: Sequence[TableName], *, from_version: int = 0
-) -> ReplayPlan:
+def plan_replay(lake: Lake, pipeline: Pipeline, tables: Sequence[TableName], *, from_version: int = 0) -> ReplayPlan:
     """Return the plan of a replay of `tables` and everything downstream, from a Bronze version on (0: inception).
 
     With a later start a row-by-row Silver keeps its live rows from before it; Gold is always rebuilt from the candidate
@@ -101,9 +99,7 @@ def plan_replay(
         if table.name in affected:
             tape = tapes[pipeline.tape_of(table.name)]
             steps[table.name] = _step(lake, pipeline, state, table, tape, starts[tape.bronze], steps)
-    return ReplayPlan(
-        tuple(chosen), from_version, {str(n): t.head() for n, t in tapes.items()}, tuple(steps.values())
-    )
+    return ReplayPlan(tuple(chosen), from_version, {str(n): t.head() for n, t in tapes.items()}, tuple(steps.values()))
 
 
 def _step(

@@ -119,9 +119,7 @@ def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
     state = registry.state()
     replay = state.replays.get(replay_id)
     if replay is None or replay.state not in ("building", "held"):
-        raise ReplayError(
-            f"there is no open replay {replay_id!r}", hint="Promoted ones are undone by kappa rollback."
-        )
+        raise ReplayError(f"there is no open replay {replay_id!r}", hint="Promoted ones are undone by kappa rollback.")
     registry.commit(state, [events.replay_discarded(replay_id)])
     for table, number in replay.candidates.items():
         for folder in (lake.folder(table, number), lake.checkpoint(table, number)):
@@ -132,9 +130,7 @@ def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
 def candidates_of(state: State, pipeline: Pipeline, replay: Replay) -> list[Generation]:
     """Return a replay's candidates, upstream first."""
     return [
-        state.generations[t.name, replay.candidates[t.name]]
-        for t in pipeline.derived
-        if t.name in replay.candidates
+        state.generations[t.name, replay.candidates[t.name]] for t in pipeline.derived if t.name in replay.candidates
     ]
 
 

@@ -58,18 +58,14 @@ def run_replay(
             candidates = candidates_of(state, pipeline, state.replays[replay_id])
             build(setting, pipeline, candidates, progress, wanted)
             comparison = compare(setting, pipeline, registry.state(), candidates)
-            state = registry.commit(
-                registry.state(), [events.replay_compared(replay_id, comparison_facts(comparison))]
-            )
+            state = registry.commit(registry.state(), [events.replay_compared(replay_id, comparison_facts(comparison))])
         except BaseException:
             discard_candidates(setting.lake, registry, replay_id)
             raise
         for fault in comparison.faults:
             progress(f"not promoted by itself: {fault}")
         if promote == "auto" and comparison.ok:
-            release = promote_candidates(
-                setting, pipeline, registry, state.replays[replay_id], progress, wanted
-            )
+            release = promote_candidates(setting, pipeline, registry, state.replays[replay_id], progress, wanted)
             return ReplayResult(replay_id, "promoted", release.number, comparison)
         registry.commit(registry.state(), [events.replay_held(replay_id)])
         progress(f"{replay_id} is held: kappa promote {replay_id}, or kappa discard {replay_id}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -25,6 +25,8 @@ MALFORMED = "_malformed"
 """The raw line, where a CSV line has more or fewer fields than its header; null for good lines."""
 
 _DATE_IN_NAME = r"(\d{4}-\d{2}-\d{2})"
+_TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
+"""A date, or a date and time, in UTC, anywhere in a file's name."""
 _FOR_EVER = "36500d"
 _BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
 
@@ -66,9 +68,7 @@ def local_paths(uris: Iterable[str]) -> list[str]:
     return [unquote(urlparse(uri).path) for uri in uris]
 
 
-def read_batch(
-    spark: SparkSession, source: Files, paths: Iterable[str], known_columns: frozenset[str]
-) -> FileBatch:
+def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known_columns: frozenset[str]) -> FileBatch:
     """Return the rows of `paths`: payload columns, `_source`, and `_arrived_at` where the source knows it.
 
     Files that cannot be opened, or share no column with the tape, are set aside.
@@ -102,10 +102,15 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
             .option("header", "true")
             .option("mode", "PERMISSIVE")
             .option("columnNameOfCorruptRecord", MALFORMED)
+            # A quote inside quotes is doubled (RFC 4180); Spark's default is a backslash.
+            .option("escape", '"')
             .csv(paths)
         )
-    date = F.nullif(F.regexp_extract("_metadata.file_name", _DATE_IN_NAME, 1), F.lit(""))
-    named = F.try_to_timestamp(date, F.lit("yyyy-MM-dd"))
+    named = F.coalesce(
+        _in_name(_TIME_IN_NAME, "yyyy-MM-dd'T'HHmmss"),
+        _in_name(_DATE_IN_NAME, "yyyy-MM-dd"),
+        F.col("_metadata.file_modification_time"),
+    )
     return payload.select(
         *payload.columns,
         F.struct(
@@ -113,5 +118,11 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
             F.col("_metadata.file_size").alias("bytes"),
             F.col("_metadata.file_modification_time").alias("modified_at"),
         ).alias("_source"),
-        F.coalesce(named, F.col("_metadata.file_modification_time")).alias("_arrived_at"),
+        named.alias("_arrived_at"),
     )
+
+
+def _in_name(pattern: str, form: str) -> Column:
+    """Return the time that a file's name gives, or null."""
+    found = F.nullif(F.regexp_extract("_metadata.file_name", pattern, 1), F.lit(""))
+    return F.try_to_timestamp(found, F.lit(form))

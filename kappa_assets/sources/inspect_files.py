@@ -46,12 +46,14 @@ def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str
     for path in sorted(paths):
         try:
             columns = _columns(source, Path(path))
-            if columns is None:
-                continue
-            if known_columns and columns and not known_columns & set(columns):
-                raise _Unreadable(f"shares no column with the tape; it has {', '.join(columns)[:200]}")
         except _Unreadable as error:
             aside.append(SetAside(path, str(error)))
+            continue
+        if columns is None:
+            continue
+        if known_columns and columns and not known_columns & set(columns):
+            reason = f"shares no column with the tape; it has {', '.join(columns)[:200]}"
+            aside.append(SetAside(path, reason))
         else:
             groups.setdefault(columns, []).append(path)
     return Sorted({k: tuple(v) for k, v in groups.items()}, tuple(aside))
@@ -91,8 +93,11 @@ def _columns(source: Files, path: Path) -> tuple[str, ...] | None:
 def _header(path: Path) -> tuple[str, ...] | None:
     with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
         raw = stream.readline(_HEADER_LIMIT)
-    if not raw.strip():
+        rest = b"" if raw.strip() else stream.read(_HEADER_LIMIT)
+    if not raw.strip() and not rest.strip():
         return None
+    if not raw.strip():
+        raise _Unreadable("its first line is blank; the names of the columns belong there")
     try:
         line = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -99,20 +99,16 @@ class BronzeQuery:
             self._commit(taken, written, number)
         reach("after_commit", str(self.table))
 
-    def _write(
-        self, batch: DataFrame, paths: list[str], aside: list[SetAside]
-    ) -> tuple[FileBatch, WrittenFiles]:
+    def _write(self, batch: DataFrame, paths: list[str], aside: list[SetAside]) -> tuple[FileBatch, WrittenFiles]:
         """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
         known = self._writer.schema()
-        payload = frozenset(f.name for f in known or () if f.name not in _OURS)
+        payload = frozenset(f.name for f in known or () if f.name not in _OURS) | set(self._source.columns)
         taken = read_batch(batch.sparkSession, self._source, paths, payload)
         aside = [*aside, *taken.set_aside]
         if taken.rows is None:
             return FileBatch(None, (), tuple(aside)), NOTHING
         try:
-            written = write_files(
-                self._addressed(taken.rows, known), self._writer.folder, self._writer.partition_by
-            )
+            written = write_files(self._addressed(taken.rows, known), self._writer.folder, self._writer.partition_by)
         except PySparkException as error:
             damaged = culprits(self._source, taken.files, error)
             sound = sorted(set(taken.files) - {d.file for d in damaged})
@@ -133,7 +129,8 @@ class BronzeQuery:
             arrived.alias("_arrived_at"),
             arrived.cast("date").alias(_SLICE),
         )
-        missing = [f for f in known or () if f.name not in addressed.columns]
+        declared = StructType([StructField(c, StringType()) for c in self._source.columns])
+        missing = [f for f in known or declared if f.name not in addressed.columns]
         addressed = addressed.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
         self._writer.prepare(addressed.schema)
         return addressed
@@ -165,10 +162,7 @@ class BronzeQuery:
         df = batch.sparkSession.createDataFrame(rows, _SET_ASIDE).coalesce(1)
         self._rejects.prepare(_SET_ASIDE)
         note = json.dumps({"set_aside": len(aside)})
-        self._rejects.commit(
-            write_files(df, self._rejects.folder), self._app("rejects"), number, note
-        )
+        self._rejects.commit(write_files(df, self._rejects.folder), self._app("rejects"), number, note)
 
     def _app(self, write: str) -> str:
         return app_id(self.table, self.generation, f"{self._source.label}/{write}")
-

@@ -31,9 +31,7 @@ def check_combine(table: Gold, plan: Node, schema: StructType, mine: dict[int | 
     for column in plan.expressions("projectList"):
         name, made_by = str(column.fields["name"]), made.get(origin_of(column.id, before))
         if made_by is None:
-            refuse(
-                table, f"computes {name!r} from aggregates", "Combine its parts; divide where they are read."
-            )
+            refuse(table, f"computes {name!r} from aggregates", "Combine its parts; divide where they are read.")
         plain = made_by.children[0] if made_by.kind == "Alias" else made_by
         if name in table.keys and plain in groups:
             keys.append(plain)
@@ -44,14 +42,10 @@ def check_combine(table: Gold, plan: Node, schema: StructType, mine: dict[int | 
         else:
             refuse(table, f"has a column {name!r} that is neither in keys nor in combine", "Add it to one.")
     if len(groups) != len(table.keys) or any(group not in keys for group in groups):
-        refuse(
-            table, f"groups by {len(groups)} columns; its keys are {list(table.keys)}", "Make them the same."
-        )
+        refuse(table, f"groups by {len(groups)} columns; its keys are {list(table.keys)}", "Make them the same.")
     for entry in schema:
         if table.combine.get(entry.name) == "sum" and isinstance(entry.dataType, FloatType | DoubleType):
-            hint = (
-                "Its last digits would depend on the order of adding: cast to a decimal or an integer first."
-            )
+            hint = "Its last digits would depend on the order of adding: cast to a decimal or an integer first."
             refuse(table, f"sums {entry.name!r} as {entry.dataType.simpleString()}", hint)
 
 
@@ -83,7 +77,5 @@ def _check_aggregate(table: Gold, name: str, made_by: Node) -> None:
         refuse(table, f"makes {name!r} from distinct values", hint)
     if _AGGREGATES.get(function) != how:
         found = _AGGREGATES.get(function, function)
-        hint = (
-            "Say so in combine." if function in _AGGREGATES else "Leave combine out, and keys are recomputed."
-        )
+        hint = "Say so in combine." if function in _AGGREGATES else "Leave combine out, and keys are recomputed."
         refuse(table, f"makes {name!r} with {found}, and combines it as {how!r}", hint)

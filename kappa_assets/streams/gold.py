@@ -178,8 +178,7 @@ class GoldQuery:
             batch=number,
             code_version=self._code_version,
             reads={self._silver_name: read},
-            position={self._bronze_name: BEFORE_THE_TAPE}
-            | position_of_silver_version(self._silver_path, read.version),
+            position={self._bronze_name: BEFORE_THE_TAPE} | position_of_silver_version(self._silver_path, read.version),
             rows=rows,
             replay=self._generation.replay,
         ).to_json()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import HostRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
@@ -26,7 +27,6 @@ from kappa_assets.lock import end_holder, exclusive
 from kappa_assets.registry import Registry, State, mend_links
 from kappa_assets.session import quiet_streams
 from kappa_assets.streams.assemble import hold_reason, live_queries, query_of, register, tapes_of
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.streams.query import Setting
 from kappa_assets.streams.runner import Runner
 from kappa_assets.table import TableName
@@ -118,8 +118,7 @@ class Host:
     def status(self) -> tuple[QueryStatus, ...]:
         """How each table's query is doing now."""
         held = (
-            QueryStatus(str(table), self._generation(table), "held", reason)
-            for table, reason in self._held.items()
+            QueryStatus(str(table), self._generation(table), "held", reason) for table, reason in self._held.items()
         )
         return (*(runner.status for runner in self._runners.values()), *held)
 

@@ -93,9 +93,7 @@ def _check_columns(table: Silver | Gold, output: DataFrame) -> None:
         if lower.count(column.lower()) > 1:
             refuse(table, f"has two columns named {column!r}", "Rename one, or select the columns by name.")
         if set(column) & set(" ,;{}()\n\t="):
-            refuse(
-                table, f"has a column named {column!r}, which Delta does not take", "Name it with alias()."
-            )
+            refuse(table, f"has a column named {column!r}, which Delta does not take", "Name it with alias().")
 
 
 def _with_expectations(table: Silver | Gold, output: DataFrame) -> DataFrame:

@@ -59,9 +59,7 @@ def check_same_answer(table: Silver | Gold, plan: Node) -> None:
             hint = "A replay would give another answer: take the time from the row, such as _arrived_at."
             refuse(table, f"uses {_CLOCK[kind]}", hint)
         if kind in _DICE:
-            refuse(
-                table, f"uses {_DICE[kind]}", "A replay would give another answer: derive it from the row."
-            )
+            refuse(table, f"uses {_DICE[kind]}", "A replay would give another answer: derive it from the row.")
         if fields.get("udfDeterministic") is False:
             hint = "A replay would give another answer: make it depend on the row alone."
             refuse(table, f"uses the non-deterministic function {fields.get('name')!r}", hint)

@@ -1,4 +1,4 @@
-"""Silver, row by row: the function on each batch of the tape, appended; rows that fail an expectation go aside first."""
+"""Silver, row by row: the function on each batch of the tape, appended; failed rows go aside first."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ class SilverQuery:
 
     every = 0.0
 
-    def __init__(
-        self, setting: Setting, silver: Silver, generation: Generation, tape: Tape, code_version: str
-    ) -> None:
+    def __init__(self, setting: Setting, silver: Silver, generation: Generation, tape: Tape, code_version: str) -> None:
         self._setting = setting
         self._silver = silver
         self._generation = generation
@@ -100,9 +98,7 @@ class SilverQuery:
             return output, {}, self._files(output)
         judged = output.withColumn(_FAILED, failed_expectations(self._silver))
         observation = Observation()
-        counts = [
-            F.count_if(F.array_contains(_FAILED, e.name)).alias(e.name) for e in self._silver.expectations
-        ]
+        counts = [F.count_if(F.array_contains(_FAILED, e.name)).alias(e.name) for e in self._silver.expectations]
         observed = judged.observe(observation, *counts)
         written = self._files(observed.where(F.size(_FAILED) == 0).drop(_FAILED))
         return judged, {name: n for name, n in observation.get.items() if n}, written
@@ -125,9 +121,7 @@ class SilverQuery:
         )
         self._rejects.prepare(failed.schema)
         note = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
-        self._rejects.commit(
-            write_files(failed, self._rejects.folder), self._app("rejects"), number, note
-        )
+        self._rejects.commit(write_files(failed, self._rejects.folder), self._app("rejects"), number, note)
 
     def _note(self, number: int, read: InputRange, written: WrittenFiles, rejected: dict[str, int]) -> str:
         position = position_of_bronze_version(self._tape, read.version)
@@ -154,9 +148,7 @@ class SilverQuery:
 
 def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaWriter:
     """Return the writer of one generation of a Silver table."""
-    return DeltaWriter(
-        str(table), setting.lake.folder(table, generation), partition_by=(SLICE,), properties=PROPERTIES
-    )
+    return DeltaWriter(str(table), setting.lake.folder(table, generation), partition_by=(SLICE,), properties=PROPERTIES)
 
 
 def failed_expectations(silver: Silver) -> Column:

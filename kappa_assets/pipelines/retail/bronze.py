@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from kappa_assets import Files, bronze
 
+_COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+
 invoices = bronze(
     "invoices",
-    source=Files("invoices", format="csv", header=True),
+    source=Files("invoices", format="csv", header=True, columns=_COLUMNS),
     description="""\
 Every invoice line the shop sent, as it came: the tape of this pipeline.
 

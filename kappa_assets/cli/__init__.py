@@ -1,0 +1,38 @@
+"""The command line, `kappa`: for people on a terminal, and with `--json` for programs. It needs no Dagster."""
+
+from __future__ import annotations
+
+import click
+
+from kappa_assets.cli.group import Commands
+from kappa_assets.cli.look import path, releases, show, status, tables, tape
+from kappa_assets.cli.play import check, drain, stream
+from kappa_assets.cli.rewind import discard, promote, replay, rollback
+
+
+@click.group(
+    cls=Commands,
+    sections={
+        "Look": (tables, status, tape, show, path, releases),
+        "Play": (check, stream, drain),
+        "Rewind": (replay, promote, discard, rollback),
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+def main() -> None:
+    """Play, watch and rewind a Kappa lake: one log, one logic, replayed at will.
+
+    \b
+    kappa drain --lake lake --landing landing        put on the tape what landed, and update all tables
+    kappa status --lake lake                         see how far every table is
+    kappa replay --lake lake --tables silver.sales   rebuild a table and all below it from the tape
+
+    Every command takes --lake, --pipeline and --landing after its name, or KAPPA_LAKE, KAPPA_PIPELINE and
+    KAPPA_LANDING from the environment. With --json, standard output holds one JSON array of row objects and
+    nothing else.
+
+    Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage.
+    """
+
+
+__all__ = ["main"]

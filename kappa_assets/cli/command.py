@@ -1,0 +1,163 @@
+"""What all commands share: where the lake, the pipeline and the landing folder are, and how an answer is given."""
+
+from __future__ import annotations
+
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kappa_assets.cli.answer import Answer
+from kappa_assets.cli.group import Failed
+from kappa_assets.errors import InvalidName, LakeError
+from kappa_assets.table import TableName
+
+if TYPE_CHECKING:
+    from kappa_assets.graph import Pipeline
+    from kappa_assets.lake import Lake
+
+DEFAULT_PIPELINE = "kappa_assets.pipelines.retail"
+
+
+@dataclass(frozen=True)
+class Where:
+    """What the common options name. Nothing is opened before it is asked for."""
+
+    lake_path: Path | None
+    pipeline_name: str
+    landing_path: Path | None
+    json: bool
+
+    def lake(self, *, make: bool = False) -> Lake:
+        """Return the lake. Raises LakeError when it is not there and may not be made."""
+        from kappa_assets.lake import Lake
+
+        if self.lake_path is None:
+            raise click.UsageError("Missing option '--lake' (or KAPPA_LAKE): the folder the tables live in.")
+        if make:
+            return Lake.at(self.lake_path)
+        root = self.lake_path.expanduser().resolve()
+        if not root.is_dir():
+            raise LakeError(
+                f"there is no lake at {str(root)!r}", hint="kappa stream and kappa drain make one there."
+            )
+        return Lake(root)
+
+    def pipeline(self) -> Pipeline:
+        """Return the pipeline. Modules in the working directory are found, as with `python -m`."""
+        from kappa_assets.graph import load_pipeline
+
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.insert(0, here)
+        return load_pipeline(self.pipeline_name)
+
+    def landing(self) -> Path:
+        if self.landing_path is None:
+            raise click.UsageError("Missing option '--landing' (or KAPPA_LANDING): the folder files land in.")
+        return self.landing_path.expanduser().resolve()
+
+
+class TableArgument(click.ParamType):
+    """A table's name, `layer.name`, of one of the layers named."""
+
+    name = "table"
+
+    def __init__(self, *layers: str) -> None:
+        self._layers = layers
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TableName:
+        if isinstance(value, TableName):
+            return value
+        try:
+            found = TableName.parse(value)
+        except InvalidName as error:
+            self.fail(str(error), param, ctx)
+        if self._layers and found.layer not in self._layers:
+            self.fail(f"{value!r} is not a {' or '.join(self._layers)} table", param, ctx)
+        return found
+
+
+def command(function: Callable[..., Answer]) -> click.Command:
+    """Make a command of a function that takes a Where and the command's own options, and returns an Answer.
+
+    While it runs, whatever is printed goes to standard error, be it by Spark or by a pipeline's own code; standard
+    output gets the answer alone.
+    """
+
+    @functools.wraps(function)
+    def run(
+        lake_path: Path | None, pipeline_name: str, landing_path: Path | None, as_json: bool, **own: Any
+    ) -> None:
+        where = Where(lake_path, pipeline_name, landing_path, as_json)
+        with _nothing_on_stdout():
+            answer = function(where, **own)
+        answer.give(as_json=as_json)
+        if answer.failure is not None:
+            raise Failed(answer.failure)
+
+    return click.command(name=function.__name__)(_with_common_options(run))
+
+
+def _with_common_options(run: Callable[..., None]) -> Callable[..., None]:
+    folder = click.Path(path_type=Path, file_okay=False)
+    for option in (
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON array of row objects, for programs."
+        ),
+        click.option(
+            "--landing",
+            "landing_path",
+            type=folder,
+            envvar="KAPPA_LANDING",
+            show_envvar=True,
+            help="The folder files land in.",
+        ),
+        click.option(
+            "--pipeline",
+            "pipeline_name",
+            default=DEFAULT_PIPELINE,
+            envvar="KAPPA_PIPELINE",
+            show_envvar=True,
+            show_default=True,
+            metavar="MODULE",
+            help="The module, or .py file, that declares the tables.",
+        ),
+        click.option(
+            "--lake",
+            "lake_path",
+            type=folder,
+            envvar="KAPPA_LAKE",
+            show_envvar=True,
+            help="The folder the tables live in.",
+        ),
+    ):
+        run = option(run)
+    return run
+
+
+@contextmanager
+def _nothing_on_stdout() -> Iterator[None]:
+    """Send standard output to standard error for the block, for the processes started in it too: a JVM logs to it."""
+    try:
+        stdout = sys.stdout.fileno()
+    except (AttributeError, io.UnsupportedOperation):  # a test's buffer
+        with redirect_stdout(sys.stderr):
+            yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(stdout)
+    os.dup2(2, stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, stdout)
+        os.close(kept)

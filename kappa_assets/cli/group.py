@@ -1,0 +1,45 @@
+"""The group of all commands: help by topic, and what becomes of errors."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from kappa_assets.errors import KappaError
+
+
+class Failed(click.ClickException):
+    """The command did its work, and the answer is a failure: exit code 1, the reason on standard error."""
+
+
+class Commands(click.Group):
+    """A group that lists its commands by topic and turns errors into a message and exit code 1."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, Sequence[click.Command]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+        for commands in sections.values():
+            for command in commands:
+                self.add_command(command)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. An error of ours ends it with its message; another one shows where it came from."""
+        try:
+            return super().invoke(ctx)
+        except KappaError as error:
+            raise Failed(str(error)) from error
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            click.echo(traceback.format_exc(), err=True)
+            raise Failed(f"{type(error).__name__}: {error}") from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(len(c.name or "") for commands in self._sections.values() for c in commands)
+        for title, commands in self._sections.items():
+            with formatter.section(title):
+                rows = [((c.name or "").ljust(width), c.get_short_help_str(limit=80)) for c in commands]
+                formatter.write_dl(rows)

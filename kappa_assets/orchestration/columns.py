@@ -1,0 +1,37 @@
+"""A table's columns as Dagster shows them, read from its Delta log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+_OURS = {
+    "_source": "where the row came from: file, bytes, modification time",
+    "_batch_id": "position on the tape of the commit that brought the row",
+    "_row": "the row's number in its commit: with _batch_id its address",
+    "_ingested_at": "when it was put on the tape, UTC",
+    "_arrived_at": "when the source had it, UTC",
+    "_arrival_date": "its slice: the UTC day it arrived",
+}
+
+
+def columns_of(folder: Path) -> dg.TableSchema | None:
+    """Return the columns of a Delta table, or None when there is no table yet."""
+    try:
+        fields = DeltaTable(folder).schema().fields
+    except (DeltaError, OSError):
+        return None
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(f.name, _name(f.type.to_json()), description=_OURS.get(f.name)) for f in fields
+        ]
+    )
+
+
+def _name(kind: str) -> str:
+    """Return a Delta type as people write it: `decimal(12,4)`, `struct` for the nested ones."""
+    text = kind.strip('"')
+    return text if not text.startswith("{") else next(k for k in ("struct", "array", "map") if f'"{k}"' in text)
