@@ -158,9 +158,7 @@ def row_count(folder: str | Path) -> int:
     return int(sum(counts))
 
 
-def _position(
-    lake: Lake, pipeline: Pipeline, tape: Tape, table: TableName, generation: int, logs: Logs
-) -> Position:
+def _position(lake: Lake, pipeline: Pipeline, tape: Tape, table: TableName, generation: int, logs: Logs) -> Position:
     upstream = pipeline.upstreams.get(table)
     if upstream is None:
         return tape.head()

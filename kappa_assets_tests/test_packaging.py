@@ -32,6 +32,8 @@ PINS = {
 @pytest.fixture(scope="module")
 def tracked() -> list[str]:
     """Every file of the commit, or that would be in the next one."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("no git here to tell the project's files from what was made beside them")
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     return subprocess.check_output(listing, cwd=REPOSITORY, text=True).splitlines()
 
@@ -71,10 +73,9 @@ def test_make_help_explains_every_target() -> None:
 
 
 @pytest.mark.slow
-def test_a_wheel_carries_the_data_the_types_and_no_tests(tmp_path: Path) -> None:
+def test_a_wheel_carries_the_data_the_types_and_no_tests(tracked: list[str], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    copied = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    for name in subprocess.check_output(copied, cwd=REPOSITORY, text=True).rstrip("\0").split("\0"):
+    for name in filter(lambda name: (REPOSITORY / name).is_file(), tracked):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         (copy / name).write_bytes((REPOSITORY / name).read_bytes())
     build = [

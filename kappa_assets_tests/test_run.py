@@ -118,6 +118,7 @@ def checkout(tmp_path: Path) -> Iterator[Checkout]:
 @pytest.fixture
 def faked(checkout: Checkout) -> Checkout:
     (checkout.path / "dagster").mkdir()
+    (checkout.path / "dagster" / "__init__.py").touch()
     (checkout.path / "dagster" / "__main__.py").write_text(FAKE_DAGSTER)
     return checkout
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from kappa_assets.cli.check import check
 from kappa_assets.cli.group import Commands
 from kappa_assets.cli.look import path, releases, show, status, tables, tape
-from kappa_assets.cli.play import check, drain, stream
+from kappa_assets.cli.play import drain, stream
 from kappa_assets.cli.rewind import discard, promote, replay, rollback
 
 
@@ -20,7 +21,7 @@ from kappa_assets.cli.rewind import discard, promote, replay, rollback
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 def main() -> None:
-    """Play, watch and rewind a Kappa lake: one log, one logic, replayed at will.
+    r"""Play, watch and rewind a Kappa lake: one log, one logic, replayed at will.
 
     \b
     kappa drain --lake lake --landing landing        put on the tape what landed, and update all tables

@@ -9,10 +9,12 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
+
+from kappa_assets.commit import Position
 
 _WIDE = 1_000
 """Columns of a table that goes to a file or a pipe: nothing is folded there."""
@@ -48,16 +50,20 @@ class Answer:
         from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         names = list(self.columns) or list(dict.fromkeys(name for row in self.rows for name in row))
-        table = Table(title=self.title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for name in names:
             numeric = any(isinstance(row.get(name), int | float | decimal.Decimal) for row in self.rows)
             table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
         for row in self.rows:
-            table.add_row(*[_Text(to_text(row.get(name))) for name in names])
-        console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDE)
-        console.print(table)
+            table.add_row(*[Text(to_text(row.get(name))) for name in names])
+        terminal = sys.stdout.isatty()
+        console = Console(file=sys.stdout, force_terminal=terminal, width=None if terminal else _WIDE)
+        if self.title is not None:
+            console.print(Text(self.title), soft_wrap=True)
+        console.print(table if self.rows else "(none)")
 
 
 def to_json(rows: Sequence[Mapping[str, object]]) -> str:
@@ -70,7 +76,7 @@ def plain(value: Any) -> Any:
     """Return `value` as what JSON knows: decimals and what it has no number for as text, bytes as base64."""
     match value:
         case None | bool() | int() | str():
-            return value if type(value) in (type(None), bool, int, str) else str(value)
+            return value
         case float():
             return value if math.isfinite(value) else str(value)
         case decimal.Decimal():
@@ -85,7 +91,7 @@ def plain(value: Any) -> Any:
             return {str(key): plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [plain(item) for item in value]
-    return plain(asdict(value)) if is_dataclass(value) and not hasattr(value, "layer") else str(value)
+    return plain(asdict(value)) if isinstance(value, Position) else str(value)
 
 
 def to_text(value: Any) -> str:
@@ -95,12 +101,10 @@ def to_text(value: Any) -> str:
             return ""
         case bool():
             return "yes" if value else "no"
-        case float():
-            return f"{value:.1f}"
         case dt.datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S")
         case Mapping():
             return ", ".join(f"{key}: {to_text(item)}" for key, item in value.items())
         case list() | tuple():
             return ", ".join(to_text(item) for item in value)
-    return str(plain(value)) if not is_dataclass(value) else str(value)
+    return str(value) if isinstance(value, Position) else str(plain(value))

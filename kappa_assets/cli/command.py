@@ -45,9 +45,7 @@ class Where:
             return Lake.at(self.lake_path)
         root = self.lake_path.expanduser().resolve()
         if not root.is_dir():
-            raise LakeError(
-                f"there is no lake at {str(root)!r}", hint="kappa stream and kappa drain make one there."
-            )
+            raise LakeError(f"there is no lake at {str(root)!r}", hint="kappa stream and kappa drain make one there.")
         return Lake(root)
 
     def pipeline(self) -> Pipeline:
@@ -65,7 +63,7 @@ class Where:
         return self.landing_path.expanduser().resolve()
 
 
-class TableArgument(click.ParamType):
+class TableArgument(click.ParamType):  # type: ignore[type-arg]  # a parameter since click 8.4 only
     """A table's name, `layer.name`, of one of the layers named."""
 
     name = "table"
@@ -94,7 +92,7 @@ def command(function: Callable[..., Answer]) -> click.Command:
 
     @functools.wraps(function)
     def run(
-        lake_path: Path | None, pipeline_name: str, landing_path: Path | None, as_json: bool, **own: Any
+        lake_path: Path | None, pipeline_name: str, landing_path: Path | None, *, as_json: bool, **own: Any
     ) -> None:
         where = Where(lake_path, pipeline_name, landing_path, as_json)
         with _nothing_on_stdout():
@@ -109,9 +107,7 @@ def command(function: Callable[..., Answer]) -> click.Command:
 def _with_common_options(run: Callable[..., None]) -> Callable[..., None]:
     folder = click.Path(path_type=Path, file_okay=False)
     for option in (
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print one JSON array of row objects, for programs."
-        ),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON array of row objects, for programs."),
         click.option(
             "--landing",
             "landing_path",

@@ -112,7 +112,9 @@ class Reach:
         """Return what `path`, taken from the module `name`, is."""
         if not self._territory.holds_module(name):
             return {"outside": ".".join([name, *path[:1]])}
-        loaded = sys.modules.get(name) or importlib.import_module(name)
+        loaded = _loaded(name)
+        if loaded is None:
+            return {"absent": name}
         within = self._module_of(vars(loaded))
         if not path:
             return {"piece": self._add(id(within.tree), within.tree, within)} if within is not None else None
@@ -183,6 +185,14 @@ class Reach:
             origin=self._table.origin,
             hint="Make it of plain data, at module level, or say version='1' and change that with the logic.",
         )
+
+
+def _loaded(name: str) -> ModuleType | None:
+    """Return the module, imported if only a function would; None when this machine cannot import it."""
+    try:
+        return sys.modules.get(name) or importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - it runs the module's own code, which may raise what it likes
+        return None
 
 
 def _registered(value: object) -> list[FunctionType]:

@@ -40,7 +40,7 @@ class LogWatch:
 
     def _forget(self) -> None:
         self.version = -1
-        self.commits = 0
+        self.commits = 0  # of ours
         self.last_note: tuple[int, CommitNote] | None = None
         self.last_data = -1
         self.foreign: list[Mapping[str, object]] = []
@@ -63,7 +63,7 @@ class LogWatch:
 
     def _take(self, commit: Commit) -> None:
         self.version = commit.version
-        self.commits += 1
+        self.commits += commit.note is not None
         if commit.adds_data or commit.removes_data:
             self.last_data = commit.version
             self._judge(commit)

@@ -25,9 +25,7 @@ def columns_of(folder: Path) -> dg.TableSchema | None:
     except (DeltaError, OSError):
         return None
     return dg.TableSchema(
-        columns=[
-            dg.TableColumn(f.name, _name(f.type.to_json()), description=_OURS.get(f.name)) for f in fields
-        ]
+        columns=[dg.TableColumn(f.name, _name(f.type.to_json()), description=_OURS.get(f.name)) for f in fields]
     )
 
 

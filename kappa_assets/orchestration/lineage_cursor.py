@@ -60,5 +60,3 @@ class LineageCursor:
             )
         except (ValueError, TypeError, AttributeError):
             return cls()
-
-

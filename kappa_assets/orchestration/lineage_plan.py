@@ -212,11 +212,15 @@ def _gold_slices(commits: Sequence[Commit], anew: str | None) -> tuple[SliceNews
 
 
 def _touched_slices(commits: Sequence[Commit], above: set[str], start: dt.date) -> tuple[SliceNews, ...]:
-    """Return the news of each slice that the commits touched, or that was touched in the upstream they read."""
+    """Return the news of each slice that the commits touched, or that was touched in the upstream they read.
+
+    A batch whose rows were all rejected touches nothing; it is told of with the newest slice that it read.
+    """
     by_day: dict[str, list[Commit]] = {}
     for commit in commits:
-        for day in commit.rows_by_slice if commit.note is not None else ():
-            by_day.setdefault(day, []).append(commit)
+        if commit.note is not None:
+            for day in commit.rows_by_slice or ({max(above)} if above else ()):
+                by_day.setdefault(day, []).append(commit)
     days = set(by_day) | (above if any(c.note is not None for c in commits) else set())
     news = [SliceNews(d, (d,), tuple(by_day.get(d, ()))) for d in sorted(days) if d >= start.isoformat()]
     early = sorted(d for d in days if d < start.isoformat())
@@ -226,9 +230,7 @@ def _touched_slices(commits: Sequence[Commit], above: set[str], start: dt.date) 
     return tuple(news)
 
 
-def _all_slices(
-    sight: Sight, table: TableName, generation: int, version: int, cut: Position
-) -> tuple[SliceNews, ...]:
+def _all_slices(sight: Sight, table: TableName, generation: int, version: int, cut: Position) -> tuple[SliceNews, ...]:
     """Return every slice of a generation with all its rows, and those of its tape that have none in it."""
     rows = rows_by_slice(sight.lake, table, generation, version)
     tape = sight.tapes[sight.pipeline.tape_of(table)]

@@ -75,9 +75,7 @@ class Reporter:
         if seen >= version:
             return
         fresh = [c for c in of_slice.commits if c.version > seen]
-        tags = provenance_tags(
-            data_version(news.generation, version), news.code_version, self._inputs(news, of_slice)
-        )
+        tags = provenance_tags(data_version(news.generation, version), news.code_version, self._inputs(news, of_slice))
         self.instance.report_runless_asset_event(
             dg.AssetMaterialization(
                 key,
@@ -132,7 +130,7 @@ class Reporter:
             "commits": len(fresh),
             "generation": news.generation,
             **self._position(news),
-            **self._rejected(news, of_slice),
+            **self._rejected(news, of_slice, fresh),
             **self._seconds(news),
         }
         if of_slice.partition is None and of_slice.days:
@@ -142,10 +140,8 @@ class Reporter:
             facts["dagster/column_schema"] = columns_of(folder)
         return {name: value for name, value in facts.items() if value is not None}
 
-    def _row_count(
-        self, news: TableNews, of_slice: SliceNews, fresh: list[Commit], last: _Last | None
-    ) -> int | None:
-        """Return all rows of the slice, of a Gold all rows: counted on from the last event where only rows were added."""
+    def _row_count(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit], last: _Last | None) -> int | None:
+        """Return all rows of the slice or Gold: counted on from the last event where rows were only added."""
         if of_slice.rows is not None:
             return of_slice.rows
         if news.table.layer is Layer.GOLD:
@@ -161,14 +157,15 @@ class Reporter:
         position = news.note.position.get(str(tape)) if news.note else None
         return {} if position is None else {"tape_batch": position.batch, "tape_version": position.version}
 
-    def _rejected(self, news: TableNews, of_slice: SliceNews) -> dict[str, int]:
+    def _rejected(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
         """Return what each expectation rejected; a batch's counts are told with the newest slice it touched."""
         table = self.sight.pipeline[news.table]
         if not isinstance(table, Silver) or news.anew is not None:
             return {}
         counts = {f"rejected_{e.name}": 0 for e in table.expectations}
-        for commit in of_slice.commits:
-            if commit.note is not None and max(commit.rows_by_slice) in of_slice.days:
+        for commit in fresh:
+            days = commit.rows_by_slice
+            if commit.note is not None and (not days or max(days) in of_slice.days):
                 for name, number in commit.note.rejected.items():
                     counts[f"rejected_{name}"] = counts.get(f"rejected_{name}", 0) + number
         return counts
@@ -230,5 +227,3 @@ def _early(of_slice: SliceNews) -> list[str]:
         return []
     days = of_slice.days[0] if len(of_slice.days) == 1 else f"{of_slice.days[0]} to {of_slice.days[-1]}"
     return [f"Without a partition: arrived {days}, before the pipeline's start."]
-
-

@@ -1,4 +1,4 @@
-"""The names under which Dagster keeps an event's provenance. Private to Dagster: a test guards them against upgrades."""
+"""The names under which Dagster keeps an event's provenance. They are its own: a test guards them against upgrades."""
 
 from __future__ import annotations
 

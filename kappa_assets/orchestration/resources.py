@@ -12,7 +12,7 @@ from kappa_assets.session import pin_environment, spark_conf
 from kappa_assets.streams.query import Setting
 
 
-class KappaSpark(LazyPySparkResource):  # type: ignore[misc]  # dagster-pyspark ships no types
+class KappaSpark(LazyPySparkResource):
     """dagster-pyspark's lazy session, sized and set up for Delta when it is first used.
 
     Java is looked for and jars are fetched then, not when definitions load: a machine without Java still shows its

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -19,7 +19,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from kappa_assets.declare.source import Files
 from kappa_assets.errors import SourceError
-from kappa_assets.sources.inspect_files import SetAside, find_unreadable, sort_files
+from kappa_assets.sources.inspect_files import SetAside, column_name, find_unreadable, sort_files
 
 MALFORMED = "_malformed"
 """The raw line, where a CSV line has more or fewer fields than its header; null for good lines."""
@@ -27,7 +27,11 @@ MALFORMED = "_malformed"
 _DATE_IN_NAME = r"(\d{4}-\d{2}-\d{2})"
 _TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
 """A date, or a date and time, in UTC, anywhere in a file's name."""
+READ_FAILED = (PySparkException, Py4JJavaError)
+"""How a failed job shows: which of the two depends on the Java exception it died of."""
 _FOR_EVER = "36500d"
+_GLOB = "__globPaths__"
+"""Spark's own option, which its file stream sets too: `a[1].csv` and `a*.csv` are names here, not patterns."""
 _BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
 
 
@@ -64,8 +68,8 @@ def stream_of_files(spark: SparkSession, source: Files, landing: Path, *, max_fi
 
 
 def local_paths(uris: Iterable[str]) -> list[str]:
-    """Return plain paths for the file URIs that Spark gives."""
-    return [unquote(urlparse(uri).path) for uri in uris]
+    """Return plain paths for the paths that Spark gives: a scheme before the name, and nothing in it encoded."""
+    return [f"/{uri.removeprefix('file:').lstrip('/')}" for uri in uris]
 
 
 def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known_columns: frozenset[str]) -> FileBatch:
@@ -81,24 +85,41 @@ def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known_c
     return FileBatch(rows, taken, sorted_files.set_aside)
 
 
-def culprits(source: Files, files: Iterable[str], error: PySparkException) -> list[SetAside]:
-    """Return the files that made a read fail; raise the error again when every file is sound."""
-    found = find_unreadable(source, files)
+def culprits(spark: SparkSession, source: Files, files: Iterable[str], error: Exception) -> list[SetAside]:
+    """Return the files that made a read fail; raise the error again when every file is sound.
+
+    What reads well without Spark is read by Spark alone: it fails on a colon in a name, or on 20 481 fields in a line.
+    """
+    suspects = tuple(files)
+    found = find_unreadable(source, suspects)
+    for path in () if found else suspects:
+        try:
+            for columns, paths in sort_files(source, [path], frozenset()).groups.items():
+                _read_group(spark, source, columns, paths).write.format("noop").mode("overwrite").save()
+        except READ_FAILED as failure:
+            found.append(SetAside(path, f"Spark cannot read it: {_reason(failure)}"))
     if not found:
         raise error
     return found
 
 
+def _reason(failure: Exception) -> str:
+    """Return the innermost cause that Spark names, in one line."""
+    causes = [line for line in str(failure).splitlines() if line.startswith("Caused by: ")]
+    return (causes or str(failure).splitlines())[-1].removeprefix("Caused by: ")[:200]
+
+
 def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], files: tuple[str, ...]) -> DataFrame:
     paths = list(files)
+    reader = spark.read.option(_GLOB, "false")
     if source.format == "parquet":
-        payload = spark.read.option("mergeSchema", "true").parquet(*paths)
+        payload = reader.option("mergeSchema", "true").parquet(*paths)
     elif source.keeps_lines:
-        payload = spark.read.text(paths)
+        payload = reader.text(paths)
     else:
         schema = StructType([StructField(c, StringType()) for c in (*columns, MALFORMED)])
         payload = (
-            spark.read.schema(schema)
+            reader.schema(schema)
             .option("header", "true")
             .option("mode", "PERMISSIVE")
             .option("columnNameOfCorruptRecord", MALFORMED)
@@ -112,9 +133,9 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
         F.col("_metadata.file_modification_time"),
     )
     return payload.select(
-        *payload.columns,
+        *[F.col(f"`{name}`").alias(column_name(name)) for name in payload.columns],
         F.struct(
-            F.col("_metadata.file_name").alias("file"),
+            _file_name().alias("file"),
             F.col("_metadata.file_size").alias("bytes"),
             F.col("_metadata.file_modification_time").alias("modified_at"),
         ).alias("_source"),
@@ -124,5 +145,10 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
 
 def _in_name(pattern: str, form: str) -> Column:
     """Return the time that a file's name gives, or null."""
-    found = F.nullif(F.regexp_extract("_metadata.file_name", pattern, 1), F.lit(""))
+    found = F.nullif(F.regexp_extract(_file_name(), pattern, 1), F.lit(""))
     return F.try_to_timestamp(found, F.lit(form))
+
+
+def _file_name() -> Column:
+    """Return the file's name as it is: Spark gives it encoded as in a URI, where a plus stands for itself."""
+    return F.url_decode(F.replace(F.col("_metadata.file_name"), F.lit("+"), F.lit("%2B")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ from kappa_assets.declare.source import Files
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NOT_IN_A_NAME = re.compile(r"[ ,;{}()\n\t=.`\"]+")
 _HEADER_LIMIT = 1 << 20
+RESERVED = frozenset(
+    ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date", "_malformed", "_metadata")
+)
+_DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str
     `known_columns` are the payload columns the tape has already (none for a new one): a file that shares none of them
     is foreign. An empty file has nothing to keep and joins no group.
     """
+    known = {c.lower() for c in known_columns}
     groups: dict[tuple[str, ...], list[str]] = {}
     aside: list[SetAside] = []
     for path in sorted(paths):
@@ -51,7 +57,7 @@ def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str
             continue
         if columns is None:
             continue
-        if known_columns and columns and not known_columns & set(columns):
+        if known and columns and not known & {c.lower() for c in columns}:
             reason = f"shares no column with the tape; it has {', '.join(columns)[:200]}"
             aside.append(SetAside(path, reason))
         else:
@@ -65,7 +71,7 @@ def find_unreadable(source: Files, paths: Iterable[str]) -> list[SetAside]:
     for path in paths:
         try:
             _read_whole(source, Path(path))
-        except (OSError, EOFError, ValueError, pa.ArrowException) as error:
+        except (*_DAMAGED, ValueError) as error:
             found.append(SetAside(path, f"cannot be read to its end: {error}"))
     return found
 
@@ -80,13 +86,13 @@ def _columns(source: Files, path: Path) -> tuple[str, ...] | None:
         if path.stat().st_size == 0:
             return None
         if source.format == "parquet":
-            return tuple(pq.read_schema(path).names)
+            return _checked([column_name(n) for n in pq.read_schema(path).names])
         if source.keeps_lines:
             return ()
         return _header(path)
     except FileNotFoundError as error:
         raise _Unreadable("was gone before it was read") from error
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except _DAMAGED as error:
         raise _Unreadable(f"cannot be opened: {error}") from error
 
 
@@ -104,13 +110,26 @@ def _header(path: Path) -> tuple[str, ...] | None:
         raise _Unreadable("its first line is not UTF-8 text") from error
     if _CONTROL.search(line):
         raise _Unreadable("its first line holds control characters: not a CSV file")
-    names = tuple(_column_name(n) for n in next(csv.reader([line])))
+    return _checked([column_name(n) for n in _fields(line)])
+
+
+def _checked(names: list[str]) -> tuple[str, ...]:
     if not all(names) or len({n.lower() for n in names}) < len(names):
-        raise _Unreadable(f"its header has empty or repeated names: {line.strip()[:200]!r}")
-    return names
+        raise _Unreadable(f"its header has empty or repeated names: {', '.join(names)[:200]!r}")
+    ours = RESERVED & {n.lower() for n in names}
+    if ours:
+        raise _Unreadable(f"its columns {', '.join(sorted(ours))} have names that Bronze gives to its own")
+    return tuple(names)
 
 
-def _column_name(name: str) -> str:
+def _fields(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]))
+    except csv.Error as error:
+        raise _Unreadable(f"its first line is no CSV header: {error}") from error
+
+
+def column_name(name: str) -> str:
     """Return a header's name without the characters Delta refuses in column names."""
     return _NOT_IN_A_NAME.sub("_", name.strip())
 

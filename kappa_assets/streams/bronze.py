@@ -6,7 +6,6 @@ import datetime as dt
 import json
 from pathlib import Path
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -23,6 +22,7 @@ from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
 from kappa_assets.faults import reach
 from kappa_assets.sources.files import (
+    READ_FAILED,
     FileBatch,
     culprits,
     folder_of,
@@ -84,7 +84,7 @@ class BronzeQuery:
 
     def stream(self) -> DataFrame:
         setting = self._setting
-        return stream_of_files(setting.spark, self._source, setting.landing, max_files=setting.pace.max_files)
+        return stream_of_files(setting.spark, self._source, setting.landing, max_files=setting.pace.landed_files)
 
     def apply(self, batch: DataFrame, number: int) -> None:
         """Read the batch's files and append their rows; a file that breaks off is set aside alone."""
@@ -103,25 +103,29 @@ class BronzeQuery:
         """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
         known = self._writer.schema()
         payload = frozenset(f.name for f in known or () if f.name not in _OURS) | set(self._source.columns)
-        taken = read_batch(batch.sparkSession, self._source, paths, payload)
-        aside = [*aside, *taken.set_aside]
-        if taken.rows is None:
-            return FileBatch(None, (), tuple(aside)), NOTHING
+        suspects = tuple(paths)
         try:
+            taken = read_batch(batch.sparkSession, self._source, paths, payload)
+            if taken.rows is None:
+                return FileBatch(None, (), (*aside, *taken.set_aside)), NOTHING
+            suspects = taken.files
             written = write_files(self._addressed(taken.rows, known), self._writer.folder, self._writer.partition_by)
-        except PySparkException as error:
-            damaged = culprits(self._source, taken.files, error)
-            sound = sorted(set(taken.files) - {d.file for d in damaged})
+        except READ_FAILED as error:
+            damaged = culprits(batch.sparkSession, self._source, suspects, error)
+            sound = sorted(set(paths) - {d.file for d in damaged})
             return self._write(batch, sound, [*aside, *damaged])
-        return FileBatch(taken.rows, taken.files, tuple(aside)), written
+        return FileBatch(taken.rows, taken.files, (*aside, *taken.set_aside)), written
 
     def _addressed(self, rows: DataFrame, known: StructType | None) -> DataFrame:
         """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns."""
         now = F.lit(dt.datetime.now(dt.UTC)).cast("timestamp")
         plausible = F.col("_arrived_at").between(F.lit(_EARLIEST).cast("timestamp"), now)
         arrived = F.when(plausible, F.col("_arrived_at")).otherwise(now)
+        declared = StructType([StructField(c, StringType()) for c in self._source.columns])
+        # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
+        names = {f.name.lower(): f.name for f in known or declared}
         addressed = rows.select(
-            *[c for c in rows.columns if c not in _OURS],
+            *[F.col(c).alias(names.get(c.lower(), c)) for c in rows.columns if c not in _OURS],
             "_source",
             F.lit(self._tape.head().batch + 1).cast("long").alias("_batch_id"),
             F.monotonically_increasing_id().alias("_row"),
@@ -129,7 +133,6 @@ class BronzeQuery:
             arrived.alias("_arrived_at"),
             arrived.cast("date").alias(_SLICE),
         )
-        declared = StructType([StructField(c, StringType()) for c in self._source.columns])
         missing = [f for f in known or declared if f.name not in addressed.columns]
         addressed = addressed.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
         self._writer.prepare(addressed.schema)

@@ -83,8 +83,8 @@ class GoldQuery:
         return (
             self._setting.spark.readStream.format("delta")
             .option("readChangeFeed", "true")
-            .option("maxBytesPerTrigger", self._setting.pace.max_bytes)
-            .option("maxFilesPerTrigger", str(2**31 - 1))
+            .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
+            .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
             .load(str(self._silver_path))
         )
 

@@ -16,10 +16,11 @@ from kappa_assets.table import TableName
 
 @dataclass(frozen=True)
 class Pace:
-    """How much one micro-batch may take at most."""
+    """How much one micro-batch may take at most: landed files, files of an upstream table, bytes of them."""
 
-    max_files: int = 1_000
-    max_bytes: str = "8g"
+    landed_files: int = 1_000
+    table_files: int = 2**31 - 1
+    table_bytes: str = "8g"
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ class SilverQuery:
     def stream(self) -> DataFrame:
         stream = (
             self._setting.spark.readStream.format("delta")
-            .option("maxBytesPerTrigger", self._setting.pace.max_bytes)
-            .option("maxFilesPerTrigger", str(2**31 - 1))
+            .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
+            .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
             .load(str(self._upstream))
         )
         start = self._generation.from_batch

@@ -1,0 +1,218 @@
+"""Commands that look: tables, status, tape, show, path, releases. None of them starts Spark or changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from kappa_assets.cli.answer import Answer
+from kappa_assets.cli.command import TableArgument, Where, command
+from kappa_assets.errors import TableMissing
+from kappa_assets.table import Layer, TableName
+
+if TYPE_CHECKING:
+    from kappa_assets.declare.tables import Table
+    from kappa_assets.graph import Pipeline
+    from kappa_assets.lake import Lake
+    from kappa_assets.registry import State
+
+
+@command
+def tables(where: Where) -> Answer:
+    """List the tables that the pipeline declares."""
+    pipeline = where.pipeline()
+    rows = [_declared(pipeline, table) for table in pipeline]
+    return Answer(rows, ("table", "kind", "reads", "code_version", "description"), f"Pipeline {pipeline.name}")
+
+
+def _declared(pipeline: Pipeline, table: Table) -> Mapping[str, object]:
+    from kappa_assets.declare.code_version import code_version
+
+    upstream = pipeline.upstreams.get(table.name)
+    return {
+        "table": str(table.name),
+        "layer": str(table.name.layer),
+        "kind": _kind(table),
+        "reads": None if upstream is None else str(upstream),
+        "code_version": None if upstream is None else code_version(table),
+        "description": table.description.partition("\n")[0],
+        "declared_at": str(table.origin),
+        "owners": list(table.owners),
+        "tags": dict(table.tags),
+    }
+
+
+def _kind(table: Table) -> str:
+    """Return in words how a table gets its rows."""
+    from kappa_assets.declare.tables import Bronze, Gold
+
+    match table:
+        case Bronze():
+            return f"tape of {table.source.label}, {table.source.format}"
+        case Gold() if table.combine:
+            return f"merged by {', '.join(table.keys)}"
+        case Gold() if table.keys:
+            return f"recomputed by {', '.join(table.keys)}"
+        case Gold():
+            return "recomputed whole" + (f", every {table.every:g} s at most" if table.every else "")
+    return "row by row"
+
+
+@command
+def status(where: Where) -> Answer:
+    """Show how far every table is: version, rows, position, lag, state."""
+    return status_answer(where.lake(), where.pipeline())
+
+
+def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
+    """Return the status of every table, and of the host."""
+    from kappa_assets.host_status import host_alive
+    from kappa_assets.status import table_statuses
+
+    rows = [
+        {
+            "table": str(s.table),
+            "generation": s.generation,
+            "version": s.version,
+            "rows": s.rows,
+            "position": s.position,
+            "head": s.head,
+            "lag_batches": s.lag_batches,
+            "lag_seconds": round(s.lag_seconds, 1),
+            "state": s.state,
+            "error": s.query.error if s.query else None,
+            "logic": _logic(s.code_version, s.deployed_version),
+            "code_version": s.code_version,
+            "deployed_version": s.deployed_version,
+            "last_commit_at": s.last_commit_at,
+        }
+        for s in table_statuses(lake, pipeline)
+    ]
+    alive = host_alive(lake)
+    host = "no host runs" if alive is None else f"host: {alive}"
+    shown = (
+        "table",
+        "generation",
+        "version",
+        "rows",
+        "position",
+        "lag_batches",
+        "lag_seconds",
+        "state",
+        "logic",
+    )
+    errors = "\n".join(f"{row['table']}: {row['error']}" for row in rows if row["error"])
+    return Answer(rows, shown, f"{lake.root}, {host}", remark=errors or None)
+
+
+def _logic(written: str | None, deployed: str | None) -> str | None:
+    if written is None or deployed is None:
+        return None
+    return "current" if written == deployed else "changed"
+
+
+@command
+@click.argument("bronze", type=TableArgument(Layer.BRONZE))
+@click.option("--limit", type=click.IntRange(min=1), help="Only the newest commits.")
+def tape(where: Where, bronze: TableName, limit: int | None) -> Answer:
+    """List the commits on a tape: version, time, batch, rows, slices.
+
+    A version listed here is what `kappa replay --from-version` takes.
+    """
+    from kappa_assets.tape import Tape
+
+    lake = where.lake()
+    commits = Tape(lake, bronze).commits()
+    if not commits:
+        raise _missing(bronze, "kappa tables lists what is declared; kappa drain brings in what landed.")
+    rows: list[Mapping[str, object]] = [
+        {"version": c.version, "time": c.at, "batch_id": c.batch, "rows": c.rows, "slices": c.slices}
+        for c in (commits if limit is None else commits[-limit:])
+    ]
+    return Answer(rows, title=f"{bronze}: {len(commits)} batches, {sum(c.rows for c in commits)} rows")
+
+
+@command
+@click.argument("table", type=TableArgument())
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows shown at most.")
+def show(where: Where, table: TableName, limit: int) -> Answer:
+    """Show rows of a table, as its live generation holds them."""
+    from deltalake import DeltaTable
+
+    folder = _folders(where.lake(), table)[0]
+    found = DeltaTable(str(folder["path"])).to_pyarrow_dataset().head(limit)
+    return Answer(found.to_pylist(), found.column_names, f"{table} g{folder['generation']}")
+
+
+@command
+@click.argument("table", type=TableArgument(), required=False)
+def path(where: Where, table: TableName | None) -> Answer:
+    """Print the folders of the live release's tables.
+
+    All are of one release, resolved once: read several tables by them and they fit together, whatever is promoted
+    meanwhile. With TABLE, its folder alone is printed.
+    """
+    rows = _folders(where.lake(), table)
+    return Answer(rows, plain=None if table is None else str(rows[0]["path"]))
+
+
+def _folders(lake: Lake, table: TableName | None) -> list[Mapping[str, object]]:
+    """Return where the live generations lie. Raises TableMissing for a table that holds nothing yet."""
+    from kappa_assets.delta_log import latest_version
+    from kappa_assets.registry import Registry
+
+    state = Registry(lake).state()
+    numbers = _live_generations(lake, state)
+    if table is not None and table not in numbers:
+        raise _missing(table, f"The lake holds {', '.join(map(str, numbers)) or 'no tables yet'}.")
+    chosen = {t: n for t, n in numbers.items() if table in (None, t)}
+    rows: list[Mapping[str, object]] = [
+        {
+            "table": str(name),
+            "generation": number,
+            "release": state.current,
+            "path": str(lake.folder(name, number)),
+        }
+        for name, number in chosen.items()
+        if latest_version(lake.folder(name, number)) is not None
+    ]
+    if table is not None and not rows:
+        raise _missing(table, "Its stream has not committed anything; kappa status shows how it is.")
+    return rows
+
+
+def _live_generations(lake: Lake, state: State) -> dict[TableName, int]:
+    """Return the live generation of every table, the tapes included."""
+    folder = lake.root / Layer.BRONZE
+    bronzes = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+    found = {TableName(Layer.BRONZE, name): 1 for name in bronzes}
+    found |= state.release.tables if state.release else {}
+    return dict(sorted(found.items(), key=lambda item: (list(Layer).index(item[0].layer), item[0].name)))
+
+
+def _missing(table: TableName, hint: str) -> TableMissing:
+    return TableMissing(f"{table} has not been written yet", hint=hint)
+
+
+@command
+def releases(where: Where) -> Answer:
+    """List the releases: which generations readers see, and saw."""
+    from kappa_assets.registry import Registry
+
+    state = Registry(where.lake()).state()
+    rows: list[Mapping[str, object]] = [
+        {
+            "release": release.number,
+            "current": release.number == state.current,
+            "created_at": release.created_at,
+            "reason": release.reason,
+            "replay": release.replay,
+            "tables": {str(table): number for table, number in release.tables.items()},
+        }
+        for release in state.releases.values()
+    ]
+    waiting = state.open_replay()
+    remark = None if waiting is None else f"replay {waiting.id} is {waiting.state}"
+    return Answer(rows, ("release", "current", "created_at", "reason", "tables"), remark=remark)

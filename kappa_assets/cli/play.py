@@ -1,0 +1,70 @@
+"""Commands that play the tape: stream and drain. They start Spark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kappa_assets.cli.answer import Answer
+from kappa_assets.cli.command import Where, command
+from kappa_assets.cli.look import status_answer
+from kappa_assets.cli.progress import Progress, progress, stop_request
+from kappa_assets.errors import LogicChanged
+
+if TYPE_CHECKING:
+    from kappa_assets.streams.query import Setting
+
+
+def setting_of(where: Where, shown: Progress, *, landing: bool = True) -> Setting:
+    """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder."""
+    from kappa_assets.session import build_session
+    from kappa_assets.streams.query import Setting
+
+    lake = where.lake(make=landing)
+    folder = where.landing() if landing else lake.root
+    shown.say("starting Spark")
+    return Setting(build_session("kappa"), lake, folder)
+
+
+@command
+def stream(where: Where) -> Answer:
+    """Keep every table up to date until stopped.
+
+    Ctrl-C, SIGTERM and SIGHUP let the current batch finish and end with exit code 0: stopping is how a stream ends.
+    A second Ctrl-C stops at once; nothing is lost or doubled by it.
+    """
+    from kappa_assets.streams.host import Host
+
+    pipeline = where.pipeline()
+    with stop_request() as stop, progress() as shown:
+        setting = setting_of(where, shown)
+        stop.listen()
+        host: Host = Host(setting, pipeline, wanted=shown.watching(stop, lambda: host.status))
+        ended = host.stream()
+    if ended.restart:
+        raise LogicChanged(ended.reason, hint="Start kappa stream again, with the code that is deployed now.")
+    return status_answer(setting.lake, pipeline)
+
+
+@command
+def drain(where: Where) -> Answer:
+    """Bring every table up to date with what has landed, then end.
+
+    Stopped before that (Ctrl-C, SIGTERM), it ends with exit code 1; the next one goes on where it was.
+    """
+    from kappa_assets.streams.host import Host
+
+    pipeline = where.pipeline()
+    with stop_request() as stop, progress() as shown:
+        setting = setting_of(where, shown)
+        stop.listen()
+        host: Host = Host(setting, pipeline, wanted=shown.watching(stop, lambda: host.status))
+        host.drain()
+        held = [q for q in host.status if q.state == "held"]
+    answer = status_answer(setting.lake, pipeline)
+    if stop.reason is not None:
+        failure = f"{stop.reason} before everything was caught up\nHint: Run kappa drain again."
+    elif held:
+        failure = "\n".join(f"{q.table} is held: {q.error}" for q in held)
+    else:
+        return answer
+    return Answer(answer.rows, answer.columns, answer.title, failure=failure)

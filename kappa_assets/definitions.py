@@ -1,0 +1,25 @@
+"""What Dagster loads; start reading here. The pipeline and its folders come from the environment, and only here.
+
+KAPPA_PIPELINE: module or file of the pipeline; KAPPA_LAKE, KAPPA_LANDING: its folders, below `.kappa` where Dagster
+is started by default; KAPPA_CORES, KAPPA_MEMORY: the size of a Spark driver.
+"""
+
+import os
+from pathlib import Path
+
+from kappa_assets.graph import load_pipeline
+from kappa_assets.orchestration.build import build_definitions
+from kappa_assets.orchestration.retail_feed import retail_feed
+
+_RETAIL = "kappa_assets.pipelines.retail"
+
+where = os.environ.get("KAPPA_PIPELINE") or _RETAIL
+landing = Path(os.environ.get("KAPPA_LANDING") or ".kappa/landing").absolute()
+defs = build_definitions(
+    load_pipeline(where),
+    lake=os.environ.get("KAPPA_LAKE") or ".kappa/lake",
+    landing=landing,
+    cores=int(os.environ.get("KAPPA_CORES") or 0) or None,
+    memory=os.environ.get("KAPPA_MEMORY") or None,
+    extra_sensors=[retail_feed(landing)] if where == _RETAIL else [],
+)

@@ -1,0 +1,83 @@
+"""Every table as an asset: what it is, where it lies, how it looks, and what pressing Materialize does."""
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+from kappa_assets.declare.code_version import code_version
+from kappa_assets.declare.tables import Table
+from kappa_assets.graph import Pipeline
+from kappa_assets.lake import Lake
+from kappa_assets.orchestration.catch_up import catch_up, caught_up_events
+from kappa_assets.orchestration.columns import columns_of
+from kappa_assets.orchestration.jobs import as_run
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.table import Layer
+
+
+def slices_of(pipeline: Pipeline) -> dg.DailyPartitionsDefinition:
+    """Return the partitions of Bronze and Silver: one per day of arrival, UTC, today's too, which is still growing."""
+    start = dt.datetime.combine(pipeline.start, dt.time(), dt.UTC)
+    return dg.DailyPartitionsDefinition(start, timezone="UTC", end_offset=1)
+
+
+def is_sliced(table: Table) -> bool:
+    """Return whether a table has partitions in Dagster: Bronze and row-by-row Silver do."""
+    return table.name.layer is not Layer.GOLD
+
+
+def table_spec(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetSpec:
+    """Return what Dagster shows of a table. Reads the columns of one that has been written already."""
+    lake = Lake(place.root)
+    upstream = pipeline.upstreams.get(table.name)
+    metadata: dict[str, Any] = {
+        "dagster/table_name": str(table.name),
+        "dagster/uri": lake.link(table.name).as_uri(),
+        "dagster/code_references": dg.CodeReferencesMetadataValue(
+            code_references=[
+                dg.LocalFileCodeReference(
+                    file_path=table.origin.file, line_number=table.origin.line, label=f"{table.name} is declared here"
+                )
+            ]
+        ),
+    }
+    columns = columns_of(lake.link(table.name)) or columns_of(lake.folder(table.name))
+    if columns is not None:
+        metadata["dagster/column_schema"] = columns
+    return dg.AssetSpec(
+        key=dg.AssetKey(table.name.key),
+        deps=[dg.AssetKey(upstream.key)] if upstream else [],
+        description=table.description or None,
+        group_name=pipeline.name,
+        code_version=code_version(table),
+        owners=list(table.owners),
+        tags=dict(table.tags),
+        kinds={"deltalake", "pyspark", table.name.layer.value},
+        metadata=metadata,
+        partitions_def=slices_of(pipeline) if is_sliced(table) else None,
+        skippable=True,
+    )
+
+
+def table_asset(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetsDefinition:
+    """Return one table as an asset. Materialize brings it up to the tape's end; nothing is computed twice."""
+
+    @dg.multi_asset(
+        name=f"{table.name.layer}_{table.name.name}",
+        specs=[table_spec(place, pipeline, table)],
+        backfill_policy=dg.BackfillPolicy.single_run() if is_sliced(table) else None,
+        op_tags={"kappa/table": str(table.name)},
+    )
+    def bring_up(context: dg.AssetExecutionContext, spark: KappaSpark) -> None:
+        partitions = context.partition_keys if context.has_partition_key_range else [None]
+        if context.has_partition_key:
+            partitions = [context.partition_key]
+        with as_run(context) as say:
+            said = catch_up(context, place, pipeline, table, spark)
+            say(said)
+            for event in caught_up_events(context.instance, place.lake(), pipeline, table, partitions, said):
+                context.log_event(event)
+
+    return bring_up

@@ -1,0 +1,80 @@
+"""A pipeline as Dagster definitions: assets, checks, jobs, sensors, Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from kappa_assets.graph import Pipeline
+from kappa_assets.orchestration.assets import table_asset
+from kappa_assets.orchestration.checks import table_checks
+from kappa_assets.orchestration.jobs import drain_job, stream_job
+from kappa_assets.orchestration.lineage_sensor import lineage_sensor
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.quiet import beta_used_knowingly
+from kappa_assets.orchestration.replay_jobs import discard_job, promote_job, replay_job, rollback_job
+from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.orchestration.stream_sensor import stream_sensor
+
+
+def build_definitions(
+    pipeline: Pipeline,
+    *,
+    lake: Path | str,
+    landing: Path | str,
+    cores: int | None = None,
+    memory: str | None = None,
+    extra_sensors: Sequence[dg.SensorDefinition] = (),
+) -> dg.Definitions:
+    """Return everything Dagster needs to show and steer `pipeline`.
+
+    Args:
+        lake: folder of the lake; made when something first needs it.
+        landing: folder below which the sources' folders lie.
+        cores: threads of a Spark driver; None: all of the machine's.
+        memory: heap of a driver's JVM, such as "2g"; None: Spark's 1g.
+        extra_sensors: sensors to load beside the pipeline's own two.
+
+    No JVM is started, here or by a sensor.
+    """
+    with beta_used_knowingly():
+        return _build(pipeline, lake, landing, KappaSpark(spark_config={}, cores=cores, memory=memory), extra_sensors)
+
+
+def _build(
+    pipeline: Pipeline,
+    lake: Path | str,
+    landing: Path | str,
+    spark: KappaSpark,
+    extra_sensors: Sequence[dg.SensorDefinition],
+) -> dg.Definitions:
+    place = Place(Path(lake).expanduser().absolute(), Path(landing).expanduser().absolute())
+    assets = [table_asset(place, pipeline, table) for table in pipeline]
+    undescribed = frozenset(
+        table.name
+        for table, asset in zip(pipeline, assets, strict=True)
+        if "dagster/column_schema" not in asset.metadata_by_key[dg.AssetKey(table.name.key)]
+    )
+    stream = stream_job(place, pipeline)
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=[table_checks(place, pipeline, table) for table in pipeline],
+        jobs=[
+            stream,
+            drain_job(place, pipeline),
+            replay_job(place, pipeline),
+            promote_job(place, pipeline),
+            rollback_job(place),
+            discard_job(place),
+        ],
+        sensors=[
+            stream_sensor(place, pipeline, stream),
+            lineage_sensor(place, pipeline, undescribed),
+            *extra_sensors,
+        ],
+        resources={"spark": spark},
+        # In one process: the steps of a run share one JVM.
+        executor=dg.in_process_executor,
+    )

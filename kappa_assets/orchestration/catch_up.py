@@ -1,0 +1,153 @@
+"""What Materialize does to a table with the same logic: brings it up to the tape's end, through the one host."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from kappa_assets.commit import Position
+from kappa_assets.declare.code_version import code_version
+from kappa_assets.declare.tables import Derived, Table
+from kappa_assets.delta_log import latest_version
+from kappa_assets.errors import HostRunning, KappaError, LogicChanged
+from kappa_assets.graph import Pipeline
+from kappa_assets.host_status import QueryStatus, host_alive
+from kappa_assets.lake import Lake
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.provenance import (
+    DATA_VERSION,
+    NO_POINTER,
+    Input,
+    data_version,
+    kept_provenance,
+    provenance_tags,
+)
+from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.orchestration.switch import Switch
+from kappa_assets.registry import Registry
+from kappa_assets.status import live_position, living_host, query_statuses
+from kappa_assets.table import Layer
+from kappa_assets.tape import Tape
+
+_LOOK_EVERY = 0.5
+_PATIENCE = 600.0
+"""Seconds to wait for a living host to move a table at all before giving up."""
+
+
+def catch_up(
+    context: dg.AssetExecutionContext, place: Place, pipeline: Pipeline, table: Table, spark: KappaSpark
+) -> str:
+    """Bring the table to the tape's end as of now, and say how: drained here, or waited for the host that lives.
+
+    Raises LogicChanged when the deployed logic did not write the table: mixing two logics in one table is refused.
+    """
+    lake = place.lake()
+    refuse_other_logic(lake, table)
+    switch = Switch(context.instance, context.run_id, None)
+    while True:
+        if host_alive(lake) is not None:
+            said = _wait(lake, pipeline, table, switch)
+            if said is not None:
+                return said
+        from kappa_assets.streams.host import Host
+
+        try:
+            ended = Host(spark.setting(place, pipeline), pipeline, wanted=switch, run_id=context.run_id).drain()
+        except HostRunning:
+            continue  # it came up meanwhile: wait for it
+        if switch.terminated:
+            raise dg.DagsterExecutionInterruptedError
+        return f"no host ran; drained here: {ended.reason}"
+
+
+def refuse_other_logic(lake: Lake, table: Table) -> None:
+    """Raise LogicChanged when the live generation was written by other logic than is deployed."""
+    live = Registry(lake).state().live(table.name)
+    if not isinstance(table, Derived) or live is None or table.on_change == "forward":
+        return
+    deployed = code_version(table)
+    if live.code_version != deployed:
+        raise LogicChanged(
+            f"{table.name} g{live.number} was written by logic {live.code_version}; deployed is {deployed}",
+            hint=f"Launch the job replay with tables: [{table.name}]; or deploy the old logic again.",
+        )
+
+
+def _wait(lake: Lake, pipeline: Pipeline, table: Table, switch: Switch) -> str | None:
+    """Wait until the living host has brought the table to the head of the tape as of now; None when the host ended."""
+    tape = Tape(lake, pipeline.tape_of(table.name))
+    target = tape.head()
+    deadline, best = time.monotonic() + _PATIENCE, Position(-2, -2)
+    while (holder := host_alive(lake)) is not None:
+        if switch() is not None:
+            raise dg.DagsterExecutionInterruptedError
+        position = live_position(lake, Registry(lake).state(), pipeline, table.name, tape)
+        if position >= target:
+            return f"the host streams ({holder}); {table.name} is at {position}"
+        _refuse_stuck(query_statuses(living_host(lake)).get(str(table.name)))
+        if position > best:
+            deadline, best = time.monotonic() + _PATIENCE, position
+        if time.monotonic() > deadline:
+            raise KappaError(
+                f"{table.name} has stayed at {position} for {_PATIENCE:.0f} s; the tape's head was {target}",
+                hint="Look at the run of the job stream, and at the check stream_healthy.",
+            )
+        time.sleep(_LOOK_EVERY)
+    return None
+
+
+def _refuse_stuck(query: QueryStatus | None) -> None:
+    if query is not None and query.state in ("held", "parked"):
+        raise KappaError(
+            f"{query.table} is {query.state} by the host: {query.error or 'no reason given'}",
+            hint="Mend the cause, then turn the stream's switch off and on; changed logic needs the job replay.",
+        )
+
+
+def caught_up_events(
+    instance: dg.DagsterInstance,
+    lake: Lake,
+    pipeline: Pipeline,
+    table: Table,
+    partitions: Sequence[str | None],
+    said: str,
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield a run's own event for each slice that was asked for.
+
+    They repeat the provenance of what the lineage sensor reported last: the run wrote nothing that the sensor does
+    not report, and another data version would make everything downstream look stale.
+    """
+    live = Registry(lake).state().live(table.name)
+    generation = live.number if live and table.name.layer is not Layer.BRONZE else 1
+    version = latest_version(lake.folder(table.name, generation))
+    if version is None:
+        return
+    key = dg.AssetKey(table.name.key)
+    for partition in partitions:
+        record = instance.get_latest_data_version_record(key, False, partition)
+        event = None if record is None else record.asset_materialization
+        tags = kept_provenance(event.tags or {}) if event else {}
+        if DATA_VERSION not in tags:
+            made = live.code_version if live else code_version(table)
+            inputs = _inputs(instance, pipeline, table, partition)
+            tags = provenance_tags(data_version(generation, version), made, inputs)
+        yield dg.AssetMaterialization(
+            key,
+            partition=partition,
+            description=f"{tags[DATA_VERSION]}: {said}. What was written is reported by {pipeline.name}_lineage.",
+            metadata={"version": version, "generation": generation},
+            tags=tags,
+        )
+
+
+def _inputs(instance: dg.DagsterInstance, pipeline: Pipeline, table: Table, partition: str | None) -> list[Input]:
+    upstream = pipeline.upstreams.get(table.name)
+    if upstream is None:
+        return []
+    key = dg.AssetKey(upstream.key)
+    record = instance.get_latest_data_version_record(key, False, partition)
+    event = None if record is None else record.asset_materialization
+    version = (event.tags or {}).get(DATA_VERSION, NO_POINTER) if event else NO_POINTER
+    return [Input(key, version, record.storage_id if record else None)]

@@ -1,0 +1,89 @@
+"""The health checks as Dagster asset checks: computed from registry and logs, wherever they run."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from kappa_assets.declare.tables import Table
+from kappa_assets.graph import Pipeline
+from kappa_assets.health import CHECKS, CheckOutcome, HealthChecks, checks_of
+from kappa_assets.orchestration.place import Place
+
+
+def table_checks(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetChecksDefinition:
+    """Return the checks of one table. Running them starts no Spark."""
+
+    @dg.multi_asset_check(
+        name=f"{table.name.layer}_{table.name.name}_checks",
+        specs=[
+            dg.AssetCheckSpec(name, asset=dg.AssetKey(table.name.key), description=CHECKS[name])
+            for name in checks_of(table.name.layer)
+        ],
+        can_subset=True,
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        wanted = {key.name for key in context.selected_asset_check_keys}
+        for outcome in HealthChecks(place.lake(), pipeline, landing=place.landing).run():
+            if outcome.table == table.name and outcome.check in wanted:
+                yield dg.AssetCheckResult(
+                    asset_key=dg.AssetKey(outcome.table.key),
+                    check_name=outcome.check,
+                    passed=outcome.passed,
+                    severity=severity(outcome),
+                    description=outcome.summary,
+                    metadata=metadata(outcome),
+                )
+
+    return check
+
+
+def evaluation(outcome: CheckOutcome) -> dg.AssetCheckEvaluation:
+    """Return an outcome as an event that belongs to no run."""
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(outcome.table.key),
+        check_name=outcome.check,
+        passed=outcome.passed,
+        severity=severity(outcome),
+        description=outcome.summary,
+        metadata=metadata(outcome),
+    )
+
+
+def verdict(outcome: CheckOutcome) -> str:
+    """Return `passed`, `warn` or `error`."""
+    return "passed" if outcome.passed else outcome.severity
+
+
+def severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.WARN if outcome.severity == "warn" else dg.AssetCheckSeverity.ERROR
+
+
+def metadata(outcome: CheckOutcome) -> dict[str, Any]:
+    """Return an outcome's facts as plain entries, numbers to be plotted, and its rows as a table."""
+    facts: dict[str, Any] = {name: value for name, value in outcome.facts.items() if value is not None}
+    if outcome.rows:
+        facts["details"] = table_of(outcome.rows)
+    return facts
+
+
+def table_of(rows: Sequence[Any]) -> dg.TableMetadataValue:
+    """Return rows as a table that the UI shows inline. Dagster's records hold plain values only."""
+    plain = [{k: _plain(v) for k, v in row.items()} for row in rows]
+    columns = list(dict.fromkeys(name for row in plain for name in row))
+    records = [dg.TableRecord({name: row.get(name, "") for name in columns}) for row in plain]
+    kinds = {n: _kind(r[n] for r in plain if n in r) for n in columns}
+    return dg.MetadataValue.table(
+        records, schema=dg.TableSchema([dg.TableColumn(name, kinds[name]) for name in columns])
+    )
+
+
+def _plain(value: object) -> str | int | float | bool:
+    if value is None:
+        return ""
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _kind(values: Iterator[Any]) -> str:
+    kinds = {type(v) for v in values if v != ""}
+    return "int" if kinds == {int} else "float" if kinds and kinds <= {int, float} else "string"

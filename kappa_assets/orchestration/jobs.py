@@ -1,0 +1,100 @@
+"""The op jobs that move data: `stream` runs until the switch is turned off, `drain` until everything is caught up."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from kappa_assets.errors import KappaError
+from kappa_assets.graph import Pipeline
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.orchestration.run_log import in_run_log
+from kappa_assets.orchestration.stream_sensor import STREAM_TAG, switch_name
+from kappa_assets.orchestration.switch import Switch
+
+
+def stream_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
+    """Return the job that is the host: one run streams until told to stop."""
+
+    @dg.op(
+        name="stream_tables",
+        out=dg.Out(dg.Nothing),
+        description=f"One Spark driver that runs the queries of {pipeline.name} until the switch is off.",
+    )
+    def stream_tables(context: dg.OpExecutionContext, spark: KappaSpark) -> None:
+        from kappa_assets.streams.host import Host
+
+        switch = Switch(context.instance, context.run_id, switch_name(pipeline))
+        with as_run(context) as say:
+            off = switch()
+            if off is not None:
+                say(f"not started: {off}")
+                return
+            host = Host(spark.setting(place, pipeline), pipeline, wanted=switch, run_id=context.run_id)
+            say(f"streaming {', '.join(map(str, pipeline.tables))}")
+            ended = host.stream()
+            say(f"ended: {ended.reason}" + ("; the sensor starts a new one" if ended.restart else ""))
+        _end_as_terminated(switch)
+
+    @dg.job(
+        name="stream",
+        tags={STREAM_TAG: pipeline.name},
+        executor_def=dg.in_process_executor,
+        description=f"The streams of {pipeline.name}. Started by the sensor {switch_name(pipeline)}, its switch.",
+    )
+    def stream() -> None:
+        stream_tables()
+
+    return stream
+
+
+def drain_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
+    """Return the job that brings every table up to what has landed, once."""
+
+    @dg.op(
+        name="drain_tables",
+        out=dg.Out(dg.Nothing),
+        description="Runs every query, upstream first, until it has caught up with what has landed.",
+    )
+    def drain_tables(context: dg.OpExecutionContext, spark: KappaSpark) -> None:
+        from kappa_assets.streams.host import Host
+
+        switch = Switch(context.instance, context.run_id, None)
+        with as_run(context) as say:
+            host = Host(spark.setting(place, pipeline), pipeline, wanted=switch, run_id=context.run_id)
+            say(f"ended: {host.drain().reason}")
+        _end_as_terminated(switch)
+
+    @dg.job(
+        name="drain",
+        executor_def=dg.in_process_executor,
+        description=f"Brings every table of {pipeline.name} up to what has landed, and ends. For when no stream runs.",
+    )
+    def drain() -> None:
+        drain_tables()
+
+    return drain
+
+
+@contextmanager
+def as_run(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[Callable[[str], None]]:
+    """Forward kappa_assets' messages to the run's log, and turn its errors into failures people can read.
+
+    Gives the function that says something in the run's log.
+    """
+    try:
+        with in_run_log(context.log):
+            yield context.log.info
+    except KappaError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"what": error.what, **({"hint": error.hint} if error.hint else {})},
+            allow_retries=False,
+        ) from error
+
+
+def _end_as_terminated(switch: Switch) -> None:
+    """End the run as Terminate would have, when its status said so and no signal came."""
+    if switch.terminated:
+        raise dg.DagsterExecutionInterruptedError

@@ -1,0 +1,195 @@
+"""The op jobs that go back: `replay`, `promote`, `rollback`, `discard`. Configured in the Launchpad."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from kappa_assets.graph import Pipeline
+from kappa_assets.orchestration.checks import table_of
+from kappa_assets.orchestration.jobs import as_run
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.orchestration.switch import Switch
+from kappa_assets.registry import Release
+from kappa_assets.table import TableName
+
+if TYPE_CHECKING:
+    from kappa_assets.replay import ReplayResult
+
+
+class ReplayConfig(dg.Config):
+    """What to replay."""
+
+    tables: list[str] = Field(
+        description="Where to start, such as silver.sales. Everything downstream is rebuilt too; the plan says so."
+    )
+    from_version: int = Field(
+        default=0,
+        description="First Bronze version (Delta version) to play; 0 is inception. With a later start a row-by-row "
+        "Silver keeps its live rows from before it.",
+    )
+    promote: Literal["auto", "hold"] = Field(
+        default="auto",
+        description="auto: the candidates go live unless the comparison finds a fault. hold: they wait for the job "
+        "promote, or discard.",
+    )
+
+
+class PromoteConfig(dg.Config):
+    """Which held replay goes live."""
+
+    replay_id: str | None = Field(default=None, description="The replay's id; the one that waits if empty.")
+
+
+class RollbackConfig(dg.Config):
+    """Which release readers see again."""
+
+    release: int | None = Field(default=None, description="The release's number; the previous one if empty.")
+    reason: str = Field(default="", description="Why, for whoever reads the registry later.")
+
+
+class DiscardConfig(dg.Config):
+    """Which replay is given up."""
+
+    replay_id: str = Field(description="The replay's id; its candidates are deleted.")
+
+
+def replay_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
+    """Return the job that builds tables anew beside the live ones, compares, and promotes or holds them."""
+
+    @dg.op(name="replay_tables", out=dg.Out(dg.Nothing), description="Plans, builds, compares; promotes or holds.")
+    def replay_tables(context: dg.OpExecutionContext, config: ReplayConfig, spark: KappaSpark) -> None:
+        from kappa_assets.replay import plan_replay, run_replay
+
+        with as_run(context) as say:
+            tables = [TableName.parse(t) for t in config.tables]
+            plan = plan_replay(place.lake(), pipeline, tables, from_version=config.from_version)
+            say(plan.summary + _lines(plan.rows()))
+            context.log_event(_shown("plan", plan.summary, plan.rows(), ok=True))
+            result = run_replay(
+                spark.setting(place, pipeline),
+                pipeline,
+                plan,
+                promote=config.promote,
+                progress=say,
+                wanted=Switch(context.instance, context.run_id, None),
+            )
+            _show_comparison(context, result)
+            live = f", release {result.release}" if result.release is not None else ""
+            say(f"{result.id} is {result.state}{live}")
+
+    @dg.job(
+        name="replay",
+        executor_def=dg.in_process_executor,
+        tags={"kappa/replay": pipeline.name},
+        description=(
+            "Rewind and play: builds a table and everything downstream from the tape, beside the live tables, with "
+            "the logic that is deployed; compares; then promotes, or holds for the job promote. The streams go on."
+        ),
+    )
+    def replay() -> None:
+        replay_tables()
+
+    return replay
+
+
+def promote_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
+    """Return the job that makes a held replay live."""
+
+    @dg.op(
+        name="promote_replay", out=dg.Out(dg.Nothing), description="Drains the last of the tape, then makes a release."
+    )
+    def promote_held(context: dg.OpExecutionContext, config: PromoteConfig, spark: KappaSpark) -> None:
+        from kappa_assets.replay import promote_replay
+
+        with as_run(context) as say:
+            release = promote_replay(spark.setting(place, pipeline), pipeline, config.replay_id, progress=say)
+            say(f"release {release.number} is live: {_release(release)}")
+
+    @dg.job(
+        name="promote",
+        executor_def=dg.in_process_executor,
+        description="Makes the candidates of a held replay live, all at once. Roll back with the job rollback.",
+    )
+    def promote() -> None:
+        promote_held()
+
+    return promote
+
+
+def rollback_job(place: Place) -> dg.JobDefinition:
+    """Return the job that selects an earlier release. It starts no Spark."""
+
+    @dg.op(
+        name="select_release", out=dg.Out(dg.Nothing), description="Selects an earlier release; one registry commit."
+    )
+    def select_release(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
+        from kappa_assets.replay import rollback as roll_back
+
+        with as_run(context) as say:
+            reason = config.reason or f"job rollback, run {context.run_id}"
+            release = roll_back(place.lake(), config.release, reason=reason)
+            say(f"release {release.number} is live: {_release(release)}")
+
+    @dg.job(
+        name="rollback",
+        executor_def=dg.in_process_executor,
+        description="Readers see an earlier release at once: the previous one, or the one named. Its tables move on "
+        "when the code that wrote them is deployed.",
+    )
+    def rollback() -> None:
+        select_release()
+
+    return rollback
+
+
+def discard_job(place: Place) -> dg.JobDefinition:
+    """Return the job that gives up a replay. It starts no Spark."""
+
+    @dg.op(name="discard_replay", out=dg.Out(dg.Nothing), description="Deletes the candidates of a replay.")
+    def give_up(context: dg.OpExecutionContext, config: DiscardConfig) -> None:
+        from kappa_assets.replay import discard_replay
+
+        with as_run(context) as say:
+            discard_replay(place.lake(), config.replay_id)
+            say(f"{config.replay_id} is discarded, with all it wrote")
+
+    @dg.job(
+        name="discard",
+        executor_def=dg.in_process_executor,
+        description="Gives up a replay that is held, or died, with all it wrote. What is live is not touched.",
+    )
+    def discard() -> None:
+        give_up()
+
+    return discard
+
+
+def _show_comparison(context: dg.OpExecutionContext, result: "ReplayResult") -> None:
+    """Show the comparison in the run's log as a table, and on each asset as numbers of an observation."""
+    rows = result.comparison.rows()
+    verdict = "no fault found" if result.comparison.ok else "a fault was found, see the log"
+    context.log_event(_shown("comparison", f"{result.id}: {verdict}", rows, ok=result.comparison.ok))
+    for row in rows:
+        facts = {name: value for name, value in row.items() if value not in (None, "") and name != "table"}
+        context.log_event(
+            dg.AssetObservation(
+                dg.AssetKey(TableName.parse(row["table"]).key),
+                description=f"Replay {result.id}, compared with the live table: {verdict}.",
+                metadata={"replay": result.id, **facts},
+            )
+        )
+
+
+def _shown(label: str, text: str, rows: Sequence[Mapping[str, Any]], *, ok: bool) -> dg.ExpectationResult:
+    return dg.ExpectationResult(success=ok, label=label, description=text, metadata={label: table_of(rows)})
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join("\n" + ", ".join(f"{k} {v}" for k, v in row.items() if v is not None) for row in rows)
+
+
+def _release(release: Release) -> str:
+    return ", ".join(f"{table} g{number}" for table, number in release.tables.items())

@@ -1,0 +1,115 @@
+"""`<pipeline>_stream`: the on/off switch of the streams. On: a host lives, or a run is asked for. Starts no JVM."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from kappa_assets.graph import Pipeline
+from kappa_assets.host_status import HostStatus, host_alive, read_status
+from kappa_assets.lake import Lake
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.stream_decision import RunSeen, Seen, decide
+
+STREAM_TAG = "kappa/stream"
+_LOOK_AT = 8
+
+
+def switch_name(pipeline: Pipeline) -> str:
+    """Return the name of the sensor that is the pipeline's switch."""
+    return f"{pipeline.name}_stream"
+
+
+def stream_sensor(place: Place, pipeline: Pipeline, job: dg.JobDefinition) -> dg.SensorDefinition:
+    """Return the switch of a pipeline's streams; on by default."""
+
+    @dg.sensor(
+        name=switch_name(pipeline),
+        job=job,
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            f"The on/off switch of {pipeline.name}'s streams. On: sees to it that a host runs, and brings it back when "
+            "it dies. Off: the host finishes its batch and stops within 15 seconds. A run that was terminated stays so "
+            "until the switch is turned off and on."
+        ),
+    )
+    def keep_streaming(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        instance = context.instance
+        decision = decide(look(instance, place.lake(), pipeline, switched_on=context.last_sensor_start_time))
+        for run_id, why in decision.fail.items():
+            run = instance.get_run_by_id(run_id)
+            if run is not None and not run.is_finished:
+                instance.report_run_failed(run, f"The stream sensor found that this run is dead: {why}.")
+        context.log.info(decision.reason)
+        if decision.ask is None:
+            yield dg.SkipReason(decision.reason)
+        else:
+            yield dg.RunRequest(run_key=decision.ask, tags={"kappa/why": decision.reason[:200]})
+
+    return keep_streaming
+
+
+def look(instance: dg.DagsterInstance, lake: Lake, pipeline: Pipeline, *, switched_on: float | None) -> Seen:
+    """Return what there is to see: the lock, the heartbeat, and the latest runs of the stream job."""
+    holder = host_alive(lake)
+    status = read_status(lake)
+    wanted = dg.RunsFilter(tags={STREAM_TAG: pipeline.name})
+    records = instance.get_run_records(wanted, limit=_LOOK_AT)
+    runs = tuple(_run(instance, r) for r in records)
+    failed = runs and runs[0].status == "FAILURE" and holder is None
+    return Seen(
+        now=time.time(),
+        holder=holder,
+        status=status,
+        runs=runs,
+        switched_on=switched_on,
+        process_gone=status is not None and not _lives(status),
+        last_error=_error(instance, runs[0].id) if failed else "",
+    )
+
+
+def _run(instance: dg.DagsterInstance, record: dg.RunRecord) -> RunSeen:
+    run = record.dagster_run
+    return RunSeen(
+        id=run.run_id,
+        status=run.status.value,
+        created=record.create_timestamp.timestamp(),
+        started=record.start_time,
+        ended=record.end_time,
+        terminated=_terminated(instance, run.run_id) if run.status is dg.DagsterRunStatus.CANCELED else None,
+    )
+
+
+def _terminated(instance: dg.DagsterInstance, run_id: str) -> float | None:
+    """Return when somebody asked to terminate the run."""
+    found = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_CANCELING, limit=1).records
+    return found[0].timestamp if found else None
+
+
+def _error(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Return the first line of what made the run fail."""
+    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    for record in instance.get_records_for_run(run_id, of_type=kinds, limit=1).records:
+        event = record.event_log_entry.dagster_event
+        failure = None if event is None else getattr(event.event_specific_data, "error", None)
+        cause = failure.cause or failure if failure else None
+        text = cause.message if cause else (event.message if event else "")
+        return (text or "").strip().splitlines()[0][:300] if (text or "").strip() else ""
+    return ""
+
+
+def _lives(status: HostStatus) -> bool:
+    """Return whether the process that wrote a heartbeat is there; one that died and nobody waited for is not."""
+    try:
+        os.kill(status.pid, 0)
+        stat = Path(f"/proc/{status.pid}/stat").read_text()
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return not Path("/proc/self/stat").exists()
+    return stat.rpartition(")")[2].split()[0] != "Z"

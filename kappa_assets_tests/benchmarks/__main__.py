@@ -1,0 +1,71 @@
+"""`make bench`: run the benchmarks and print a Markdown table. `--only drain,latency` picks some; `--quick` is a trial."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from kappa_assets_tests.benchmarks import live, overhead, throughput
+from kappa_assets_tests.benchmarks.rounds import Result
+from kappa_assets_tests.benchmarks.sessions import session
+
+
+def main() -> None:
+    arguments = _arguments()
+    scale = 20 if arguments.quick else 1
+    root = Path(tempfile.mkdtemp(prefix="kappa-bench-"))
+    benches: dict[str, Callable[[], list[Result]]] = {
+        "drain": lambda: _in_our_session(
+            lambda s: [
+                throughput.drain_against_plain_spark(s, root, rows=5_000_000 // scale, rounds=arguments.rounds)
+            ]
+        ),
+        "replay": lambda: _in_our_session(
+            lambda s: throughput.replay_against_live_commits(
+                s, root, commits=max(500 // scale, 10), rounds=arguments.rounds
+            )
+        ),
+        "live": lambda: _in_our_session(
+            lambda s: [live.throughput(s, root, files=max(200 // scale, 10), rounds=arguments.rounds)]
+        ),
+        "latency": lambda: live.latency(root, files=max(60 // scale, 5), warm_up=max(40 // scale, 3)),
+        "overhead": lambda: overhead.overhead(root, seconds=120 // scale),
+    }
+    chosen = arguments.only.split(",") if arguments.only else list(benches)
+    try:
+        results = [result for name in chosen for result in benches[name]()]
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    _print(results)
+
+
+def _print(results: list[Result]) -> None:
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, Spark 4.2.0, Delta 4.4.0\n")
+    print("| what | ours | other | ratio | target |\n|---|---|---|---|---|")
+    for r in results:
+        ratio = "" if r.ratio is None else f"{r.ratio:.2f}"
+        print(f"| {r.what} | {r.ours} | {r.other} | {ratio} | {r.target} |")
+
+
+def _in_our_session(bench: Callable[[SparkSession], list[Result]]) -> list[Result]:
+    with session() as spark:
+        return bench(spark)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", default="", help="comma-separated: drain, replay, live, latency, overhead")
+    parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
+    parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

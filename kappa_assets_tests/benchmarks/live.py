@@ -1,0 +1,175 @@
+"""Live: how fast landed files pass through the host, and how soon each is visible in Gold."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from kappa_assets.delta_log import latest_version
+from kappa_assets.lake import Lake
+from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.streams.host import Host
+from kappa_assets.streams.query import Setting
+from kappa_assets_tests.benchmarks.by_hand import ByHand
+from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, percentile, say, side_by_side
+from kappa_assets_tests.benchmarks.sessions import session
+from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, expected_columns, land_files, numbered, table_answer
+
+_COLUMNS = expected_columns()[DAILY_REVENUE]
+_LINES = 1_000
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to run the three hops: how to start and stop it, and where its Gold lies."""
+
+    start: Callable[[], Callable[[], None]]
+    gold: Path
+
+
+def throughput(spark: SparkSession, root: Path, *, files: int, rounds: int) -> Result:
+    """Files that have landed, until all their lines are in Gold: through the host / by hand."""
+    say(f"throughput: {files} files of {_LINES} lines")
+    landing = root / "landed"
+    land_files(landing, files=files, lines=_LINES)
+    folders = numbered(root, "throughput")
+
+    def through(side: Side) -> tuple[int, str]:
+        stop = side.start()
+        try:
+            _wait_for_lines(side.gold, files * _LINES)
+        finally:
+            stop()
+        return table_answer(spark, side.gold, _COLUMNS)
+
+    a, b = side_by_side(
+        lambda _: through(_host_side(spark, next(folders), landing)),
+        lambda _: through(_by_hand_side(spark, next(folders), landing, interval="0 seconds")),
+        rounds=rounds,
+    )
+    rows = files * _LINES
+    return Result(
+        "live throughput through the host / the same queries by hand (foreachBatch, Delta's sink, MERGE)",
+        f"{rows / statistics.median(a):,.0f} rows/s",
+        f"{rows / statistics.median(b):,.0f} rows/s",
+        median_ratio(b, a),
+        ">= 0.98",
+    )
+
+
+def latency(root: Path, *, files: int, warm_up: int) -> list[Result]:
+    """A file landed (1 000 lines, one a second) until its lines are visible in Gold: the host / Spark's defaults."""
+    say(f"latency: {files} files, one a second, after {warm_up} to warm up")
+    with session() as spark:
+        side = _host_side(spark, root / "latency-ours", root / "landing-ours")
+        ours = _latencies(side, root / "landing-ours", files, warm_up)
+    with session(defaults=True) as spark:
+        side = _by_hand_side(spark, root / "latency-hand", root / "landing-hand", interval=None)
+        hand = _latencies(side, root / "landing-hand", files, warm_up)
+    return [
+        Result(
+            f"landed -> visible in Gold, {name} / by hand with Spark's and Delta's defaults",
+            f"{percentile(ours, share):.2f} s",
+            f"{percentile(hand, share):.2f} s",
+            percentile(hand, share) / percentile(ours, share),
+            target,
+        )
+        for name, share, target in (("p50", 0.5, ">= 3, p50 <= 2 s"), ("p95", 0.95, "reported"))
+    ]
+
+
+def _latencies(side: Side, landing: Path, files: int, warm_up: int) -> list[float]:
+    """Return the seconds from each file's landing to the Gold commit with which its lines are in."""
+    spare = landing.with_name(f"{landing.name}-spare")
+    land_files(spare, files=files + warm_up, lines=_LINES)
+    (landing / "invoices").mkdir(parents=True, exist_ok=True)
+    stop = side.start()
+    landed: list[float] = []
+    try:
+        for path in sorted((spare / "invoices").iterdir()):
+            path.rename(landing / "invoices" / path.name)
+            landed.append(time.time())
+            time.sleep(max(0.0, 1.0 - (time.time() - landed[-1])))
+        _wait_for_lines(side.gold, len(landed) * _LINES)
+    finally:
+        stop()
+    visible = _lines_by_time(side.gold)
+    # Files are taken in the order they land, so file n is in once Gold counts n + 1 files' lines.
+    return [
+        next(at for at, lines in visible if lines >= (n + 1) * _LINES) - landed[n]
+        for n in range(warm_up, len(landed))
+    ]
+
+
+def _lines_by_time(gold: Path) -> list[tuple[float, int]]:
+    """Return, for each Gold commit, when its log file was written and how many lines the table then counted."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    from deltalake import DeltaTable
+
+    found = []
+    for version in range((latest_version(gold) or 0) + 1):
+        table: pa.Table = DeltaTable(gold, version=version).to_pyarrow_table(columns=["lines"])
+        log = gold / "_delta_log" / f"{version:020d}.json"
+        found.append((log.stat().st_mtime, pc.sum(table["lines"]).as_py() or 0))
+    return found
+
+
+def _wait_for_lines(gold: Path, lines: int, patience: float = 900.0) -> None:
+    import pyarrow.compute as pc
+    from deltalake import DeltaTable
+
+    deadline, seen = time.monotonic() + patience, -1
+    while time.monotonic() < deadline:
+        version = latest_version(gold)
+        if version is not None and version != seen:
+            seen = version
+            if (pc.sum(DeltaTable(gold).to_pyarrow_table(columns=["lines"])["lines"]).as_py() or 0) >= lines:
+                return
+        time.sleep(0.02)
+    raise AssertionError(f"Gold does not count {lines} lines after {patience:.0f} s")
+
+
+def _host_side(spark: SparkSession, root: Path, landing: Path) -> Side:
+    """The host with all tables of the path: Bronze, Silver and the combined Gold."""
+    from kappa_assets.graph import Pipeline
+
+    path = Pipeline.from_tables("path", [t for t in pipeline if t.name.name in ("invoices", "sales", "daily_revenue")])
+    lake = Lake.at(root)
+    (landing / "invoices").mkdir(parents=True, exist_ok=True)
+    stopped = threading.Event()
+    host = Host(Setting(spark, lake, landing), path, wanted=lambda: "measured" if stopped.is_set() else None)
+
+    def start() -> Callable[[], None]:
+        thread = threading.Thread(target=host.stream)
+        thread.start()
+
+        def stop() -> None:
+            stopped.set()
+            thread.join()
+
+        return stop
+
+    return Side(start, lake.folder(DAILY_REVENUE))
+
+
+def _by_hand_side(spark: SparkSession, root: Path, landing: Path, *, interval: str | None) -> Side:
+    (landing / "invoices").mkdir(parents=True, exist_ok=True)
+    side = ByHand(spark, root, landing, interval=interval)
+
+    def start() -> Callable[[], None]:
+        queries = side.start()
+
+        def stop() -> None:
+            for query in queries:
+                query.stop()
+
+        return stop
+
+    return Side(start, side.folder("gold"))

@@ -1,0 +1,222 @@
+"""The house keeps its order: who may import whom, how long a module is, what every public name says of itself."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import kappa_assets
+
+HOUSE = Path(kappa_assets.__file__).parent
+MODULES = sorted(HOUSE.rglob("*.py"))
+IDS = [str(path.relative_to(HOUSE)) for path in MODULES]
+
+# Low to high: a room imports from its own floor and from those below, and never from above.
+FLOORS = [
+    {"errors"},
+    {"table"},
+    {"declare"},
+    {"graph", "kappa_assets"},  # the public names: what a pipeline imports
+    {
+        "commit",
+        "delta_log",
+        "delta_write",
+        "faults",
+        "host_status",
+        "lake",
+        "lock",
+        "reached",
+        "registry",
+        "session",
+        "tape",
+    },
+    {"sources"},
+    {"streams"},
+    {"replay"},
+    {"databricks"},
+    {"cli", "health", "run", "status", "testing"},
+    {"orchestration"},
+    {"pipelines"},
+    {"definitions"},
+]
+ALLOWED = {
+    # The demo's feed is a Dagster sensor, and only orchestration knows Dagster.
+    ("orchestration/retail_feed.py", "kappa_assets.pipelines.retail.feed"),
+}
+LONGEST = 300
+
+
+def floor(room: str) -> int:
+    found = [number for number, rooms in enumerate(FLOORS) if room in rooms]
+    assert found, f"{room!r} has no floor in {__file__}: give it one, low to high"
+    return found[0]
+
+
+def room_of_file(path: Path) -> str:
+    first = path.relative_to(HOUSE).parts[0]
+    return "kappa_assets" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def room_of_module(name: str) -> str:
+    """Return the room of `kappa_assets.streams.host`: `streams`. The package itself is its public names."""
+    _, _, inside = name.partition(".")
+    return inside.partition(".")[0] or "kappa_assets"
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imports(path: Path, *, everywhere: bool = False) -> Iterator[str]:
+    """Yield the modules that importing `path` imports; also those its functions import, if `everywhere`."""
+    todo: list[ast.AST] = [tree_of(path)]
+    while todo:
+        node = todo.pop()
+        if is_for_type_checkers(node):
+            continue
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and not everywhere:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            yield from (full_name(node.module or "", alias.name) for alias in node.names)
+        todo.extend(ast.iter_child_nodes(node))
+
+
+def full_name(module: str, name: str) -> str:
+    """Return `module.name` if that is a module of the house, else `module`."""
+    inside = HOUSE.parent / module.replace(".", "/")
+    is_module = (inside / f"{name}.py").is_file() or (inside / name / "__init__.py").is_file()
+    return f"{module}.{name}" if is_module else module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_nobody_imports_upward(path: Path) -> None:
+    mine = floor(room_of_file(path))
+    inside = [name for name in imports(path) if name.partition(".")[0] == "kappa_assets"]
+    above = [
+        name
+        for name in inside
+        if floor(room_of_module(name)) > mine and (str(path.relative_to(HOUSE)), name) not in ALLOWED
+    ]
+    assert not above
+
+
+def test_every_exception_is_still_needed() -> None:
+    for file, name in ALLOWED:
+        assert name in list(imports(HOUSE / file))
+
+
+@pytest.mark.parametrize("path", sorted((HOUSE / "pipelines").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_pipeline_imports_only_what_users_may(path: Path) -> None:
+    public = {"kappa_assets", "kappa_assets.errors"}
+    inside = {name for name in imports(path, everywhere=True) if name.partition(".")[0] == "kappa_assets"}
+    assert {name for name in inside - public if not name.startswith("kappa_assets.pipelines.")} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_only_orchestration_knows_dagster(path: Path) -> None:
+    if room_of_file(path) not in {"orchestration", "definitions"}:
+        tops = {name.partition(".")[0] for name in imports(path, everywhere=True)}
+        assert not [top for top in tops if top.startswith("dagster")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_the_declaration_rooms_know_no_spark(path: Path) -> None:
+    if floor(room_of_file(path)) <= floor("kappa_assets"):
+        tops = {name.partition(".")[0] for name in imports(path, everywhere=True)}
+        assert tops & {"pyspark", "delta", "deltalake"} == set()
+
+
+def test_importing_kappa_assets_loads_neither_dagster_nor_pyspark() -> None:
+    script = (
+        "import sys; before = set(sys.modules); import kappa_assets\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(n for n in new - set(sys.stdlib_module_names) if not n.startswith('_')))"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert answer.stdout.strip() == "['kappa_assets']"
+
+
+def test_the_public_names_load_on_a_folder_of_their_own_alone() -> None:
+    """No module of the house is reached by `import kappa_assets` that is above the public names."""
+    script = "import sys, kappa_assets; print(*[m for m in sys.modules if m.startswith('kappa_assets.')])"
+    answer = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    loaded = {room_of_module(name) for name in answer.stdout.split()}
+    assert max(floor(room) for room in loaded) <= floor("kappa_assets")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_a_module_is_short_and_named_after_what_it_holds(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= LONGEST
+    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_a_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(tree_of(path))
+
+
+def listed(path: Path) -> list[str]:
+    """Return what a module lists in `__all__`."""
+    for node in tree_of(path).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return [str(name) for name in ast.literal_eval(node.value)]
+    return []
+
+
+def is_documented(path: Path, name: str) -> bool:
+    """Whether a name has a docstring where it is defined; followed through imports, overloads left out."""
+    body = tree_of(path).body
+    found = False
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        match node:
+            case ast.FunctionDef(name=defined) | ast.ClassDef(name=defined) if defined == name:
+                found = found or bool(ast.get_docstring(node))
+            case ast.ImportFrom(module=str(module), names=names) if name in {a.asname or a.name for a in names}:
+                submodule = full_name(module, name)
+                if submodule != module:
+                    return bool(ast.get_docstring(tree_of(file_of(submodule))))
+                return is_documented(file_of(module), name)
+            case ast.Assign(targets=[ast.Name(id=defined)]) | ast.AnnAssign(target=ast.Name(id=defined)):
+                documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+                found = found or (defined == name and documented)
+    return found
+
+
+def file_of(module: str) -> Path:
+    path = HOUSE.parent / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+PUBLIC = [(path, name) for path in MODULES for name in listed(path)]
+
+
+@pytest.mark.parametrize(("path", "name"), PUBLIC, ids=[name for _, name in PUBLIC])
+def test_every_public_name_is_documented(path: Path, name: str) -> None:
+    assert is_documented(path, name)
+
+
+def test_the_public_names_exist() -> None:
+    assert all(hasattr(kappa_assets, name) for name in kappa_assets.__all__)
+
+
+def test_every_error_is_drawn_in_the_tree() -> None:
+    """The tree in the docstring of `errors` is the tree of the classes."""
+    from kappa_assets import errors
+
+    drawn = {line.strip("│├└─ ").split(" ")[0] for line in (errors.__doc__ or "").splitlines()[2:] if line}
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type)}
+    assert drawn == defined

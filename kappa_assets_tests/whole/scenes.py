@@ -1,0 +1,66 @@
+"""A run of the host as data: what lands, when it is killed, and what it does. Shared by the driver and the tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from kappa_assets.faults import Point
+
+Mode = Literal["driver", "jvm", "both"]
+POINTS: tuple[Point, ...] = get_args(Point)
+MODES: tuple[Mode, ...] = get_args(Mode)
+
+
+@dataclass(frozen=True)
+class Land:
+    """These files of the staging folder land, each by one rename."""
+
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Drain:
+    """The host runs until caught up."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The host streams until Silver and the first Gold have this many batches of the tape."""
+
+    tape_batches: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """`silver.sales` and all below are replayed from inception, and promoted."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """From here on: the `nth` time that `what` (a table, `registry` or `links`) is at `point`, `mode` is killed."""
+
+    point: Point
+    what: str
+    mode: Mode
+    nth: int = 1
+
+
+Step = Land | Drain | Stream | Replay | Crash
+_KINDS = {kind.__name__: kind for kind in (Land, Drain, Stream, Replay, Crash)}
+
+
+def dump(steps: Sequence[Step], path: Path) -> Path:
+    path.write_text(json.dumps([{"kind": type(step).__name__, **asdict(step)} for step in steps], indent=1))
+    return path
+
+
+def load(path: Path) -> list[Step]:
+    found: list[Step] = []
+    for body in json.loads(path.read_text()):
+        kind = _KINDS[body.pop("kind")]
+        found.append(Land(tuple(body["files"])) if kind is Land else kind(**body))
+    return found

@@ -1,0 +1,155 @@
+"""kill -9 of the driver, the JVM or both, at every named point: no row lost, none twice, everything adds up."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.registry import Registry
+from kappa_assets.streams.host import Host
+from kappa_assets_tests.whole.conftest import TRUNCATED, Running, Stage, run_scene
+from kappa_assets_tests.whole.crashing_host import land
+from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Replay, Step, Stream
+from kappa_assets_tests.whole.verify import verify
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+pytestmark = pytest.mark.slow
+
+A, B, C, D, E = (f"day {n}" for n in range(5))  # a stage's good files, in order
+
+
+def land_(*files: str) -> Land:
+    return Land(files)
+
+
+# Each ends in a crash. One more file lands before the lake is run to its end.
+SCENES: Mapping[str, Sequence[Step]] = {
+    "before the offsets of a later Bronze batch": [
+        land_(A), Drain(), land_(B, C), Crash("before_offsets", "bronze.invoices", "driver"), Drain(),
+    ],
+    "before the offsets of the first Silver batch": [
+        land_(A, B, C), Crash("before_offsets", "silver.sales", "jvm"), Drain(),
+    ],
+    "before the offsets of a later Gold batch": [
+        land_(A), Drain(), land_(B, C), Crash("before_offsets", "gold.daily_revenue", "both"), Drain(),
+    ],
+    "between the rejects and the commit of a later Silver batch": [
+        land_(A), Drain(), land_(B, C), Crash("after_rejects", "silver.sales", "driver"), Drain(),
+    ],
+    "between a truncated file set aside and the commit of Bronze": [
+        land_(A, TRUNCATED, B), Crash("after_rejects", "bronze.invoices", "jvm"), Drain(),
+    ],
+    "before the commit of a later Gold recomputed by key": [
+        land_(A), Drain(), land_(B, C), Crash("after_rejects", "gold.customer_value", "both"), Drain(),
+    ],
+    "after the first commit of a combined Gold": [
+        land_(A, B, C), Crash("after_commit", "gold.daily_revenue", "driver"), Drain(),
+    ],
+    "after a later commit of Silver": [
+        land_(A), Drain(), land_(B, C), Crash("after_commit", "silver.sales", "jvm"), Drain(),
+    ],
+    "after the first commit of Bronze": [
+        land_(A, TRUNCATED, B), Crash("after_commit", "bronze.invoices", "both"), Drain(),
+    ],
+    "between Bronze and Silver": [
+        land_(A), Drain(), land_(B, C), Crash("between_tables", "bronze.invoices", "driver"), Drain(),
+    ],
+    "between Silver and the first Gold": [
+        land_(A, B, C), Crash("between_tables", "silver.sales", "jvm"), Drain(),
+    ],
+    "between two Golds": [
+        land_(A), Drain(), land_(B, C), Crash("between_tables", "gold.customer_value", "both"), Drain(),
+    ],
+    "before the registry is first written": [
+        land_(A), Crash("registry_change", "registry", "driver"), Drain(),
+    ],
+    "between the first release and its links": [
+        land_(A), Crash("registry_change", "links", "both"), Drain(),
+    ],
+    "when the JVM dies while the registry changes": [
+        land_(A), Crash("registry_change", "registry", "jvm"), Drain(),
+    ],
+    "while all tables stream, after a commit of Silver": [
+        land_(A), Stream(1), land_(B), Crash("after_commit", "silver.sales", "driver"), Stream(9),
+    ],
+    "while all tables stream, the JVM before a commit of Gold": [
+        land_(A), Crash("after_rejects", "gold.daily_revenue", "jvm"), Stream(9),
+    ],
+    "twice in a row at the same place": [
+        land_(A), Drain(), land_(B, C), Crash("after_rejects", "silver.sales", "driver"), Drain(),
+    ],
+    "while a replay builds its candidates": [
+        land_(A, B), Drain(), Crash("after_commit", "silver.sales", "driver"), Replay(),
+    ],
+    "before a replay's promotion": [
+        land_(A, B), Drain(), Crash("registry_change", "registry", "both"), Replay(),
+    ],
+    "between a promotion and its links": [
+        land_(A, B), Drain(), Crash("registry_change", "links", "driver"), Replay(),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def crashes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, side_by_side: ThreadPoolExecutor
+) -> Running:
+    """All scenes of the tests that were asked for, walked side by side."""
+    chosen = {str(item.callspec.params.get("name")) for item in request.session.items if hasattr(item, "callspec")}
+    found = {}
+    for seed, (name, steps) in enumerate(SCENES.items()):
+        if name not in chosen:
+            continue
+        stage = Stage.make(tmp_path_factory.mktemp("crash"), seed)
+        found[name] = stage, side_by_side.submit(run_scene, stage.root, _named(stage, steps))
+    return found
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_a_crash_loses_nothing_and_doubles_nothing(name: str, crashes: Running, spark: SparkSession) -> None:
+    stage, running = crashes[name]
+    _assert_died(SCENES[name], running.result().code, running.result().said)
+    if name.startswith("twice"):
+        again = run_scene(stage.root, [Crash("after_rejects", "silver.sales", "both"), Drain()])
+        _assert_died([Crash("after_rejects", "silver.sales", "both")], again.code, again.said)
+    _finish(stage, spark)
+    verify(stage.lake, stage.landed)
+    _assert_release(name, stage)
+
+
+def _assert_release(name: str, stage: Stage) -> None:
+    """A replay's promotion is one commit: it happened wholly or not at all."""
+    release = Registry(stage.lake).state().release
+    assert release is not None
+    promoted = name == "between a promotion and its links"
+    assert release.number == (2 if promoted else 1)
+    assert set(release.tables.values()) == {2 if promoted else 1}
+
+
+def _finish(stage: Stage, spark: SparkSession) -> None:
+    """Land one more file, and run the lake to its end without faults."""
+    land(stage.root, stage.staged[:1])
+    assert Host(stage.setting(spark), pipeline).drain().reason == "caught up"
+
+
+def _named(stage: Stage, steps: Sequence[Step]) -> list[Step]:
+    """Put the names of the stage's files in the places of A to E."""
+    names = dict(zip((A, B, C, D, E), stage.staged, strict=True))
+    return [Land(tuple(names.get(f, f) for f in s.files)) if isinstance(s, Land) else s for s in steps]
+
+
+def _assert_died(steps: Sequence[Step], code: int, said: str) -> None:
+    crash = next(step for step in steps if isinstance(step, Crash))
+    assert f"killed {crash}" in said, said[-3000:]
+    if crash.mode == "jvm":
+        # The driver ends by itself, with an error, instead of waiting for a JVM that is gone.
+        assert code == 1, said[-3000:]
+    else:
+        assert code == -signal.SIGKILL, said[-3000:]
