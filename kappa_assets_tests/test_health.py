@@ -128,7 +128,7 @@ def test_a_break_is_found_whether_it_came_before_or_after_the_first_look(web: Wr
     ],
 )
 def test_append_only_names_the_commit_of_somebody_else(
-    web: WrittenLake, note: CommitNote | None, remove: bool, operation: str, word: str
+    web: WrittenLake, note: CommitNote | None, *, remove: bool, operation: str, word: str
 ) -> None:
     web.land()
     version = web.commit(CLICKS, note, add={"2026-03-01": 1}, remove=remove, operation=operation)
@@ -158,7 +158,7 @@ def test_without_a_host_a_stream_is_amber_and_after_a_parked_one_red(web: Writte
     ],
 )
 def test_stream_healthy_repeats_what_the_living_host_says(
-    web: WrittenLake, state: QueryState, error: str | None, age: float, passed: bool, severity: str
+    web: WrittenLake, state: QueryState, error: str | None, age: float, *, passed: bool, severity: str
 ) -> None:
     say(web, state, error, age=age)
     with exclusive(lock_path(web.lake), "stream"):
@@ -233,10 +233,12 @@ def test_a_second_look_reads_no_commit_again(web: WrittenLake, monkeypatch: pyte
     assert set(read) == {("clicks", 2)}
 
 
-def test_a_table_that_was_removed_and_made_anew_is_read_from_its_beginning(web: WrittenLake, tmp_path: Path) -> None:
-    web.land()
+def test_a_tape_that_was_removed_and_made_anew_is_looked_at_anew(web: WrittenLake, tmp_path: Path) -> None:
     web.land(batch=5)
+    web.land(batch=6)
     health = HealthChecks(web.lake, PIPELINE)
-    assert any(not o.passed for o in health.run(now=web.now) if o.check == "tape_continuous")
+    broken = next(o for o in health.run(now=web.now) if o.check == "tape_continuous")
     web.lake.folder(CLICKS).rename(tmp_path / "away")
-    assert all(o.passed for o in health.run(now=web.now) if o.check == "append_only")
+    empty = next(o for o in health.run(now=web.now) if o.check == "tape_continuous")
+    assert (broken.passed, broken.facts["batches"]) == (False, 2)
+    assert (empty.passed, empty.facts["batches"]) == (True, 0)

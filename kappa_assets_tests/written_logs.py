@@ -6,9 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pyspark.sql import DataFrame
+from typing import TYPE_CHECKING, Any
 
 from kappa_assets import Files, Pipeline, bronze, gold, silver
 from kappa_assets.commit import CommitNote, InputRange, Offset, Position
@@ -16,6 +14,9 @@ from kappa_assets.declare.code_version import code_version
 from kappa_assets.lake import Lake
 from kappa_assets.registry import Registry, events
 from kappa_assets.table import TableName
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 

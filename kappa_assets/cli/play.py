@@ -49,7 +49,8 @@ def stream(where: Where) -> Answer:
 def drain(where: Where) -> Answer:
     """Bring every table up to date with what has landed, then end.
 
-    Stopped before that (Ctrl-C, SIGTERM), it ends with exit code 1; the next one goes on where it was.
+    Stopped before that (Ctrl-C, SIGTERM), or with a table held because its logic changed, it ends with exit code 1;
+    the next one goes on where it was.
     """
     from kappa_assets.streams.host import Host
 

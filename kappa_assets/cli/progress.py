@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Self
-
-import click
 
 if TYPE_CHECKING:
     from kappa_assets.host_status import QueryStatus
@@ -38,7 +37,8 @@ class StopRequest:
         if self.reason is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.reason = f"asked to stop ({signal.Signals(number).name})"
-        click.echo("stopping after the current batch; Ctrl-C again stops at once", err=True)
+        # Not print: a signal may come in the middle of another print, which Python refuses to enter again.
+        os.write(2, b"stopping after the current batch; Ctrl-C again stops at once\n")
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def _absolute(namespace: Mapping[str, Any], name: str) -> str:
 
 def _source(namespace: Mapping[str, Any]) -> str | None:
     file = namespace.get("__file__")
-    if file is not None and Path(file).is_file():
+    if file is not None and str(file).endswith(".py") and Path(file).is_file():
         with tokenize.open(file) as lines:
             return lines.read()
     read = getattr(namespace.get("__loader__"), "get_source", None)  # a module in a zip file

@@ -29,6 +29,7 @@ class LogWatch:
         self.folder = folder
         self._table = str(table)
         self._upstream = str(upstream)
+        self.lives = 0
         self._forget()
 
     def follow(self) -> list[Commit]:
@@ -39,6 +40,7 @@ class LogWatch:
         return fresh
 
     def _forget(self) -> None:
+        self.lives += 1  # how often the table was made: a lake may be thrown away while somebody watches
         self.version = -1
         self.commits = 0  # of ours
         self.last_note: tuple[int, CommitNote] | None = None

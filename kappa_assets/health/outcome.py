@@ -9,6 +9,8 @@ from typing import Literal
 from kappa_assets.table import Layer, TableName
 
 Severity = Literal["warn", "error"]
+"""How bad a failed check is: amber, or red."""
+
 Fact = int | float | str | None
 
 CHECKS: Mapping[str, str] = {

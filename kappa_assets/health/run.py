@@ -71,8 +71,8 @@ class HealthChecks:
             folder = self._lake.folder(table.name, live.number if live else 1)
             watch = self._logs.watch(folder, table.name, self._pipeline.upstreams.get(table.name))
             fresh = watch.follow()
-            if fresh and table.name in self._tapes:
-                self._tapes[table.name].grow(fresh)
+            if table.name in self._tapes:
+                self._tapes[table.name].grow(fresh, watch.lives)
             watches[table.name] = watch
         return watches
 
@@ -94,7 +94,7 @@ class _TapeHealth:
     """What is remembered of one tape."""
 
     def __init__(self, lake: Lake, bronze: Bronze, start: dt.date, landing: Path | None) -> None:
-        self.tape = WatchedTape(lake, bronze.name)
+        self._lake = lake
         self._name = bronze.name
         self._start = start
         self._rejects = lake.rejects(bronze.name)
@@ -102,16 +102,22 @@ class _TapeHealth:
         self._set_aside: list[Mapping[str, object]] = []
         folder = None if landing is None else landing / bronze.source.folder
         self._landed = None if folder is None else LandedFiles(lake.folder(bronze.name), folder)
-        self._forget()
+        self._forget(1)
 
-    def _forget(self) -> None:
+    def _forget(self, lives: int) -> None:
+        self.tape = WatchedTape(self._lake, self._name)
+        self._lives = lives
         self._verified = 0
         self._last = BEFORE_THE_TAPE
         self._breaks: list[checks.TapeBreak] = []
         self._early: dict[str, int] = {}
 
-    def grow(self, fresh: list[Commit]) -> None:
-        """Take in what was committed to the tape."""
+    def grow(self, fresh: list[Commit], lives: int) -> None:
+        """Take in what was committed to the tape, in its how manyth life."""
+        if lives != self._lives:
+            self._forget(lives)
+        if not fresh:
+            return
         self.tape.outdated()
         if self._landed is not None:
             self._landed.add(fresh)

@@ -1,6 +1,7 @@
 """Every table as an asset: what it is, where it lies, how it looks, and what pressing Materialize does."""
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -38,7 +39,9 @@ def table_spec(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetSpec:
         "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
                 dg.LocalFileCodeReference(
-                    file_path=table.origin.file, line_number=table.origin.line, label=f"{table.name} is declared here"
+                    file_path=table.origin.file,
+                    line_number=table.origin.line,
+                    label=f"{Path(table.origin.file).name}:{table.origin.line}",
                 )
             ]
         ),

@@ -40,7 +40,10 @@ def build_definitions(
     No JVM is started, here or by a sensor.
     """
     with beta_used_knowingly():
-        return _build(pipeline, lake, landing, KappaSpark(spark_config={}, cores=cores, memory=memory), extra_sensors)
+        spark = KappaSpark(spark_config={}, cores=cores, memory=memory)
+        definitions = _build(pipeline, lake, landing, spark, extra_sensors)
+        definitions.get_repository_def()  # resolved here, where what is declared wrongly is found, and kept
+        return definitions
 
 
 def _build(

@@ -8,6 +8,7 @@ import dagster as dg
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+_SQL = {"byte": "tinyint", "short": "smallint", "integer": "int", "long": "bigint"}
 _OURS = {
     "_source": "where the row came from: file, bytes, modification time",
     "_batch_id": "position on the tape of the commit that brought the row",
@@ -30,6 +31,8 @@ def columns_of(folder: Path) -> dg.TableSchema | None:
 
 
 def _name(kind: str) -> str:
-    """Return a Delta type as people write it: `decimal(12,4)`, `struct` for the nested ones."""
+    """Return a Delta type as SQL writes it: `bigint`, `decimal(12,4)`, `struct` for the nested ones."""
     text = kind.strip('"')
-    return text if not text.startswith("{") else next(k for k in ("struct", "array", "map") if f'"{k}"' in text)
+    if text.startswith("{"):
+        return next(k for k in ("struct", "array", "map") if f'"{k}"' in text)
+    return _SQL.get(text, text)

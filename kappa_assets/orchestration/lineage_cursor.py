@@ -27,7 +27,7 @@ class LineageCursor:
     """The cut that the last tick began to report and had no time to finish; None when it was finished."""
     checked_at: float = 0.0
     verdicts: Mapping[str, str] = field(default_factory=dict)
-    """The last reported verdict of each check, `passed`, `warn` or `error`, by `table/check`."""
+    """What was reported of each check that did not pass, `warn` or `error`, by `table/check`."""
 
     def to_json(self) -> str:
         return json.dumps(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from kappa_assets.commit import CommitNote, Position
+from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, Position
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Gold, Table
 from kappa_assets.delta_log import Commit
@@ -117,7 +117,8 @@ def _cut(sight: Sight) -> dict[TableName, Position]:
         elif not (isinstance(table, Gold) and table.every):
             tape = sight.tapes[sight.pipeline.tape_of(name)]
             passed = live_position(sight.lake, sight.state, sight.pipeline, name, tape, logs=sight.logs)
-            cut[tape.bronze] = min(cut[tape.bronze], passed)
+            if passed != BEFORE_THE_TAPE:  # a table that shows nothing yet cannot look stale
+                cut[tape.bronze] = min(cut[tape.bronze], passed)
     return cut
 
 

@@ -203,7 +203,8 @@ def _text(news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: in
         first = fresh[0].version
         span = f"version {version}" if first == version else f"versions {first} to {version}"
         total = "rows in all" if news.table.layer is Layer.GOLD else "new rows"
-        what = f"{made}: {rows:,} {total}, {len(fresh)} commits ({span})."
+        commits = "1 commit" if len(fresh) == 1 else f"{len(fresh)} commits"
+        what = f"{made}: {rows:,} {total}, {commits} ({span})."
     else:
         what = f"{made}: no new rows; what arrived in this slice gave none."
     return " ".join([what, *_read(news), *_early(of_slice)])

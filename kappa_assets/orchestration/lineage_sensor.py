@@ -1,7 +1,6 @@
 """`<pipeline>_lineage`: reads the Delta logs since its cursor and reports what happened. Starts no JVM."""
 
 import time
-from collections import Counter
 from dataclasses import dataclass, replace
 
 import dagster as dg
@@ -62,7 +61,13 @@ class Lineage:
             reporter = Reporter(instance, sight, late, self._undescribed)
             done = reporter.report(plan)
             pending = None if done else plan.cut
-            cursor = replace(cursor, marks={**cursor.marks, **reporter.marks}, pending=pending)
+            first = set(reporter.marks) - set(cursor.marks)
+            cursor = replace(
+                cursor,
+                marks={**cursor.marks, **reporter.marks},
+                pending=pending,
+                checked_at=0.0 if first else cursor.checked_at,
+            )
             self._seen, self._plan = ((seen, cursor.marks) if done else None), plan
         cursor, checked = self._check(instance, cursor, changed=reporter.events > 0) if done else (cursor, 0)
         return Tick(cursor, _said(plan, reporter, done=done, checked=checked))
@@ -101,10 +106,11 @@ class Lineage:
             return cursor, 0
         self._looked_at = now
         outcomes = self._health.run()
-        verdicts = {f"{o.table}/{o.check}": verdict(o) for o in outcomes}
+        verdicts = {f"{o.table}/{o.check}": verdict(o) for o in outcomes if not o.passed}
         told = 0
         for outcome in outcomes:
-            if due or cursor.verdicts.get(f"{outcome.table}/{outcome.check}") != verdict(outcome):
+            name = f"{outcome.table}/{outcome.check}"
+            if due or cursor.verdicts.get(name) != verdicts.get(name):
                 instance.report_runless_asset_event(evaluation(outcome))
                 told += 1
         return replace(cursor, checked_at=now if due else cursor.checked_at, verdicts=verdicts), told
@@ -127,8 +133,7 @@ def _said(plan: LineagePlan, reporter: Reporter, *, done: bool, checked: int) ->
     cut = ", ".join(f"{tape} at batch {p.batch}" for tape, p in plan.cut.items()) or "no tape"
     parts = []
     if reporter.events:
-        tables = Counter[str]({str(n.table): len(n.slices) for n in plan.news if n.slices})
-        named = ", ".join(f"{n.table} v{n.version} ({tables[str(n.table)]})" for n in plan.news if n.slices)
+        named = ", ".join(f"{n.table} g{n.generation}.v{n.version}" for n in plan.news if n.slices)
         parts.append(f"reported {reporter.events} events up to {cut}: {named}")
     else:
         parts.append(f"nothing new; cut: {cut}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 TRUNCATED = "2026-01-20.csv.gz"
-_AT_ONCE = 3
+_AT_ONCE = 4
 """Hosts that run side by side, each with two Spark threads."""
 
 
@@ -41,7 +41,7 @@ class Stage:
     root: Path
 
     @classmethod
-    def make(cls, root: Path, seed: int, lines: int = 60) -> Stage:
+    def make(cls, root: Path, seed: int, lines: int = 40) -> Stage:
         (root / "landing" / "invoices").mkdir(parents=True)
         files = make_files(root / "staged", seed, files=5, lines=lines)
         whole = next((f.read_bytes() for f in files if f.suffix == ".gz"), b"\x1f\x8b\x08\x00 no gzip at all")

@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SALES = TableName(Layer.SILVER, "sales")
-SMALL = {"spark.sql.shuffle.partitions": "2", "spark.databricks.delta.snapshotPartitions": "1"}
+SMALL = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    # A JVM that lives for seconds has no use for the optimising compiler and a parallel collector.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 _PATIENCE = 120.0
 
 

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from kappa_assets.cli import main
+from kappa_assets.host_status import read_status
+from kappa_assets.lake import Lake
+from kappa_assets.table import TableName
+from kappa_assets_tests import oracle
+from kappa_assets_tests.cli.conftest import Kappa
+
+_GROUPING_SILVER = """
+from kappa_assets import Files, bronze, gold, silver
+
+invoices = bronze("invoices", source=Files("invoices", header=True))
+
+@silver
+def sales(invoices):
+    return invoices.groupBy("_batch_id", "_row", "_arrived_at", "_arrival_date").count()
+
+@gold(keys=["count"])
+def counts(sales):
+    return sales.groupBy("count").count()
+"""
+
+
+def test_check_passes_the_plans_of_the_example(shop: Kappa) -> None:
+    assert {row["result"] for row in shop.rows("check")} == {"ok"}
+
+
+def test_check_without_a_lake_says_what_it_could_not_check() -> None:
+    result = CliRunner().invoke(main, ["check", "--json"])
+    assert result.exit_code == 0
+    results = {row["table"]: row["result"] for row in json.loads(result.stdout)}
+    assert results == {"bronze.invoices": "ok"} | dict.fromkeys(list(results)[1:], "unchecked")
+
+
+def test_check_refuses_a_silver_that_groups(shop: Kappa, pipeline_file: Callable[[str], str]) -> None:
+    where = pipeline_file(_GROUPING_SILVER)
+    result = shop.run("check", "--pipeline", where, "--json")
+    assert result.exit_code == 1
+    results = {row["table"]: row["result"] for row in json.loads(result.stdout)}
+    assert results == {"bronze.invoices": "ok", "silver.sales": "refused", "gold.counts": "unchecked"}
+    assert f"{where}:" in result.stderr
+
+
+def test_a_second_drain_with_nothing_new_changes_nothing(own_shop: Kappa) -> None:
+    before = own_shop.rows("status")
+    assert own_shop.rows("drain") == before
+
+
+def test_drain_without_a_landing_folder_is_a_failure_that_names_it(spark: object, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["drain", "--lake", str(tmp_path / "l"), "--landing", str(tmp_path / "none")])
+    assert result.exit_code == 1
+    assert f"the landing folder '{tmp_path / 'none' / 'invoices'}' is missing" in result.stderr
+
+
+def test_drain_with_changed_logic_holds_the_table_and_says_so(
+    own_shop: Kappa, pipeline_file: Callable[[str], str]
+) -> None:
+    where = pipeline_file(
+        _GROUPING_SILVER.replace('.groupBy("_batch_id", "_row", "_arrived_at", "_arrival_date").count()', "")
+    )
+    result = own_shop.run("drain", "--pipeline", where, "--json")
+    assert result.exit_code == 1
+    assert "silver.sales is held" in result.stderr
+
+
+def test_stream_runs_until_sigterm_and_ends_with_0(own_shop: Kappa) -> None:
+    def stop_when_it_runs() -> None:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            status = read_status(Lake(own_shop.lake))
+            if status and status.mode == "stream" and {q.state for q in status.queries} == {"running"}:
+                break
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    watcher = threading.Thread(target=stop_when_it_runs)
+    watcher.start()
+    rows = own_shop.rows("stream")
+    watcher.join()
+    status = read_status(Lake(own_shop.lake))
+    assert status is not None
+    assert (status.mode, status.ended) == ("stream", "asked to stop (SIGTERM)")
+    assert {row["state"] for row in rows} == {"stopped"}
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_held_replay_is_promoted_and_rolled_back(own_shop: Kappa) -> None:
+    replay = "replay", "--tables", "gold.daily_revenue"
+    (planned,) = own_shop.rows(*replay, "--plan")
+    assert (planned["table"], planned["candidate"]) == ("gold.daily_revenue", "g2")
+    (compared,) = own_shop.rows(*replay, "--promote", "hold")
+    assert (compared["state"], compared["changed"], compared["only_live"]) == ("held", 0, 0)
+    assert "held" in own_shop.run("releases").stderr
+    (release,) = own_shop.rows("promote", compared["replay"])
+    assert release["tables"]["gold.daily_revenue"] == 2
+    assert own_shop.run("path", "gold.daily_revenue").stdout.endswith("g0002\n")
+    shown = own_shop.rows("show", "gold.daily_revenue", "--limit", "10000")
+    assert oracle.rows_of(shown, oracle.DAILY_REVENUE) == own_shop.expected.daily_revenue
+    (back,) = own_shop.rows("rollback", "--reason", "a test")
+    assert back["release"] == 1
+    assert [r["current"] for r in own_shop.rows("releases")] == [True, False]
+    assert own_shop.run("path", "gold.daily_revenue").stdout.endswith("g0001\n")
+
+
+def test_a_discarded_replay_leaves_no_folder(own_shop: Kappa) -> None:
+    (compared,) = own_shop.rows("replay", "--tables", "gold.top_products", "--promote", "hold")
+    candidate = Lake(own_shop.lake).folder(TableName.parse("gold.top_products"), 2)
+    assert candidate.is_dir()
+    own_shop.rows("discard", compared["replay"])
+    assert not candidate.exists()

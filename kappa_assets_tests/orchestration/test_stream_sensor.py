@@ -1,0 +1,112 @@
+"""The switch as Dagster runs it: what it sees on a real instance, and what it leaves there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from kappa_assets.orchestration.jobs import stream_job
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.quiet import beta_used_knowingly
+from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.orchestration.stream_sensor import look, stream_sensor
+from kappa_assets_tests.orchestration.conftest import beat
+from kappa_assets_tests.written_logs import PIPELINE, WrittenLake
+
+STATUS = dg.DagsterRunStatus
+
+
+@pytest.fixture
+def place(web: WrittenLake, tmp_path: Path) -> Place:
+    return Place(web.lake.root, tmp_path / "landing")
+
+
+@pytest.fixture
+def job(place: Place) -> dg.JobDefinition:
+    with beta_used_knowingly():
+        definitions = dg.Definitions(
+            jobs=[stream_job(place, PIPELINE)], resources={"spark": KappaSpark(spark_config={})}
+        )
+        return definitions.resolve_job_def("stream")
+
+
+def tick(instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, *, on: float | None = None) -> Any:
+    with beta_used_knowingly():
+        sensor = stream_sensor(place, PIPELINE, job)
+        context = dg.build_sensor_context(instance, last_sensor_start_time=on)
+        return sensor.evaluate_tick(context)
+
+
+def test_with_no_host_it_asks_for_a_run_and_says_why(
+    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition
+) -> None:
+    found = tick(instance, place, job)
+    assert len(found.run_requests) == 1
+    assert "no host lives" in found.run_requests[0].tags["kappa/why"]
+
+
+def test_with_a_host_it_says_who_it_is(
+    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, host: Callable[..., Any]
+) -> None:
+    with host({"silver.visits": "held"}):
+        found = tick(instance, place, job)
+    assert not found.run_requests
+    assert "a host lives: process" in found.skip_message
+    assert "silver.visits is held" in found.skip_message
+
+
+def test_a_dead_run_is_failed_in_dagster_and_a_new_one_asked_for(
+    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, web: WrittenLake
+) -> None:
+    run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
+    beat(web, {}, age=30, run_id=run.run_id, pid=2**22 - 1)
+    found = tick(instance, place, job)
+    failed = instance.get_run_by_id(run.run_id)
+    assert failed is not None
+    assert failed.status is STATUS.FAILURE
+    assert not found.run_requests
+    found = tick(instance, place, job, on=time.time() + 1)
+    assert len(found.run_requests) == 1
+
+
+def test_a_frozen_hosts_run_is_failed_and_its_successor_asked_for(
+    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, host: Callable[..., Any]
+) -> None:
+    run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
+    with host(age=70, run_id=run.run_id):
+        found = tick(instance, place, job)
+    assert len(found.run_requests) == 1
+    failed = instance.get_run_by_id(run.run_id)
+    assert failed is not None
+    assert failed.status is STATUS.FAILURE
+
+
+def test_when_somebody_asked_to_terminate_is_read_from_the_runs_events(
+    instance: dg.DagsterInstance, web: WrittenLake, job: dg.JobDefinition
+) -> None:
+    run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
+    instance.report_run_canceling(run)
+    instance.report_run_canceled(run)
+    (seen,) = look(instance, web.lake, PIPELINE, switched_on=None).runs
+    assert seen.status == "CANCELED"
+    assert seen.terminated == pytest.approx(time.time(), abs=30)
+
+
+def test_the_runs_of_another_pipeline_are_not_its_business(
+    instance: dg.DagsterInstance, web: WrittenLake, job: dg.JobDefinition
+) -> None:
+    instance.create_run_for_job(job, tags={"kappa/stream": "other"})
+    assert look(instance, web.lake, PIPELINE, switched_on=None).runs == ()
+
+
+def test_the_last_failure_is_told_in_its_own_words(
+    instance: dg.DagsterInstance, web: WrittenLake, job: dg.JobDefinition
+) -> None:
+    run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
+    instance.report_run_failed(run, "the disk is full\nand more")
+    assert look(instance, web.lake, PIPELINE, switched_on=None).last_error == "the disk is full"
