@@ -51,6 +51,8 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
     A table that does not exist has none. Raises TapeGap when one in the range has been cleaned from the log,
     unless `after` is -1: then the commits that are still there are given.
     """
+    if _is_newest(table, after):
+        return
     wanted = [v for v in _versions(table) if v > after and (upto is None or v <= upto)]
     if wanted and after >= 0 and wanted[0] != after + 1:
         raise TapeGap(
@@ -101,12 +103,12 @@ def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNo
 
     Commits of other writers in between (OPTIMIZE, VACUUM) are stepped over.
     """
-    for version in reversed(_versions(table)):
-        if at_most is not None and version > at_most:
-            continue
+    version = latest_version(table) if at_most is None else at_most
+    while version is not None and version >= 0 and _log_file(table, version).exists():
         note = read_commit(table, version).note
         if note is not None:
             return version, note
+        version -= 1
     return None
 
 
@@ -117,6 +119,11 @@ def _records(add: Mapping[str, Any]) -> int:
 
 def _log_file(table: Path, version: int) -> Path:
     return table / "_delta_log" / f"{version:0{_COMMIT_DIGITS}d}.json"
+
+
+def _is_newest(table: Path, version: int) -> bool:
+    """Return whether nothing follows `version`, without listing the log: logs are cleaned from their old end."""
+    return version >= 0 and not _log_file(table, version + 1).exists() and _log_file(table, version).exists()
 
 
 def _versions(table: Path) -> list[int]:

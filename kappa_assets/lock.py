@@ -72,7 +72,7 @@ def exclusive(path: Path, purpose: str, *, run_id: str | None = None) -> Iterato
 def holder(path: Path) -> Holder | None:
     """Return who holds the lock at `path` now, or None. Never waits."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

@@ -6,19 +6,18 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from kappa_assets import delta_log
-from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, Position
+from kappa_assets.commit import Position
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Bronze, Derived, Table
-from kappa_assets.errors import TapeGap
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import HostStatus, QueryStatus, host_alive, read_status
 from kappa_assets.lake import Lake
+from kappa_assets.reached import live_position
 from kappa_assets.registry import Registry, State
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
@@ -61,33 +60,6 @@ class Lag:
     seconds: float
 
 
-class Logs(Protocol):
-    """What positions are computed from: the logs on disk, or what somebody who follows them remembers."""
-
-    def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
-        """Return the newest (version, note) of ours, at or before version `at_most`."""
-        ...
-
-    def first_data_after(self, folder: Path, version: int) -> int | None:
-        """Return the first version after `version` that changed rows, or None."""
-        ...
-
-
-class LogsOnDisk:
-    """The logs as they are now."""
-
-    def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
-        return delta_log.last_note(folder, at_most=at_most)
-
-    def first_data_after(self, folder: Path, version: int) -> int | None:
-        """Return the first version after `version` that changed rows; a cleaned one counts as such."""
-        try:
-            found = delta_log.commits(folder, after=version)
-            return next((c.version for c in found if c.adds_data or c.removes_data), None)
-        except TapeGap:
-            return version + 1
-
-
 def table_statuses(lake: Lake, pipeline: Pipeline, *, now: dt.datetime | None = None) -> list[TableStatus]:
     """Return the status of every table of the pipeline, upstream first."""
     moment = now or dt.datetime.now(dt.UTC)
@@ -117,26 +89,6 @@ def query_statuses(host: HostStatus | None) -> dict[str, QueryStatus]:
     return {} if host is None else {q.table: q for q in host.queries}
 
 
-def live_position(
-    lake: Lake,
-    state: State,
-    pipeline: Pipeline,
-    table: TableName,
-    tape: Tape,
-    *,
-    logs: Logs | None = None,
-) -> Position:
-    """Return how far on the tape the live generation reflects; BEFORE_THE_TAPE when it has no commit yet.
-
-    A table is as far as its upstream was before the first rows that it has not read. Commits without rows
-    (an empty file, a batch whose rows were all rejected) never reach a reader: the last note alone would
-    lag for ever.
-    """
-    live = state.live(table)
-    generation = 1 if live is None else live.number
-    return _position(lake, pipeline, tape, table, generation, logs or LogsOnDisk())
-
-
 def lag_behind(tape: Tape, position: Position, now: dt.datetime) -> Lag:
     """Return how far `position` is behind the head of its tape."""
     batches, oldest = 0, None
@@ -156,35 +108,6 @@ def row_count(folder: str | Path) -> int:
     if None in counts:
         return int(table.to_pyarrow_dataset().count_rows())
     return int(sum(counts))
-
-
-def _position(lake: Lake, pipeline: Pipeline, tape: Tape, table: TableName, generation: int, logs: Logs) -> Position:
-    upstream = pipeline.upstreams.get(table)
-    if upstream is None:
-        return tape.head()
-    found = logs.last_note(lake.folder(table, generation))
-    if found is None:
-        return BEFORE_THE_TAPE
-    own = found[1].position.get(str(tape.bronze), BEFORE_THE_TAPE)
-    read = found[1].reads.get(str(upstream))
-    if read is None or read.version < 0:  # in the upstream's first snapshot: its order says nothing
-        return own
-    folder = lake.folder(upstream, read.generation)
-    # The upstream's position is taken before its log is looked at: what arrives in between is then unread.
-    above = _position(lake, pipeline, tape, upstream, read.generation, logs)
-    unread = logs.first_data_after(folder, read.version)
-    if unread is None:
-        return max(own, above)
-    return max(own, _noted_before(folder, unread, tape, upstream, logs))
-
-
-def _noted_before(folder: Path, version: int, tape: Tape, upstream: TableName, logs: Logs) -> Position:
-    """Return the tape position that an upstream had reached just before `version`."""
-    if upstream == tape.bronze:
-        earlier = (c.position for c in reversed(tape.commits()) if c.version < version)
-        return next(earlier, BEFORE_THE_TAPE)
-    found = logs.last_note(folder, at_most=version - 1)
-    return BEFORE_THE_TAPE if found is None else found[1].position.get(str(tape.bronze), BEFORE_THE_TAPE)
 
 
 def _status(

@@ -9,7 +9,7 @@ import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import NoReturn
 
@@ -19,6 +19,20 @@ from kappa_assets.declare.plain import NotPlain, plain
 from kappa_assets.declare.syntax import Json
 from kappa_assets.declare.tables import Derived, Table
 from kappa_assets.errors import DeclarationError
+
+
+@dataclasses.dataclass(frozen=True)
+class _Piece:
+    """Syntax to be described; of a function object, if it is one."""
+
+    number: int
+    tree: ast.AST
+    module: Module
+    function: FunctionType | None
+
+    @property
+    def is_module(self) -> bool:
+        return self.tree is self.module.tree
 
 
 class Reach:
@@ -36,7 +50,11 @@ class Reach:
         self._seen: dict[int, int] = {}
         self._modules: dict[str, Module | None] = {}
         self._territory = Territory.around(table.function)
+        self._todo: list[_Piece] = []
         self._value(table.function)
+        while self._todo:  # not by recursion: a chain of helpers may be longer than Python's stack
+            piece = self._todo.pop()
+            self.pieces[piece.number] = self._described(piece)
 
     def _function(self, function: FunctionType) -> Json:
         """Add a function object of the pipeline; return what it is to the one that reaches it."""
@@ -48,37 +66,30 @@ class Reach:
         nodes = module.functions(function.__code__) if module else []
         if module is None or len({str(syntax.canonical(node)) for node in nodes}) != 1:
             self._unreadable(function.__code__, several=bool(nodes))
-        defaults: list[object] = []
-        if "<locals>" in function.__qualname__:
-            defaults = [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
-        added = self._add(id(function), syntax.bare(nodes[0]), module, _closure(function), defaults)
-        return {"piece": added}
+        return {"piece": self._add(id(function), syntax.bare(nodes[0]), module, function)}
 
-    def _add(
-        self,
-        key: int,
-        tree: ast.AST,
-        module: Module,
-        held: Mapping[str, object] | None = None,
-        defaults: Iterable[object] = (),
-    ) -> int:
-        """Add a piece of syntax and, in turn, what it reaches; return its number."""
-        if key in self._seen:
-            return self._seen[key]
-        number = self._seen[key] = len(self.pieces)
-        self.pieces.append(None)
-        closure = held or {}
+    def _add(self, key: int, tree: ast.AST, module: Module, function: FunctionType | None = None) -> int:
+        """Note a piece of syntax, to be described later; return its number."""
+        if key not in self._seen:
+            self._seen[key] = len(self.pieces)
+            self.pieces.append(None)
+            self._todo.append(_Piece(self._seen[key], tree, module, function))
+        return self._seen[key]
+
+    def _described(self, piece: _Piece) -> Json:
+        """Return the syntax of a piece and what it reaches, noting pieces not met before."""
+        closure = _closure(piece.function)
         uses: dict[str, Json] = {}
-        for chain in syntax.references(tree):
+        for chain in syntax.references(piece.tree):
             name = ".".join(chain)
             if name not in uses:
                 inside = chain[0] in closure
-                uses[name] = self._value(closure[chain[0]]) if inside else self._member(module, *chain)
-        for bound, target, taken in () if tree is module.tree else syntax.imports(tree):
-            uses[f"import {bound}"] = self._imported(module.absolute(target), *filter(None, [taken]))
+                uses[name] = self._value(closure[chain[0]]) if inside else self._member(piece.module, *chain)
+        for bound, target, taken in () if piece.is_module else syntax.imports(piece.tree):
+            uses[f"import {bound}"] = self._imported(piece.module.absolute(target), *filter(None, [taken]))
         known: dict[str, Json] = {name: use for name, use in uses.items() if use is not None}
-        self.pieces[number] = [syntax.canonical(tree), known, [self._value(value) for value in defaults]]
-        return number
+        given: list[Json] = [self._value(value) for value in _defaults(piece.function)]
+        return [syntax.canonical(piece.tree), known, given]
 
     def _member(self, module: Module, name: str, *rest: str) -> Json:
         """Return what a module-level name of the pipeline is; None for a builtin."""
@@ -201,11 +212,20 @@ def _registered(value: object) -> list[FunctionType]:
     return [item for item in items if isinstance(item, FunctionType) and item.__name__ != "<lambda>"]
 
 
-def _closure(function: FunctionType) -> dict[str, object]:
+def _closure(function: FunctionType | None) -> dict[str, object]:
+    """Return what a function made in another one holds of it."""
     held: dict[str, object] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+    cells = (function.__code__.co_freevars, function.__closure__ or ()) if function is not None else ((), ())
+    for name, cell in zip(*cells, strict=True):
         try:
             held[name] = cell.cell_contents
         except ValueError:  # not assigned yet: the function itself cannot use it either
             continue
     return held
+
+
+def _defaults(function: FunctionType | None) -> list[object]:
+    """Return the defaults of a function made in another one; elsewhere their syntax tells."""
+    if function is None or "<locals>" not in function.__qualname__:
+        return []
+    return [*(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]

@@ -57,8 +57,9 @@ class DeltaWriter:
     def files(self) -> list[str]:
         """Return the full paths of the files the newest version consists of."""
         table = self._open()
-        paths = [] if table is None else table.get_add_actions().column("path").to_pylist()
-        return [str(self.folder / path) for path in paths]
+        if table is None:
+            return []
+        return [str(self.folder / str(path)) for path in table.get_add_actions().column("path").to_pylist()]
 
     def is_committed(self, app: str, batch: int) -> bool:
         """Return whether a commit of `app` with this batch number, or a later one, is in the table."""

@@ -9,7 +9,7 @@ from kappa_assets import delta_log
 from kappa_assets.commit import CommitNote, Offset
 from kappa_assets.delta_log import Commit
 from kappa_assets.errors import TapeGap
-from kappa_assets.status import LogsOnDisk
+from kappa_assets.reached import LogsOnDisk
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape, TapeCommit
 

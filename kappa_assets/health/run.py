@@ -19,8 +19,9 @@ from kappa_assets.health.log_watch import LogWatch, WatchedLogs, WatchedTape
 from kappa_assets.health.outcome import CheckOutcome
 from kappa_assets.host_status import host_alive, read_status
 from kappa_assets.lake import Lake
+from kappa_assets.reached import live_position
 from kappa_assets.registry import Registry, State
-from kappa_assets.status import lag_behind, live_position
+from kappa_assets.status import lag_behind
 from kappa_assets.table import TableName
 
 

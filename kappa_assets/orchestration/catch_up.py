@@ -26,8 +26,9 @@ from kappa_assets.orchestration.provenance import (
 )
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.orchestration.switch import Switch
+from kappa_assets.reached import live_position
 from kappa_assets.registry import Registry
-from kappa_assets.status import live_position, living_host, query_statuses
+from kappa_assets.status import living_host, query_statuses
 from kappa_assets.table import Layer
 from kappa_assets.tape import Tape
 

@@ -19,8 +19,8 @@ from kappa_assets.host_status import QueryStatus
 from kappa_assets.lake import Lake
 from kappa_assets.orchestration.follow import FollowedLogs
 from kappa_assets.orchestration.lineage_cursor import Mark
+from kappa_assets.reached import live_position
 from kappa_assets.registry import State
-from kappa_assets.status import live_position
 from kappa_assets.table import Layer, TableName
 from kappa_assets.tape import Tape
 

@@ -12,11 +12,12 @@ from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
-from kappa_assets.reached import reached
+from kappa_assets.reached import position_of
 from kappa_assets.registry import Generation, Registry, Release, Replay, State, events, mend_links
 from kappa_assets.replay.build import Progress, build
 from kappa_assets.streams.host import never
 from kappa_assets.streams.query import Setting
+from kappa_assets.tape import Tape
 
 _ROUNDS = 20
 """Drains before a candidate that the live stream keeps outrunning is given up."""
@@ -160,7 +161,8 @@ def _behind(lake: Lake, pipeline: Pipeline, state: State, candidates: list[Gener
         live = state.live(candidate.table)
         if live is None:
             continue
-        above, tape = pipeline.upstreams[candidate.table], pipeline.tape_of(candidate.table)
-        if reached(lake, candidate, above, tape) < reached(lake, live, above, tape):
+        tape = Tape(lake, pipeline.tape_of(candidate.table))
+        ours, theirs = (position_of(lake, pipeline, tape, g.table, g.number) for g in (candidate, live))
+        if ours < theirs:
             found.append(f"{candidate.table} g{candidate.number}")
     return found

@@ -184,7 +184,7 @@ class GoldQuery:
         ).to_json()
 
     def _check_tiles(self, read: InputRange) -> None:
-        found = last_note(self._writer.folder)
+        found = last_note(self._writer.folder, at_most=self._writer.version())
         check_tiles(str(self.table), None if found is None else found[1].reads.get(self._silver_name), read)
 
     def _app(self) -> str:

@@ -138,7 +138,7 @@ class SilverQuery:
         ).to_json()
 
     def _check_tiles(self, read: InputRange) -> None:
-        found = last_note(self._writer.folder)
+        found = last_note(self._writer.folder, at_most=self._writer.version())
         before = None if found is None else found[1].reads.get(str(self._tape.bronze))
         check_tiles(str(self.table), before, read)
 

@@ -1,4 +1,4 @@
-"""`make bench`: run the benchmarks and print a Markdown table. `--only drain,latency` picks some; `--quick` is a trial."""
+"""`make bench`: run the benchmarks and print a Markdown table. `--only a,b` picks some; `--quick` is a trial."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def main() -> None:
     root = Path(tempfile.mkdtemp(prefix="kappa-bench-"))
     benches: dict[str, Callable[[], list[Result]]] = {
         "drain": lambda: _in_our_session(
-            lambda s: [
-                throughput.drain_against_plain_spark(s, root, rows=5_000_000 // scale, rounds=arguments.rounds)
-            ]
+            lambda s: [throughput.drain_against_plain_spark(s, root, rows=5_000_000 // scale, rounds=arguments.rounds)]
         ),
         "replay": lambda: _in_our_session(
             lambda s: throughput.replay_against_live_commits(
@@ -47,7 +45,9 @@ def main() -> None:
 
 
 def _print(results: list[Result]) -> None:
-    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, Spark 4.2.0, Delta 4.4.0\n")
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, Spark 4.2.0, Delta 4.4.0\n"
+    )
     print("| what | ours | other | ratio | target |\n|---|---|---|---|---|")
     for r in results:
         ratio = "" if r.ratio is None else f"{r.ratio:.2f}"

@@ -33,13 +33,17 @@ class ByHand:
     def start(self) -> list[StreamingQuery]:
         """Start the three queries."""
         bronze = (
-            self._spark.readStream.schema(_PAYLOAD).option("header", "true").option("escape", '"')
+            self._spark.readStream.schema(_PAYLOAD)
+            .option("header", "true")
+            .option("escape", '"')
             .csv(str(self._landing / "invoices"))
         )
         silver = self._spark.readStream.format("delta").load(str(self.folder("bronze")))
         gold = (
-            self._spark.readStream.format("delta").option("readChangeFeed", "true")
-            .option("startingVersion", "0").load(str(self.folder("silver")))
+            self._spark.readStream.format("delta")
+            .option("readChangeFeed", "true")
+            .option("startingVersion", "0")
+            .load(str(self.folder("silver")))
         )
         return [
             self._started("bronze", bronze, self._to_bronze),
@@ -76,7 +80,10 @@ class ByHand:
 
     def _append(self, rows: DataFrame, layer: str, number: int) -> None:
         (
-            rows.write.format("delta").mode("append").option("txnAppId", layer).option("txnVersion", number)
+            rows.write.format("delta")
+            .mode("append")
+            .option("txnAppId", layer)
+            .option("txnVersion", number)
             .save(str(self.folder(layer)))
         )
 
@@ -91,7 +98,7 @@ class ByHand:
                     ON t.day <=> s.day AND t.country <=> s.country
                     WHEN MATCHED THEN UPDATE SET revenue = t.revenue + s.revenue, units = t.units + s.units,
                                                  lines = t.lines + s.lines
-                    WHEN NOT MATCHED THEN INSERT *"""  # noqa: S608 -- our own temporary folder
+                    WHEN NOT MATCHED THEN INSERT *"""
             )
         finally:
             session.conf.unset("spark.databricks.delta.write.txnAppId")
@@ -108,7 +115,8 @@ class ByHand:
             ("gold", empty_gold, []),
         ):
             (
-                rows.write.format("delta").partitionBy(*partition)
+                rows.write.format("delta")
+                .partitionBy(*partition)
                 .option("delta.enableChangeDataFeed", str(layer == "silver").lower())
                 .save(str(self.folder(layer)))
             )

@@ -18,8 +18,8 @@ from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Setting
 from kappa_assets_tests.benchmarks.by_hand import ByHand
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, percentile, say, side_by_side
-from kappa_assets_tests.benchmarks.sessions import session
 from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, expected_columns, land_files, numbered, table_answer
+from kappa_assets_tests.benchmarks.sessions import session
 
 _COLUMNS = expected_columns()[DAILY_REVENUE]
 _LINES = 1_000
@@ -102,8 +102,7 @@ def _latencies(side: Side, landing: Path, files: int, warm_up: int) -> list[floa
     visible = _lines_by_time(side.gold)
     # Files are taken in the order they land, so file n is in once Gold counts n + 1 files' lines.
     return [
-        next(at for at, lines in visible if lines >= (n + 1) * _LINES) - landed[n]
-        for n in range(warm_up, len(landed))
+        next(at for at, lines in visible if lines >= (n + 1) * _LINES) - landed[n] for n in range(warm_up, len(landed))
     ]
 
 

@@ -23,7 +23,7 @@ class Result:
 def side_by_side(
     a: Callable[[int], Hashable], b: Callable[[int], Hashable], *, rounds: int, warm_up: bool = True
 ) -> tuple[list[float], list[float]]:
-    """Return the seconds of each round of `a` and of `b`. Each returns its answer; answers must agree in every round."""
+    """Return the seconds of each round of `a` and of `b`. The answers they return must agree in every round."""
     if warm_up:
         _same(a(-1), b(-1))
     took_a, took_b = [], []

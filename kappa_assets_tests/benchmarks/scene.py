@@ -32,7 +32,7 @@ def packaged_lines() -> list[str]:
     folder = Path(retail_package.__path__[0]) / "data"
     lines: list[str] = []
     for path in sorted(folder.glob("*.csv.gz")):
-        lines += gzip.open(path, "rt").read().splitlines()[1:]
+        lines += gzip.decompress(path.read_bytes()).decode().splitlines()[1:]
     return lines
 
 

@@ -24,7 +24,13 @@ def session(*, defaults: bool = False) -> Iterator[SparkSession]:
 
 
 def _with_defaults() -> SparkSession:
-    needed = ("spark.master", "spark.jars", "spark.sql.extensions", "spark.sql.catalog.spark_catalog", "spark.driver.host")
+    needed = (
+        "spark.master",
+        "spark.jars",
+        "spark.sql.extensions",
+        "spark.sql.catalog.spark_catalog",
+        "spark.driver.host",
+    )
     builder = SparkSession.builder.appName("by hand").config("spark.driver.memory", "4g")
     for name, value in spark_conf().items():
         if name in needed or name == "spark.driver.bindAddress":

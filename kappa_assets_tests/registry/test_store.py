@@ -1,0 +1,124 @@
+"""The registry on disk: compare-and-set, also between processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kappa_assets.errors import LakeError, RegistryConflict
+from kappa_assets.lake import Lake
+from kappa_assets.registry import Registry, State, events
+from kappa_assets.table import TableName
+
+SALES = TableName.parse("silver.sales")
+
+
+def generation(number: int) -> list[events.Event]:
+    return [events.generation_created(SALES, number, f"code {number}")]
+
+
+@pytest.fixture
+def lake(lake_path: Path) -> Lake:
+    return Lake.at(lake_path)
+
+
+def test_a_lake_without_a_registry_has_an_empty_state(lake: Lake) -> None:
+    assert Registry(lake).state() == State()
+    assert Registry(lake).history() == []
+    assert Registry(lake).live_folder(SALES) is None
+
+
+def test_what_one_wrote_another_reads_in_order(lake: Lake) -> None:
+    one, other = Registry(lake), Registry(lake)
+    for number in range(1, 6):
+        one.commit(one.state(), [*generation(number), events.release_created(number, {SALES: number}, "")])
+    assert other.state() == one.state()
+    assert [e.kind for e in other.history()] == ["generation_created", "release_created"] * 5
+    assert other.live_folder(SALES) == lake.folder(SALES, 5)
+
+
+def test_a_change_decided_on_an_old_state_is_refused_and_writes_nothing(lake: Lake) -> None:
+    one, other = Registry(lake), Registry(lake)
+    one.commit(one.state(), generation(1))
+    seen = other.state()
+    one.commit(one.state(), generation(2))
+    with pytest.raises(RegistryConflict):
+        other.commit(seen, generation(3))
+    assert [n for _, n in Registry(lake).state().generations] == [1, 2]
+    assert other.commit(other.state(), generation(3)).version == 2, "decided anew, it goes through"
+
+
+def test_of_two_first_writers_one_is_refused(lake: Lake) -> None:
+    one, other = Registry(lake), Registry(lake)
+    empty = other.state()
+    one.commit(one.state(), generation(1))
+    with pytest.raises(RegistryConflict):
+        other.commit(empty, generation(1))
+    assert len(Registry(lake).history()) == 1
+
+
+def test_an_old_state_of_the_same_registry_object_is_refused_too(lake: Lake) -> None:
+    registry = Registry(lake)
+    old = registry.commit(registry.state(), generation(1))
+    registry.commit(old, generation(2))
+    with pytest.raises(RegistryConflict):
+        registry.commit(old, generation(3))
+    assert len(registry.history()) == 2
+
+
+def test_a_registry_that_cannot_be_read_says_so(lake: Lake) -> None:
+    registry = Registry(lake)
+    registry.commit(registry.state(), generation(1))
+    for file in lake.registry.glob("*.parquet"):
+        file.unlink()
+    with pytest.raises((LakeError, OSError)):
+        Registry(lake).state()
+
+
+RACER = """
+import json, sys
+from pathlib import Path
+from kappa_assets.errors import RegistryConflict
+from kappa_assets.lake import Lake
+from kappa_assets.registry import Registry, events
+from kappa_assets.table import TableName
+
+registry, won, lost = Registry(Lake.at(Path(sys.argv[1]))), [], 0
+table = TableName.parse(f"silver.t{sys.argv[2]}")
+sys.stdin.readline()
+while len(won) < 6:
+    state = registry.state()
+    try:
+        registry.commit(state, [events.generation_created(table, state.next_generation(table), "")])
+        won.append(state.version + 1)
+    except RegistryConflict:
+        lost += 1
+print(json.dumps({"won": won, "lost": lost}))
+"""
+
+
+def test_processes_that_race_each_win_a_version_of_their_own_and_lose_nothing(lake: Lake) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(lake.root), str(n)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n in range(3)
+    ]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    results = [json.loads(racer.communicate(timeout=120)[0]) for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0, 0]
+    assert sorted(v for r in results for v in r["won"]) == list(range(18)), "a version was won twice, or lost"
+    history = Registry(lake).history()
+    for n in range(3):
+        numbers = [e.body["generation"] for e in history if e.body["table"] == f"silver.t{n}"]
+        assert numbers == [1, 2, 3, 4, 5, 6]
