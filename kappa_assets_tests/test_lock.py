@@ -64,8 +64,10 @@ def test_a_second_taker_is_told_who_holds_it(path: Path) -> None:
 
 
 def test_the_lock_is_free_after_the_block_and_after_an_error_in_it(path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), exclusive(path, "drain"):
+    with exclusive(path, "drain"):
         assert holder(path) is not None
+    assert holder(path) is None
+    with pytest.raises(ZeroDivisionError), exclusive(path, "drain"):
         raise ZeroDivisionError
     assert holder(path) is None
     with exclusive(path, "again") as again:

@@ -61,6 +61,7 @@ class Lineage:
             reporter = Reporter(instance, sight, late, self._undescribed)
             done = reporter.report(plan)
             pending = None if done else plan.cut
+            begun = cursor.pending is not None
             first = set(reporter.marks) - set(cursor.marks)
             cursor = replace(
                 cursor,
@@ -68,7 +69,8 @@ class Lineage:
                 pending=pending,
                 checked_at=0.0 if first else cursor.checked_at,
             )
-            self._seen, self._plan = ((seen, cursor.marks) if done else None), plan
+            # After a cut that an earlier tick began there may be more to report.
+            self._seen, self._plan = ((seen, cursor.marks) if done and not begun else None), plan
         cursor, checked = self._check(instance, cursor, changed=reporter.events > 0) if done else (cursor, 0)
         return Tick(cursor, _said(plan, reporter, done=done, checked=checked))
 

@@ -114,7 +114,7 @@ def _header(path: Path) -> tuple[str, ...] | None:
 
 
 def _checked(names: list[str]) -> tuple[str, ...]:
-    if not all(names) or len({n.lower() for n in names}) < len(names):
+    if not names or not all(names) or len({n.lower() for n in names}) < len(names):
         raise _Unreadable(f"its header has empty or repeated names: {', '.join(names)[:200]!r}")
     ours = RESERVED & {n.lower() for n in names}
     if ours:

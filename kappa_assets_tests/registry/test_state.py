@@ -87,7 +87,7 @@ def test_forwarded_logic_is_what_wrote_the_live_generation() -> None:
 
 
 def test_an_unknown_event_is_refused_with_the_version_as_the_likely_cause() -> None:
-    with pytest.raises(LakeError, match="unknown kind, 'teleported'\nHint: .*newer kappa_assets"):
+    with pytest.raises(LakeError, match=r"unknown kind, 'teleported'\nHint: .*newer kappa_assets"):
         fold([Event("2026-01-01T00:00:00", "teleported", {})], 0)
 
 

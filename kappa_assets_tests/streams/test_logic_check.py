@@ -194,9 +194,7 @@ def test_a_recomputed_gold_may_not_ask_the_clock_either(options: dict[str, objec
 
 def test_a_python_function_declared_nondeterministic_is_refused(tape: DataFrame) -> None:
     dice = F.udf(lambda text: text, "string").asNondeterministic()
-    assert "non-deterministic function" in refusal(
-        silver_of(lambda t: t.withColumn("v", dice("value"))), tape
-    )
+    assert "non-deterministic function" in refusal(silver_of(lambda t: t.withColumn("v", dice("value"))), tape)
 
 
 def test_a_silver_that_reads_another_file_is_refused(tape: DataFrame, tmp_path: Path) -> None:
@@ -373,9 +371,7 @@ NOT_MERGEABLE: dict[str, tuple[Logic, dict[str, str], str]] = {
         "computes 't' from aggregates",
     ),
     "two aggregations": (
-        lambda s: (
-            s.groupBy(*KEYS, "kind").agg(F.sum("units").alias("t")).groupBy(*KEYS).agg(F.sum("t").alias("t"))
-        ),
+        lambda s: s.groupBy(*KEYS, "kind").agg(F.sum("units").alias("t")).groupBy(*KEYS).agg(F.sum("t").alias("t")),
         {"t": "sum"},
         "has 2 aggregations",
     ),
@@ -414,9 +410,7 @@ NOT_MERGEABLE: dict[str, tuple[Logic, dict[str, str], str]] = {
 
 
 @pytest.mark.parametrize(("logic", "combine", "reason"), NOT_MERGEABLE.values(), ids=NOT_MERGEABLE)
-def test_what_cannot_be_merged_is_refused(
-    logic: Logic, combine: dict[str, str], reason: str, sales: DataFrame
-) -> None:
+def test_what_cannot_be_merged_is_refused(logic: Logic, combine: dict[str, str], reason: str, sales: DataFrame) -> None:
     assert reason in refusal(gold_of(logic, keys=KEYS, combine=combine), sales)
 
 

@@ -65,7 +65,7 @@ class Stage:
         return Setting(spark, self.lake, self.root / "landing")
 
 
-def run_scene(root: Path, steps: Sequence[Step], *, timeout: float = 300) -> Ended:
+def run_scene(root: Path, steps: Sequence[Step], *, timeout: float = 900) -> Ended:
     """Walk a scene in a process of its own, and return how it ended."""
     scene = dump(steps, root / "scene.json")
     command = [sys.executable, "-m", "kappa_assets_tests.whole.crashing_host", str(root), str(scene)]

@@ -38,7 +38,7 @@ SMALL = {
     # A JVM that lives for seconds has no use for the optimising compiler and a parallel collector.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
-_PATIENCE = 120.0
+_PATIENCE = 600.0
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Until:
 
 
 def main(arguments: Sequence[str]) -> int:
-    faulthandler.dump_traceback_later(2 * _PATIENCE, exit=True)
+    faulthandler.dump_traceback_later(_PATIENCE, exit=True)
     folder, scene = map(Path, arguments)
     steps = load(scene)
     spark = build_session("crashing_host", cores=2, memory="512m", extra=SMALL)

@@ -1,0 +1,107 @@
+"""What Dagster loads: complete, quick, and without a JVM."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from kappa_assets.health import checks_of
+from kappa_assets.orchestration.build import build_definitions
+from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.table import TableName
+
+SALES = dg.AssetKey(["silver", "sales"])
+
+LOAD = """
+import time
+began = time.perf_counter()
+import kappa_assets.definitions as d
+took = time.perf_counter() - began
+from pyspark import SparkContext
+assert SparkContext._gateway is None, "a JVM was started"
+assert took < 15, f"loading took {took:.1f} s"
+print(sorted(s.name for s in d.defs.get_repository_def().sensor_defs))
+"""
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    folder = tmp_path_factory.mktemp("place")
+    return build_definitions(pipeline, lake=folder / "lake", landing=folder / "landing")
+
+
+def test_definitions_load_without_a_jvm_and_without_touching_the_disk(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOAD],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == "['retail_feed', 'retail_lineage', 'retail_stream']"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_table_is_an_asset_that_can_be_materialized(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    assert graph.materializable_asset_keys == {dg.AssetKey(t.name.key) for t in pipeline}
+
+
+def test_bronze_and_silver_have_a_partition_per_day_up_to_today_and_gold_has_none(
+    definitions: dg.Definitions,
+) -> None:
+    graph = definitions.resolve_asset_graph()
+    for table in pipeline:
+        partitions = graph.get(dg.AssetKey(table.name.key)).partitions_def
+        assert (partitions is None) == (table.name.layer == "gold")
+    partitions = graph.get(SALES).partitions_def
+    assert partitions is not None
+    assert partitions.get_first_partition_key() == pipeline.start.isoformat()
+    import datetime as dt
+
+    assert partitions.get_last_partition_key() == dt.datetime.now(dt.UTC).date().isoformat()
+
+
+def test_an_asset_tells_what_it_is_where_it_lies_and_where_it_is_declared(definitions: dg.Definitions) -> None:
+    sales = definitions.resolve_asset_graph().get(SALES)
+    table = pipeline[TableName.parse("silver.sales")]
+    assert sales.description == table.description
+    assert sales.kinds == {"deltalake", "pyspark", "silver"}
+    assert sales.group_name == "retail"
+    assert list(sales.owners) == list(table.owners)
+    assert sales.code_version
+    assert sales.metadata["dagster/table_name"] == "silver.sales"
+    assert str(sales.metadata["dagster/uri"]).endswith("/lake/silver/sales")
+    (source,) = sales.metadata["dagster/code_references"].code_references
+    assert source.file_path == table.origin.file
+    assert source.label == f"silver.py:{table.origin.line}"
+
+
+def test_every_table_has_the_checks_of_its_layer(definitions: dg.Definitions) -> None:
+    found = {(k.asset_key, k.name) for k in definitions.resolve_asset_graph().asset_check_keys}
+    assert found == {(dg.AssetKey(t.name.key), name) for t in pipeline for name in checks_of(t.name.layer)}
+
+
+def test_the_two_sensors_run_by_default(definitions: dg.Definitions) -> None:
+    sensors = {s.name: s for s in definitions.get_repository_def().sensor_defs}
+    assert set(sensors) == {"retail_stream", "retail_lineage"}
+    assert {s.default_status for s in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
+
+
+def test_the_jobs_say_what_they_do_and_every_setting_is_explained(definitions: dg.Definitions) -> None:
+    jobs = {j.name: j for j in definitions.get_repository_def().get_all_jobs() if not j.name.startswith("__")}
+    assert set(jobs) == {"stream", "drain", "replay", "promote", "rollback", "discard"}
+    for job in jobs.values():
+        assert job.description
+        for node in job.all_node_defs:
+            if isinstance(node, dg.OpDefinition) and node.config_schema.as_field():
+                fields = getattr(node.config_schema.as_field().config_type, "fields", {})
+                assert all(field.description for field in fields.values())
+    assert jobs["stream"].tags["kappa/stream"] == "retail"

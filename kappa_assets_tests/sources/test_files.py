@@ -1,0 +1,135 @@
+"""The Files source on Spark: names, columns, arrival, and files that only Spark cannot read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kappa_assets import Files
+from kappa_assets.errors import SourceError
+from kappa_assets.sources.files import culprits, folder_of, local_paths, read_batch
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+CSV = Files("orders", format="csv", header=True)
+ODD_NAMES = (
+    "a b.csv",
+    "a%20b.csv",
+    "a#b.csv",
+    "a?b.csv",
+    "a*b.csv",
+    "x[1].csv",
+    "{x}.csv",
+    "ü茶.csv",
+    "a;b&c=d.csv",
+    "a+b.csv",
+    "a\\b.csv",
+    "it's.csv",
+)
+KNOWN = frozenset({"id", "country"})
+
+
+def rows(spark: SparkSession, source: Files, paths: Iterable[Path], known: frozenset[str] = KNOWN) -> list[Any]:
+    batch = read_batch(spark, source, [str(p) for p in paths], known)
+    return [] if batch.rows is None else sorted(batch.rows.collect(), key=lambda r: (r._source.file, str(r)))
+
+
+def test_every_name_a_file_can_have_is_read_once_and_told_as_it_is(spark: SparkSession, tmp_path: Path) -> None:
+    for number, name in enumerate(ODD_NAMES):
+        (tmp_path / name).write_text(f"id,country\n{number},Malta\n")
+    seen = local_paths(r.path for r in spark.read.format("binaryFile").load(str(tmp_path)).select("path").collect())
+    assert sorted(seen) == sorted(str(tmp_path / name) for name in ODD_NAMES)
+    found = {row._source.file: row.id for row in rows(spark, CSV, map(Path, seen))}
+    assert found == {name: str(number) for number, name in enumerate(ODD_NAMES)}
+
+
+def test_columns_are_matched_by_name_and_each_line_keeps_its_content(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "1.csv").write_bytes(b'\xef\xbb\xbfid,country\n1,"Korea, ""South"""\n\n2,Malta\\\n3\n4,a,b\n5,"open\n')
+    (tmp_path / "2.csv").write_bytes(b"country, id\nEIRE,6\n")
+    found = [(r.id, r.country, r._malformed) for r in rows(spark, CSV, sorted(tmp_path.iterdir()))]
+    assert found == [
+        ("1", 'Korea, "South"', None),
+        ("2", "Malta\\", None),
+        ("3", None, "3"),
+        ("4", "a", "4,a,b"),
+        ("5", "open", None),
+        ("6", "EIRE", None),
+    ]
+
+
+OLD = dt.datetime(2025, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "arrived"),
+    [
+        ("2026-01-05.csv", dt.datetime(2026, 1, 5, tzinfo=dt.UTC)),
+        ("shop-2026-01-05-final.csv", dt.datetime(2026, 1, 5, tzinfo=dt.UTC)),
+        ("2026-01-05T101530-000021.csv", dt.datetime(2026, 1, 5, 10, 15, 30, tzinfo=dt.UTC)),
+        ("2026-01-05T256199.csv", dt.datetime(2026, 1, 5, tzinfo=dt.UTC)),
+        ("2026-13-45.csv", OLD),
+        ("2026-02-30.csv", OLD),
+        ("20260105.csv", OLD),
+        ("orders.csv", OLD),
+    ],
+)
+def test_the_name_tells_when_a_file_arrived_or_else_its_time_does(
+    spark: SparkSession, tmp_path: Path, name: str, arrived: dt.datetime
+) -> None:
+    path = tmp_path / name
+    path.write_text("id,country\n1,Malta\n")
+    os.utime(path, (OLD.timestamp(), OLD.timestamp()))
+    batch = read_batch(spark, CSV, [str(path)], KNOWN)
+    assert batch.rows is not None
+    seconds = batch.rows.selectExpr("CAST(_arrived_at AS DOUBLE) s").collect()[0].s
+    assert seconds == arrived.timestamp()
+
+
+def test_files_that_only_spark_cannot_read_are_found_one_by_one(spark: SparkSession, tmp_path: Path) -> None:
+    good, wide, colon = tmp_path / "good.csv", tmp_path / "wide.csv", tmp_path / "a:b.csv"
+    good.write_text("id,country\n1,Malta\n")
+    wide.write_text("id,country\n" + "x," * 30_000 + "\n")
+    colon.write_text("id,country\n1,Malta\n")
+    found = culprits(spark, CSV, [str(p) for p in (good, wide, colon)], RuntimeError("the read failed"))
+    assert [Path(a.file).name for a in found] == ["wide.csv", "a:b.csv"]
+    assert "Relative path in absolute URI" in found[1].reason
+    assert all("\n" not in a.reason and len(a.reason) < 300 for a in found)
+
+
+def test_a_read_that_failed_although_every_file_is_sound_keeps_its_error(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text("id,country\n1,Malta\n")
+    with pytest.raises(OSError, match="the disk is full"):
+        culprits(spark, CSV, [str(tmp_path / "good.csv")], OSError("the disk is full"))
+
+
+def test_lines_stay_raw_and_parquet_keeps_its_columns(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b'{"id": 1}\nno json \xff\n')
+    (found,) = ({r.value: 1 for r in rows(spark, Files("o", format="json"), [tmp_path / "x.json"])},)
+    assert list(found) == ["no json �", '{"id": 1}'] or list(found) == ['{"id": 1}', "no json �"]
+    pq.write_table(pa.table({"id": [1], "unit price": ["2"]}), tmp_path / "x.parquet")
+    (row,) = rows(spark, Files("o", format="parquet"), [tmp_path / "x.parquet"])
+    assert (row.id, row.unit_price, row._source.file) == (1, "2", "x.parquet")
+
+
+def test_a_batch_without_a_readable_file_has_no_rows(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "bad.csv").write_bytes(b"\x00\x01\x02")
+    batch = read_batch(spark, CSV, [str(tmp_path / "bad.csv"), str(tmp_path / "empty.csv")], KNOWN)
+    assert (batch.rows, batch.files) == (None, ())
+    assert [Path(a.file).name for a in batch.set_aside] == ["bad.csv"]
+
+
+def test_a_missing_landing_folder_is_named_with_the_settings_that_change_it(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"landing folder '.*/orders' is missing\nHint: .*KAPPA_LANDING"):
+        folder_of(CSV, tmp_path)
+    (tmp_path / "orders").touch()
+    with pytest.raises(SourceError):
+        folder_of(CSV, tmp_path)

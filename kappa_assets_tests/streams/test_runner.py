@@ -1,0 +1,296 @@
+"""One query kept running: restarts, back-off and parking, with scripted queries and a clock that only tests move."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from kappa_assets.errors import LakeError, LogicError, SourceError
+from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.streams.query import TableQuery
+from kappa_assets.streams.runner import Runner
+from kappa_assets.table import TableName
+
+Happening = Callable[["Script"], None]
+
+
+@dataclass
+class Script:
+    """A query whose starts go as scripted: each start takes the next happening."""
+
+    folder: Path
+    happenings: list[Happening] = field(default_factory=list)
+    ready: bool = True
+    started: int = 0
+    applied: list[int] = field(default_factory=list)
+    streaming: FakeStreaming | None = None
+    callback: Callable[[Any, int], None] | None = None
+    table: TableName = field(default_factory=lambda: TableName.parse("silver.sales"))
+    generation: int = 1
+    every: float = 0.0
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.folder)
+
+    def is_ready(self) -> bool:
+        return self.ready
+
+    def prepare(self) -> None:
+        self.started += 1
+
+    def stream(self) -> FakeWriter:
+        return FakeWriter(self)
+
+    def apply(self, batch: object, number: int) -> None:
+        if isinstance(batch, BaseException):
+            raise batch
+        self.applied.append(number)
+
+
+@dataclass
+class FakeStreaming:
+    """A StreamingQuery that runs until its script ends it."""
+
+    isActive: bool = True  # noqa: N815  # Spark's name
+    error: BaseException | None = None
+    stopped: bool = False
+
+    def exception(self) -> BaseException | None:
+        return self.error
+
+    @property
+    def status(self) -> dict[str, bool]:
+        return {"isTriggerActive": False}
+
+    def stop(self) -> None:
+        self.isActive, self.stopped = False, True
+
+    def end(self, error: BaseException | None) -> None:
+        self.isActive, self.error = False, error
+
+
+@dataclass
+class FakeWriter:
+    """`stream().writeStream...start()`."""
+
+    script: Script
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def writeStream(self) -> FakeWriter:  # noqa: N802  # Spark's name
+        return self
+
+    def foreachBatch(self, callback: Callable[[Any, int], None]) -> FakeWriter:  # noqa: N802  # Spark's name
+        self.script.callback = callback
+        return self
+
+    def option(self, name: str, value: Any) -> FakeWriter:
+        self.options[name] = value
+        return self
+
+    def queryName(self, name: str) -> FakeWriter:  # noqa: N802  # Spark's name
+        return self.option("name", name)
+
+    def trigger(self, **how: Any) -> FakeWriter:
+        return self.option("trigger", how)
+
+    def start(self) -> FakeStreaming:
+        assert self.options["checkpointLocation"] == str(self.script.folder)
+        self.script.streaming = FakeStreaming()
+        if self.script.happenings:
+            self.script.happenings.pop(0)(self.script)
+        return self.script.streaming
+
+
+def fails(error: BaseException) -> Happening:
+    """The query runs, and ends with `error`."""
+
+    def happen(script: Script) -> None:
+        assert script.streaming is not None
+        script.streaming.end(error)
+
+    return happen
+
+
+def refuses(error: BaseException) -> Happening:
+    """Spark refuses to start the query."""
+
+    def happen(script: Script) -> None:
+        raise error
+
+    return happen
+
+
+def batch_then_fails(batch: object, error: BaseException) -> Happening:
+    """A batch is applied, or fails, and the query ends with Spark's own error."""
+
+    def happen(script: Script) -> None:
+        assert script.streaming is not None
+        assert script.callback is not None
+        with contextlib.suppress(type(batch) if isinstance(batch, BaseException) else ZeroDivisionError):
+            script.callback(batch, 7)
+        script.streaming.end(error)
+
+    return happen
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def runner_of(tmp_path: Path, *happenings: Happening) -> tuple[Runner, Script, Clock]:
+    script, clock = Script(tmp_path / "checkpoint", list(happenings)), Clock()
+    return Runner(cast("TableQuery", script), clock), script, clock
+
+
+def waits(runner: Runner, script: Script, clock: Clock, times: int) -> Sequence[float]:
+    """Return how long the runner waits before each of its next starts, to the half second."""
+    found = []
+    for _ in range(times):
+        began, before = clock.now, script.started
+        runner.tend()
+        while script.started == before:
+            clock.now += 0.5
+            assert clock.now - began < 120, "it never starts again"
+            runner.tend()
+        found.append(clock.now - began)
+        runner.tend()
+    return found
+
+
+BROKEN = LogicError("division by zero")
+FULL = LakeError("the disk is full")
+
+
+def test_a_query_waits_for_its_upstream_and_then_runs(tmp_path: Path) -> None:
+    runner, script, _ = runner_of(tmp_path)
+    script.ready = False
+    runner.tend()
+    assert (runner.status.state, script.started) == ("waiting", 0)
+    script.ready = True
+    runner.tend()
+    runner.tend()
+    assert (runner.status.state, script.started) == ("running", 1)
+
+
+def test_failures_are_tried_again_later_and_later_and_the_fifth_parks(tmp_path: Path) -> None:
+    runner, script, clock = runner_of(tmp_path, *[fails(BROKEN)] * 5)
+    assert waits(runner, script, clock, 5) == [0, 1, 2, 4, 8]
+    assert (runner.status.state, runner.status.failures) == ("parked", 5)
+    assert runner.status.error == "division by zero"
+    clock.now += 10_000
+    runner.tend()
+    assert script.started == 5, "a parked query was started"
+
+
+def test_a_start_that_is_refused_counts_as_a_failure(tmp_path: Path) -> None:
+    runner, script, clock = runner_of(tmp_path, *[refuses(BROKEN)] * 5)
+    for _ in range(5):
+        runner.tend()
+        clock.now += 60
+    assert (runner.status.state, script.started) == ("parked", 5)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        FULL,
+        SourceError("the landing folder is missing"),
+        OSError(5, "Input/output error"),
+        RuntimeError("java.io.IOException: No space left on device"),
+        RuntimeError("java.io.FileNotFoundException: /x (Permission denied)"),
+        RuntimeError("java.io.IOException: Read-only file system"),
+    ],
+)
+def test_what_the_environment_causes_is_waited_out_for_ever(tmp_path: Path, cause: BaseException) -> None:
+    runner, script, clock = runner_of(tmp_path, *[fails(cause)] * 9)
+    assert waits(runner, script, clock, 10)[-3:] == [30, 30, 30]
+    assert runner.status.state == "running", "it runs again once the cause is gone"
+
+
+def test_a_good_batch_forgets_earlier_failures(tmp_path: Path) -> None:
+    good = batch_then_fails("rows", BROKEN)
+    runner, script, clock = runner_of(tmp_path, fails(BROKEN), fails(BROKEN), good, fails(BROKEN))
+    assert waits(runner, script, clock, 5) == [0, 1, 2, 1, 2]
+    assert script.applied == [7]
+    assert (runner.status.batch, runner.status.state) == (7, "running")
+
+
+def test_our_own_error_is_told_and_not_sparks_wrapping_of_it(tmp_path: Path) -> None:
+    wrapped = RuntimeError("[STREAM_FAILED] Query terminated\n\tat org.apache.spark.Foo\n\tat py4j.Bar")
+    runner, _, _ = runner_of(tmp_path, batch_then_fails(BROKEN, wrapped))
+    runner.tend()
+    runner.tend()
+    assert runner.status.error == "division by zero"
+
+
+def test_frames_of_java_are_left_out_of_an_error(tmp_path: Path) -> None:
+    runner, _, _ = runner_of(tmp_path, fails(RuntimeError("[SOME] What happened\n\tat org.apache.spark.Foo\n\n")))
+    runner.tend()
+    runner.tend()
+    assert runner.status.error == "[SOME] What happened"
+
+
+@pytest.mark.parametrize(
+    "text", ["[DELTA_SCHEMA_CHANGED_WITH_VERSION] ...", "[DELTA_STREAMING_METADATA_EVOLUTION] ..."]
+)
+def test_a_changed_schema_restarts_at_once_and_never_parks(tmp_path: Path, text: str) -> None:
+    runner, script, clock = runner_of(tmp_path, *[fails(RuntimeError(text))] * 9)
+    assert waits(runner, script, clock, 10) == [0] * 10
+    assert (runner.status.state, runner.status.failures) == ("running", 0)
+
+
+def test_no_batch_begins_while_the_query_is_stopped_and_it_stays_stopped(tmp_path: Path) -> None:
+    runner, script, _ = runner_of(tmp_path)
+    runner.tend()
+    streaming, callback = script.streaming, script.callback
+    assert streaming is not None
+    assert callback is not None
+    runner.ask_to_stop()
+    with pytest.raises(Exception, match=r"^$"):
+        callback("rows", 8)
+    runner.stop()
+    assert (script.applied, streaming.stopped, runner.status.state) == ([], True, "stopped")
+    runner.tend()
+    assert script.started == 1
+
+
+def test_draining_raises_what_made_the_batch_fail(tmp_path: Path) -> None:
+    runner, _, _ = runner_of(tmp_path, batch_then_fails(BROKEN, RuntimeError("wrapped")))
+    with pytest.raises(LogicError, match="division by zero"):
+        runner.drain(lambda: None)
+    assert runner.status.state == "parked"
+
+
+def test_draining_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    runner, script, _ = runner_of(tmp_path)
+    runner.drain(lambda: "Ctrl-C")
+    assert script.streaming is not None
+    assert script.streaming.stopped
+    assert runner.status.state == "stopped"
+
+
+def test_draining_a_table_without_upstream_is_over_at_once(tmp_path: Path) -> None:
+    runner, script, _ = runner_of(tmp_path)
+    script.ready = False
+    runner.drain(lambda: pytest.fail("there is nothing to wait for"))
+    assert script.started == 0
+
+
+def test_leftovers_of_a_kill_are_cleaned_before_each_start(tmp_path: Path) -> None:
+    runner, script, _ = runner_of(tmp_path)
+    leftover = script.folder / "offsets" / ".0.77.tmp"
+    leftover.parent.mkdir(parents=True)
+    leftover.touch()
+    runner.tend()
+    assert not leftover.exists()

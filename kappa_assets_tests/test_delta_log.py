@@ -1,0 +1,101 @@
+"""The Delta log read without a JVM, on logs as Delta writes them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from kappa_assets.commit import CommitNote
+from kappa_assets.delta_log import commits, last_note, latest_version, read_commit
+from kappa_assets.errors import LakeError, TapeGap
+from kappa_assets_tests.delta_write.by_hand import add, append, cdc, log_file, remove, write_commit
+
+NOTE = CommitNote("silver.sales", 1, 0, "code")
+
+
+def test_a_table_that_does_not_exist_has_no_versions_and_no_commits(tmp_path: Path) -> None:
+    assert latest_version(tmp_path / "no") is None
+    assert list(commits(tmp_path / "no")) == []
+    assert last_note(tmp_path / "no") is None
+
+
+def test_a_commit_tells_its_rows_by_slice_its_time_and_its_note(tmp_path: Path) -> None:
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    version = append(tmp_path / "t", ["2026-01-05", "2026-01-05", "2026-01-06"], NOTE)
+    commit = read_commit(tmp_path / "t", version)
+    assert commit.rows_by_slice == {"2026-01-05": 2, "2026-01-06": 1}
+    assert (commit.rows, commit.operation, commit.note, commit.stream_files) == (3, "WRITE", NOTE, 2)
+    assert (commit.adds_data, commit.removes_data) == (True, False)
+    assert before <= commit.at <= dt.datetime.now(dt.UTC)
+
+
+def test_commits_are_given_oldest_first_between_two_versions(tmp_path: Path) -> None:
+    for _ in range(5):
+        append(tmp_path / "t", ["2026-01-05"])
+    assert [c.version for c in commits(tmp_path / "t")] == [0, 1, 2, 3, 4]
+    assert [c.version for c in commits(tmp_path / "t", after=1, upto=3)] == [2, 3]
+    assert list(commits(tmp_path / "t", after=4)) == []
+
+
+def test_versions_that_were_cleaned_away_are_a_gap_when_asked_for_and_not_otherwise(tmp_path: Path) -> None:
+    for _ in range(5):
+        append(tmp_path / "t", ["2026-01-05"])
+    for version in (0, 1):
+        log_file(tmp_path / "t", version).unlink()
+    assert [c.version for c in commits(tmp_path / "t")] == [2, 3, 4]
+    assert [c.version for c in commits(tmp_path / "t", after=1)] == [2, 3, 4]
+    with pytest.raises(TapeGap, match="no longer holds versions 1 to 1"):
+        list(commits(tmp_path / "t", after=0))
+    with pytest.raises(LakeError, match="commit 1 of t cannot be read"):
+        read_commit(tmp_path / "t", 1)
+
+
+def test_other_files_in_the_log_folder_are_no_versions(tmp_path: Path) -> None:
+    append(tmp_path / "t", ["2026-01-05"])
+    log = tmp_path / "t" / "_delta_log"
+    for name in (
+        "_last_checkpoint",
+        f"{9:020d}.crc",
+        f"{9:020d}.checkpoint.parquet",
+        f".{9:020d}.json.tmp",
+        "_commits",
+    ):
+        (log / name).touch()
+    assert latest_version(tmp_path / "t") == 0
+
+
+def test_optimize_changes_no_data_and_is_not_counted_by_streams(tmp_path: Path) -> None:
+    write_commit(tmp_path, 0, add("a", 3), add("b", 4), note=NOTE)
+    write_commit(tmp_path, 1, remove("a", data_change=False), add("c", 7, data_change=False))
+    optimize = read_commit(tmp_path, 1)
+    assert (optimize.adds_data, optimize.removes_data, optimize.stream_files, optimize.note) == (False, False, 0, None)
+
+
+def test_a_stream_counts_change_files_where_there_are_some(tmp_path: Path) -> None:
+    write_commit(tmp_path, 0, remove("a"), add("b"), add("c"), cdc("x"), cdc("y"), cdc("z"))
+    assert read_commit(tmp_path, 0).stream_files == 3
+
+
+def test_the_last_note_steps_over_other_writers_and_stops_where_asked(tmp_path: Path) -> None:
+    later = CommitNote("silver.sales", 1, 1, "code")
+    write_commit(tmp_path, 0, add(), note=NOTE)
+    write_commit(tmp_path, 1, add())
+    write_commit(tmp_path, 2, add(), note=later)
+    write_commit(tmp_path, 3, add(data_change=False))
+    assert last_note(tmp_path) == (2, later)
+    assert last_note(tmp_path, at_most=1) == (0, NOTE)
+    assert last_note(tmp_path, at_most=-1) is None
+
+
+def test_files_without_statistics_or_slice_count_as_what_is_known(tmp_path: Path) -> None:
+    write_commit(tmp_path, 0, {"add": {"path": "a", "dataChange": True}}, add("b", 5, _arrival_date="2026-01-05"))
+    assert read_commit(tmp_path, 0).rows_by_slice == {"": 0, "2026-01-05": 5}
+
+
+def test_a_commit_file_cut_in_half_is_named(tmp_path: Path) -> None:
+    write_commit(tmp_path, 0, add())
+    log_file(tmp_path, 0).write_text('{"commitInfo": {"timest')
+    with pytest.raises(LakeError, match=r"commit 0 of .* cannot be read"):
+        read_commit(tmp_path, 0)
