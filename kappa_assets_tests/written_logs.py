@@ -38,17 +38,17 @@ CLICKS, VISITS, PAGES = clicks.name, visits.name, pages.name
 
 
 class WrittenLake:
-    """A lake of the pipeline above. Each commit is a minute after the one before, over all tables."""
+    """A lake of the pipeline above, or of another. Each commit is a minute after the one before, over all tables."""
 
-    def __init__(self, where: Path, *, logic: str | None = None) -> None:
+    def __init__(self, where: Path, *, logic: str | None = None, pipeline: Pipeline = PIPELINE) -> None:
         self.lake = Lake.at(where)
         self.now = START
         registry = Registry(self.lake)
-        made = [events.generation_created(t.name, 1, logic or code_version(t)) for t in PIPELINE.derived]
-        release = events.release_created(1, {t.name: 1 for t in PIPELINE.derived}, "first")
+        made = [events.generation_created(t.name, 1, logic or code_version(t)) for t in pipeline.derived]
+        release = events.release_created(1, {t.name: 1 for t in pipeline.derived}, "first")
         registry.commit(registry.state(), [*made, release])
         self._versions: dict[TableName, int] = {}
-        for table in PIPELINE:
+        for table in pipeline:
             self.commit(table.name, None, operation="CREATE TABLE")
 
     def land(self, rows: int = 3, *, batch: int | None = None, day: str = "2026-03-01") -> int:

@@ -46,7 +46,7 @@ def catch_up(
     """
     lake = place.lake()
     refuse_other_logic(lake, table)
-    switch = Switch(context.instance, context.run_id, None)
+    switch = Switch(context.instance, context.run.run_id, None)
     while True:
         if host_alive(lake) is not None:
             said = _wait(lake, pipeline, table, switch)
@@ -55,7 +55,7 @@ def catch_up(
         from kappa_assets.streams.host import Host
 
         try:
-            ended = Host(spark.setting(place, pipeline), pipeline, wanted=switch, run_id=context.run_id).drain()
+            ended = Host(spark.setting(place, pipeline), pipeline, wanted=switch, run_id=context.run.run_id).drain()
         except HostRunning:
             continue  # it came up meanwhile: wait for it
         if switch.terminated:

@@ -2,10 +2,149 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterable
 from pathlib import Path
 
-from kappa_assets_tests.benchmarks.rounds import Result
+import dagster as dg
+import psutil
+from pyspark.sql import DataFrame
+
+from kappa_assets import Files, Pipeline, bronze, gold, silver
+from kappa_assets.commit import CommitNote, InputRange, Offset, Position
+from kappa_assets.declare.tables import Table
+from kappa_assets.orchestration.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.lineage_sensor import Lineage
+from kappa_assets.orchestration.place import Place
+from kappa_assets_tests.benchmarks.rounds import Result, say
+from kappa_assets_tests.written_logs import WrittenLake
+
+_COMMITS = 200
 
 
 def overhead(root: Path, *, seconds: int) -> list[Result]:
-    raise NotImplementedError
+    """The two figures of what Dagster adds."""
+    return [_idle_tick(root / "idle"), _cpu(root / "cpu", seconds=seconds)]
+
+
+def _idle_tick(root: Path) -> Result:
+    """The lineage sensor's work over 50 tables of 200 commits each, when nothing is new."""
+    pipeline = _fifty_tables()
+    say(f"overhead: {len(pipeline.tables)} tables of {_COMMITS} commits")
+    written = WrittenLake(root / "lake", pipeline=pipeline)
+    for number in range(_COMMITS):
+        for table in pipeline:
+            written.commit(table.name, _note(pipeline, table.name.key, number), add={"2026-03-01": 3})
+    with dg.DagsterInstance.local_temp(str(root)) as instance:
+        lineage = Lineage(Place(root / "lake", root / "landing"), pipeline)
+        cursor = LineageCursor()
+        for _ in range(50):
+            cursor, before = lineage.tick(instance, cursor).cursor, cursor
+            if cursor == before:
+                break
+        times = []
+        for _ in range(20):
+            began = time.perf_counter()
+            lineage.tick(instance, cursor)
+            times.append(1000 * (time.perf_counter() - began))
+    return Result(
+        "a lineage tick over 50 tables with nothing new", f"{statistics.median(times):.0f} ms", "", None, "<= 100 ms"
+    )
+
+
+def _cpu(root: Path, *, seconds: int) -> Result:
+    """CPU seconds of daemon, web server and code servers / of the run that streams, in `make run` with its feed."""
+    say(f"overhead: CPU over {seconds} s of make run")
+    root.mkdir(parents=True)
+    repository = Path(__file__).resolve().parents[2]
+    (root / "workspace.yaml").write_text((repository / "workspace.yaml").read_text())
+    settings = {"KAPPA_LAKE": str(root / "lake"), "KAPPA_LANDING": str(root / "landing"), "KAPPA_PORT": "3917"}
+    run = subprocess.Popen(
+        [sys.executable, "-m", "kappa_assets.run"],
+        cwd=root,
+        env={**os.environ, **settings, "PYTHONPATH": str(repository)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for_gold(root / "lake")
+        time.sleep(min(60, seconds))
+        steering, streams = _cpu_seconds(run.pid)
+        time.sleep(seconds)
+        steering_after, streams_after = _cpu_seconds(run.pid)
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.wait(120)
+    a, b = steering_after - steering, streams_after - streams
+    return Result(
+        "CPU of daemon, web server and sensors / CPU of the streams, in make run",
+        f"{a:.1f} s in {seconds} s",
+        f"{b:.1f} s",
+        a / b,
+        "<= 0.03",
+    )
+
+
+def _cpu_seconds(launcher: int) -> tuple[float, float]:
+    """Return the CPU seconds so far of the steering processes, and of the process tree that holds a JVM."""
+    processes = psutil.Process(launcher).children(recursive=True)
+    streaming: set[int] = set()
+    for process in processes:
+        if process.name() == "java":
+            tree = [process, *process.parents()[:1], *process.parents()[0].children(recursive=True)]
+            streaming |= {p.pid for p in tree}
+    return (
+        _total(p for p in processes if p.pid not in streaming),
+        _total(p for p in processes if p.pid in streaming),
+    )
+
+
+def _total(processes: Iterable[psutil.Process]) -> float:
+    return sum(t.user + t.system for t in (p.cpu_times() for p in processes))
+
+
+def _wait_for_gold(lake: Path, patience: float = 300.0) -> None:
+    deadline = time.monotonic() + patience
+    while not (lake / "gold" / "daily_revenue" / "_delta_log" / f"{3:020d}.json").exists():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"make run wrote no Gold within {patience:.0f} s")
+        time.sleep(1)
+
+
+def _fifty_tables() -> Pipeline:
+    """Ten tapes, each with a Silver and three Golds."""
+    tables: list[Table] = []
+    for tape in range(10):
+        tables.append(bronze(f"tape_{tape}", source=Files(f"tape_{tape}", format="json")))
+        tables.append(silver(reads={"upstream": f"bronze.tape_{tape}"}, version="1")(_function(f"rows_{tape}")))
+        tables += [
+            gold(reads={"upstream": f"silver.rows_{tape}"}, version="1", keys=["k"])(_function(f"sums_{tape}_{n}"))
+            for n in range(3)
+        ]
+    return Pipeline.from_tables("fifty", tables)
+
+
+def _function(name: str) -> types.FunctionType:
+    def rows(upstream: DataFrame) -> DataFrame:
+        return upstream
+
+    return types.FunctionType(rows.__code__, rows.__globals__, name)
+
+
+def _note(pipeline: Pipeline, key: tuple[str, str], number: int) -> CommitNote:
+    """The note of a table's commit number `number`, which reads its upstream's commit of that number."""
+    name = ".".join(key)
+    table = next(t.name for t in pipeline if t.name.key == key)
+    tape = str(pipeline.tape_of(table))
+    if table == pipeline.tape_of(table):
+        return CommitNote(name, 1, number, "", tape_batch=number, rows=3)
+    since = None if number == 0 else Offset(number + 1, -1, False)
+    read = InputRange(1, since, Offset(number + 2, -1, False), number + 1)
+    upstream = str(pipeline.upstreams[table])
+    return CommitNote(name, 1, number, "1", {upstream: read}, {tape: Position(number, number + 1)}, rows=3)
