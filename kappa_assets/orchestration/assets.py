@@ -1,6 +1,7 @@
 """Every table as an asset: what it is, where it lies, how it looks, and what pressing Materialize does."""
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Table
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
-from kappa_assets.orchestration.catch_up import catch_up, caught_up_events
+from kappa_assets.orchestration.catch_up import as_result, catch_up, caught_up_events
 from kappa_assets.orchestration.columns import columns_of
 from kappa_assets.orchestration.jobs import as_run
 from kappa_assets.orchestration.place import Place
@@ -73,14 +74,20 @@ def table_asset(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetsDefi
         backfill_policy=dg.BackfillPolicy.single_run() if is_sliced(table) else None,
         op_tags={"kappa/table": str(table.name)},
     )
-    def bring_up(context: dg.AssetExecutionContext, spark: KappaSpark) -> None:
+    def bring_up(context: dg.AssetExecutionContext, spark: KappaSpark) -> Iterator[dg.MaterializeResult[None]]:
         partitions = context.partition_keys if context.has_partition_key_range else [None]
         if context.has_partition_key:
             partitions = [context.partition_key]
         with as_run(context) as say:
             said = catch_up(context, place, pipeline, table, spark)
             say(said)
-            for event in caught_up_events(context.instance, place.lake(), pipeline, table, partitions, said):
+            events = caught_up_events(context.instance, place.lake(), pipeline, table, partitions, said)
+        if events:
+            # Without a result Dagster would skip what is downstream in the same run, or make up a data version.
+            yield as_result(events[-1])
+        if len(events) > 1:
+            # The result was given to every slice of the range: now each gets its own provenance back.
+            for event in events:
                 context.log_event(event)
 
     return bring_up

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -114,8 +114,8 @@ def caught_up_events(
     table: Table,
     partitions: Sequence[str | None],
     said: str,
-) -> Iterator[dg.AssetMaterialization]:
-    """Yield a run's own event for each slice that was asked for.
+) -> list[dg.AssetMaterialization]:
+    """Return a run's own event for each slice that was asked for; none for a table that was not written yet.
 
     They repeat the provenance of what the lineage sensor reported last: the run wrote nothing that the sensor does
     not report, and another data version would make everything downstream look stale.
@@ -124,7 +124,8 @@ def caught_up_events(
     generation = live.number if live and table.name.layer is not Layer.BRONZE else 1
     version = latest_version(lake.folder(table.name, generation))
     if version is None:
-        return
+        return []
+    events = []
     key = dg.AssetKey(table.name.key)
     for partition in partitions:
         record = instance.get_latest_data_version_record(key, False, partition)
@@ -134,13 +135,19 @@ def caught_up_events(
             made = live.code_version if live else code_version(table)
             inputs = _inputs(instance, pipeline, table, partition)
             tags = provenance_tags(data_version(generation, version), made, inputs)
-        yield dg.AssetMaterialization(
-            key,
-            partition=partition,
-            description=f"{tags[DATA_VERSION]}: {said}. What was written is reported by {pipeline.name}_lineage.",
-            metadata={"version": version, "generation": generation},
-            tags=tags,
-        )
+        text = f"{tags[DATA_VERSION]}: {said}. What was written is reported by {pipeline.name}_lineage."
+        facts: dict[str, int | str] = {"version": version, "generation": generation, "what happened": text}
+        events.append(dg.AssetMaterialization(key, partition=partition, metadata=facts, tags=tags))
+    return events
+
+
+def as_result(event: dg.AssetMaterialization) -> dg.MaterializeResult[None]:
+    """Return an event as the result of an asset's op, with its provenance in place of what Dagster assumes."""
+    tags = dict(event.tags or {})
+    version = tags.pop(DATA_VERSION)
+    return dg.MaterializeResult(
+        asset_key=event.asset_key, metadata=event.metadata, data_version=dg.DataVersion(version), tags=tags
+    )
 
 
 def _inputs(instance: dg.DagsterInstance, pipeline: Pipeline, table: Table, partition: str | None) -> list[Input]:

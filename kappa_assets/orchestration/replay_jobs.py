@@ -67,7 +67,8 @@ def replay_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
             tables = [TableName.parse(t) for t in config.tables]
             plan = plan_replay(place.lake(), pipeline, tables, from_version=config.from_version)
             say(plan.summary + _lines(plan.rows()))
-            context.log_event(_shown("plan", plan.summary, plan.rows(), ok=True))
+            for table in plan.tables:
+                context.log_event(_observed(table, plan.summary, {"plan": table_of(plan.rows())}))
             result = run_replay(
                 spark.setting(place, pipeline),
                 pipeline,
@@ -168,23 +169,18 @@ def discard_job(place: Place) -> dg.JobDefinition:
 
 
 def _show_comparison(context: dg.OpExecutionContext, result: "ReplayResult") -> None:
-    """Show the comparison in the run's log as a table, and on each asset as numbers of an observation."""
+    """Show the comparison as a table with the run, and on each asset as numbers that make a plot."""
     rows = result.comparison.rows()
-    verdict = "no fault found" if result.comparison.ok else "a fault was found, see the log"
-    context.log_event(_shown("comparison", f"{result.id}: {verdict}", rows, ok=result.comparison.ok))
+    verdict = "no fault found" if result.comparison.ok else "; ".join(result.comparison.faults)
     for row in rows:
         facts = {name: value for name, value in row.items() if value not in (None, "") and name != "table"}
-        context.log_event(
-            dg.AssetObservation(
-                dg.AssetKey(TableName.parse(row["table"]).key),
-                description=f"Replay {result.id}, compared with the live table: {verdict}.",
-                metadata={"replay": result.id, **facts},
-            )
-        )
+        text = f"Replay {result.id}, compared with the live table: {verdict}."
+        context.log_event(_observed(TableName.parse(row["table"]), text, {"replay": result.id, **facts}))
+    context.add_output_metadata({"replay": result.id, "verdict": verdict, "comparison": table_of(rows)})
 
 
-def _shown(label: str, text: str, rows: Sequence[Mapping[str, Any]], *, ok: bool) -> dg.ExpectationResult:
-    return dg.ExpectationResult(success=ok, label=label, description=text, metadata={label: table_of(rows)})
+def _observed(table: TableName, text: str, facts: Mapping[str, Any]) -> dg.AssetObservation:
+    return dg.AssetObservation(dg.AssetKey(table.key), description=text, metadata=dict(facts))
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> str:

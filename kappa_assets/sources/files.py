@@ -6,6 +6,7 @@ So one damaged or foreign file is set aside alone, columns are matched by name, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
@@ -30,8 +31,9 @@ _TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
 READ_FAILED = (PySparkException, Py4JJavaError)
 """How a failed job shows: which of the two depends on the Java exception it died of."""
 _FOR_EVER = "36500d"
-_GLOB = "__globPaths__"
-"""Spark's own option, which its file stream sets too: `a[1].csv` and `a*.csv` are names here, not patterns."""
+_IN_A_PATTERN = re.compile(r"[][*?{}\\]")
+"""What has a meaning in the patterns that Spark takes for paths: `a[1].csv` is a name here. Spark's own way to take it as
+one, the option `__globPaths__`, reads the other files of the batch twice."""
 _BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
 
 
@@ -110,8 +112,8 @@ def _reason(failure: Exception) -> str:
 
 
 def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], files: tuple[str, ...]) -> DataFrame:
-    paths = list(files)
-    reader = spark.read.option(_GLOB, "false")
+    paths = [_IN_A_PATTERN.sub(r"\\\g<0>", path) for path in files]
+    reader = spark.read
     if source.format == "parquet":
         payload = reader.option("mergeSchema", "true").parquet(*paths)
     elif source.keeps_lines:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kappa_assets.declare.code_version import code_version
+from deltalake.exceptions import DeltaError
+
 from kappa_assets.errors import HostRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
@@ -201,25 +203,29 @@ class Host:
         if force or time.monotonic() - self._last_index > _INDEX_EVERY:
             self._last_index = time.monotonic()
             for tape in self._tapes.values():
-                tape.sync()
+                try:
+                    tape.sync()
+                except (DeltaError, OSError) as error:  # tried again: the log still holds what the index lacks
+                    log.warning("the index of %s cannot be written: %s", tape.bronze, error)
 
     def _beat(self, *, force: bool = False, ended: str | None = None) -> None:
         if not force and time.monotonic() - self._last_beat < _HEARTBEAT:
             return
         self._last_beat = time.monotonic()
-        write_status(
-            self._lake,
-            HostStatus(
-                pid=os.getpid(),
-                mode=self._mode,
-                at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
-                started_at=self._started,
-                release=self._release,
-                queries=self.status,
-                run_id=self._run_id,
-                ended=ended,
-            ),
+        status = HostStatus(
+            pid=os.getpid(),
+            mode=self._mode,
+            at=dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"),
+            started_at=self._started,
+            release=self._release,
+            queries=self.status,
+            run_id=self._run_id,
+            ended=ended,
         )
+        try:
+            write_status(self._lake, status)
+        except OSError as error:  # a full disk must not end the host: it goes on when there is space again
+            log.warning("the heartbeat cannot be written: %s", error)
 
 
 __all__ = ["Ended", "Host", "HostRunning", "never"]

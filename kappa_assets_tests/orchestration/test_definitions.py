@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
@@ -64,8 +65,6 @@ def test_bronze_and_silver_have_a_partition_per_day_up_to_today_and_gold_has_non
     partitions = graph.get(SALES).partitions_def
     assert partitions is not None
     assert partitions.get_first_partition_key() == pipeline.start.isoformat()
-    import datetime as dt
-
     assert partitions.get_last_partition_key() == dt.datetime.now(dt.UTC).date().isoformat()
 
 
@@ -101,7 +100,8 @@ def test_the_jobs_say_what_they_do_and_every_setting_is_explained(definitions: d
     for job in jobs.values():
         assert job.description
         for node in job.all_node_defs:
-            if isinstance(node, dg.OpDefinition) and node.config_schema.as_field():
-                fields = getattr(node.config_schema.as_field().config_type, "fields", {})
-                assert all(field.description for field in fields.values())
+            if isinstance(node, dg.OpDefinition):
+                field = node.config_schema.as_field()
+                settings = getattr(field.config_type, "fields", {}) if field is not None else {}
+                assert all(setting.description for setting in settings.values())
     assert jobs["stream"].tags["kappa/stream"] == "retail"

@@ -13,9 +13,11 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
 from dagster._core.loader import LoadingContextForTest
+from deltalake import DeltaTable
 
-from kappa_assets import Pipeline
+from kappa_assets import Files, Pipeline, bronze
 from kappa_assets.commit import CommitNote, Position
+from kappa_assets.declare.code_version import code_version
 from kappa_assets.orchestration.build import build_definitions
 from kappa_assets.orchestration.lineage_cursor import LineageCursor, Mark
 from kappa_assets.orchestration.lineage_sensor import Lineage, Tick, lineage_sensor
@@ -301,8 +303,7 @@ def test_a_log_cleaned_up_before_it_was_read_is_reported_whole(
     cursor = lineage.tick(instance, LineageCursor()).cursor
     for _ in range(3):
         flow(web)
-    # A checkpoint would hold what these did; the rows are counted from what is left here.
-    DeltaCheckpoint(web, CLICKS)
+    DeltaTable(web.lake.folder(CLICKS)).create_checkpoint()
     (web.lake.folder(CLICKS) / "_delta_log" / f"{2:020d}.json").unlink()
     Lineage(lineage._place, PIPELINE).tick(instance, cursor)
     event = reported(instance, CLICKS)[-1]
@@ -310,12 +311,6 @@ def test_a_log_cleaned_up_before_it_was_read_is_reported_whole(
     assert event.tags[DATA_VERSION] == "g1.v4"
     assert event.metadata["dagster/row_count"].value == 12
     assert "no longer holds" in (event.description or "")
-
-
-def DeltaCheckpoint(web: WrittenLake, table: TableName) -> None:  # noqa: N802 -- reads as what it makes
-    from deltalake import DeltaTable
-
-    DeltaTable(web.lake.folder(table)).create_checkpoint()
 
 
 def test_a_text_that_is_no_cursor_of_ours_starts_over_without_repeating(
@@ -351,8 +346,8 @@ def test_checks_are_reported_at_first_and_then_when_they_change_or_a_run_has_end
 def test_nothing_looks_stale_after_a_tick(
     instance: dg.DagsterInstance, web: WrittenLake, place: Place, lineage: Lineage
 ) -> None:
-    current = WrittenCurrent(web)
-    current.flow()
+    flow(web)
+    deploy_what_wrote(web)
     lineage.tick(instance, LineageCursor())
     definitions = build_definitions(PIPELINE, lake=place.root, landing=place.landing)
     graph = definitions.resolve_asset_graph()
@@ -362,19 +357,11 @@ def test_nothing_looks_stale_after_a_tick(
     assert stale.get_status(dg.AssetKey(PAGES.key)) is StaleStatus.FRESH
 
 
-class WrittenCurrent:
-    """Batches written by the logic that is deployed."""
-
-    def __init__(self, web: WrittenLake) -> None:
-        self.web = web
-
-    def flow(self) -> None:
-        flow(self.web)
-        for table in PIPELINE.derived:
-            from kappa_assets.declare.code_version import code_version
-
-            for path in (self.web.lake.folder(table.name) / "_delta_log").glob("*.json"):
-                path.write_text(path.read_text().replace('\\"logic\\"', f'\\"{code_version(table)}\\"'))
+def deploy_what_wrote(web: WrittenLake) -> None:
+    """Have every commit say that the deployed logic wrote it."""
+    for table in PIPELINE.derived:
+        for path in (web.lake.folder(table.name) / "_delta_log").glob("*.json"):
+            path.write_text(path.read_text().replace('\\"logic\\"', f'\\"{code_version(table)}\\"'))
 
 
 def test_the_sensor_gives_dagster_its_cursor_and_a_reason(
@@ -396,12 +383,12 @@ def test_a_table_loaded_before_it_had_columns_tells_them_with_its_events(
     flow(web)
     Lineage(place, PIPELINE, frozenset({CLICKS})).tick(instance, LineageCursor())
     (event,) = reported(instance, CLICKS)
-    assert [c.name for c in event.metadata["dagster/column_schema"].value.columns] == ["value", "_arrival_date"]
+    columns = event.metadata["dagster/column_schema"]
+    assert isinstance(columns, dg.TableSchemaMetadataValue)
+    assert [c.name for c in columns.schema.columns] == ["value", "_arrival_date"]
 
 
 def test_a_tick_over_fifty_tables_with_nothing_new_is_quick(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    from kappa_assets import Files, bronze
-
     tables = [bronze(f"t{n}", source=Files(f"t{n}", format="json")) for n in range(50)]
     pipeline = Pipeline.from_tables("many", tables, start=dt.date(2026, 2, 1))
     for table in tables:

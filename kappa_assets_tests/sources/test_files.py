@@ -45,10 +45,13 @@ def rows(spark: SparkSession, source: Files, paths: Iterable[Path], known: froze
 def test_every_name_a_file_can_have_is_read_once_and_told_as_it_is(spark: SparkSession, tmp_path: Path) -> None:
     for number, name in enumerate(ODD_NAMES):
         (tmp_path / name).write_text(f"id,country\n{number},Malta\n")
+    for name in ("1.csv", "2.csv"):
+        (tmp_path / name).write_text(f"id,country\n{name},Malta\n")
     seen = local_paths(r.path for r in spark.read.format("binaryFile").load(str(tmp_path)).select("path").collect())
-    assert sorted(seen) == sorted(str(tmp_path / name) for name in ODD_NAMES)
-    found = {row._source.file: row.id for row in rows(spark, CSV, map(Path, seen))}
-    assert found == {name: str(number) for number, name in enumerate(ODD_NAMES)}
+    assert sorted(seen) == sorted(str(path) for path in tmp_path.iterdir())
+    found = sorted((row._source.file, row.id) for row in rows(spark, CSV, map(Path, seen)))
+    odd = [(name, str(number)) for number, name in enumerate(ODD_NAMES)]
+    assert found == sorted([*odd, ("1.csv", "1.csv"), ("2.csv", "2.csv")])
 
 
 def test_columns_are_matched_by_name_and_each_line_keeps_its_content(spark: SparkSession, tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ def run_scene(root: Path, steps: Sequence[Step], *, timeout: float = 900) -> End
     log = root / "said.txt"
     with log.open("w") as said:
         done = subprocess.run(
-            command, stdout=said, stderr=subprocess.STDOUT, timeout=timeout, check=False, env=_environment()
+            command, stdout=said, stderr=subprocess.STDOUT, timeout=timeout, check=False, env=environment()
         )
     return Ended(done.returncode, log.read_text())
 
 
-def _environment() -> Mapping[str, str]:
+def environment() -> Mapping[str, str]:
     project = Path(__file__).parents[2]
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])])}
 

@@ -25,7 +25,7 @@ from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets.session import build_session
 from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
+from kappa_assets.streams.query import Pace, Setting
 from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Replay, Step, Stream, load
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ SMALL = {
     # A JVM that lives for seconds has no use for the optimising compiler and a parallel collector.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
 }
+ONE_FILE = Pace(landed_files=1, table_files=1)
+"""A micro-batch takes one file, so that a few files make several batches of every table."""
 _PATIENCE = 600.0
 
 
@@ -75,7 +77,7 @@ def jvm_pid(spark: SparkSession) -> int:
 
 def walk(spark: SparkSession, folder: Path, steps: Sequence[Step]) -> None:
     """Do what the steps say. The session stays usable unless a crash says otherwise."""
-    setting = Setting(spark, Lake.at(folder / "lake"), folder / "landing")
+    setting = Setting(spark, Lake.at(folder / "lake"), folder / "landing", ONE_FILE)
     killer = Killer(spark)
     inject(killer)
     for step in steps:

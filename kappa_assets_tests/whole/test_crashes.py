@@ -29,7 +29,8 @@ def land_(*files: str) -> Land:
     return Land(files)
 
 
-# Every point with every mode. Each ends in a crash; then one more file lands, and the lake is run to its end.
+# Every point with every mode; a batch takes one file. Each ends in a crash; then one more file lands, and the lake is
+# run to its end.
 # fmt: off
 SCENES: Mapping[str, Sequence[Step]] = {
     "before the offsets of the first Bronze batch": [
@@ -39,13 +40,13 @@ SCENES: Mapping[str, Sequence[Step]] = {
         land_(A, B, C), Crash("before_offsets", "silver.sales", "jvm"), Drain(),
     ],
     "before the offsets of a later Gold batch": [
-        land_(A), Drain(), land_(B, C), Crash("before_offsets", "gold.customer_value", "both"), Drain(),
+        land_(A, B, C), Crash("before_offsets", "gold.customer_value", "both", nth=2), Drain(),
     ],
     "between the rejects and the commit of a later Silver batch": [
-        land_(A), Drain(), land_(B, C), Crash("after_rejects", "silver.sales", "driver"), Drain(),
+        land_(A, B, C), Crash("after_rejects", "silver.sales", "driver", nth=2), Drain(),
     ],
     "between a truncated file set aside and the commit of Bronze": [
-        land_(A, TRUNCATED, B), Crash("after_rejects", "bronze.invoices", "jvm"), Drain(),
+        land_(A, B, TRUNCATED), Crash("after_rejects", "bronze.invoices", "jvm", nth=3), Drain(),
     ],
     "before the commit of a Gold recomputed by key": [
         land_(A, B), Crash("after_rejects", "gold.customer_value", "both"), Drain(),
@@ -54,10 +55,10 @@ SCENES: Mapping[str, Sequence[Step]] = {
         land_(A, B, C), Crash("after_commit", "gold.daily_revenue", "driver"), Drain(),
     ],
     "after a later commit of Silver": [
-        land_(A), Drain(), land_(B, C), Crash("after_commit", "silver.sales", "jvm"), Drain(),
+        land_(A, B, C), Crash("after_commit", "silver.sales", "jvm", nth=2), Drain(),
     ],
-    "after the first commit of Bronze": [
-        land_(A, TRUNCATED, B), Crash("after_commit", "bronze.invoices", "both"), Drain(),
+    "after a later commit of Bronze": [
+        land_(TRUNCATED, A, B), Crash("after_commit", "bronze.invoices", "both", nth=2), Drain(),
     ],
     "between Bronze and Silver": [
         land_(A), Crash("between_tables", "bronze.invoices", "driver"), Drain(),

@@ -46,22 +46,29 @@ def verify_bronze(lake: Lake, files: Sequence[Path], foreign: Sequence[Path] = (
     """Each line of each file is on the tape once, under an address of its own; damaged files are named."""
     unreadable = oracle(files).set_aside
     rows = read(lake.folder(INVOICES)).to_pylist()
-    assert Counter(_on_tape(row) for row in rows) == Counter(
-        line for file in files if file not in unreadable for line in _in_file(file)
-    )
+    sent = Counter(line for file in files if file not in unreadable for line in _in_file(file))
+    same(Counter(_on_tape(row) for row in rows), sent, "lines on the tape")
     addresses = Counter((row["_batch_id"], row["_row"]) for row in rows)
     assert not [address for address, n in addresses.items() if n > 1]
-    assert set_aside(lake) == Counter(file.name for file in (*unreadable, *foreign))
+    same(set_aside(lake), Counter(file.name for file in (*unreadable, *foreign)), "files set aside")
+
+
+def same(found: Counter[Any], expected: Counter[Any], what: str) -> None:
+    """Assert that two multisets are equal, and show what is missing and what is too much."""
+    missing, extra = expected - found, found - expected
+    shown = [f"  {sign} {n} x {item}" for sign, side in (("-", missing), ("+", extra)) for item, n in side.items()]
+    lines = "\n".join(shown[:20])
+    assert not shown, f"{what}: {missing.total()} missing, {extra.total()} too many\n{lines}"
 
 
 def verify_tables(lake: Lake, files: Sequence[Path]) -> None:
     """Silver and the three Golds that readers see are what the oracle computes."""
     expected = oracle(files)
     sales = read(lake.link(SILVER)).select(list(SALES))
-    assert Counter(rows_of(sales, SALES)) == expected.sales
+    same(Counter(rows_of(sales, SALES)), expected.sales, "rows of silver.sales")
     for name, columns in _GOLDS.items():
         found = rows_of(read(lake.link(TableName(Layer.GOLD, name))), columns)
-        assert found == getattr(expected, name), name
+        same(Counter(found), Counter(getattr(expected, name)), f"rows of gold.{name}")
 
 
 def verify_rejects(lake: Lake, files: Sequence[Path]) -> None:
@@ -72,13 +79,13 @@ def verify_rejects(lake: Lake, files: Sequence[Path]) -> None:
     noted: Counter[str] = Counter()
     for commit in commits(lake.folder(SILVER, live.number)):
         noted.update(dict(commit.note.rejected) if commit.note else {})
-    assert noted == expected
+    same(noted, expected, "rejects counted in commits")
     kept: Counter[str] = Counter()
     if expected:
         for row in read(lake.rejects(SILVER)).to_pylist():
             if row["generation"] == live.number:
                 kept.update(row["reasons"])
-    assert kept == expected
+    same(kept, expected, "rejects kept")
 
 
 def verify_tape(lake: Lake) -> None:

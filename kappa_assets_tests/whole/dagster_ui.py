@@ -1,0 +1,161 @@
+"""A checkout of one's own, run as `make run` runs it, and asked over the web server's GraphQL and its pages."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from kappa_assets_tests.browser import Browser
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOCATION = "kappa_assets.definitions"
+_Found = TypeVar("_Found")
+
+
+class Running:
+    """Dagster with the retail pipeline, on a copy of the package that a test may edit."""
+
+    def __init__(self, root: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.root = root
+        self.lake = root / ".kappa" / "lake"
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = process
+
+    def ask(self, query: str, **variables: object) -> Any:
+        """Return the data of a GraphQL answer. Raises AssertionError with the errors of a failed one."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as response:
+            answer = json.load(response)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def materializations(self, *key: str, limit: int = 5) -> list[dict[str, str]]:
+        """Return the newest materializations of an asset as their metadata: label -> text or number."""
+        data = self.ask(
+            """query ($key: [String!]!, $limit: Int!) { assetOrError(assetKey: {path: $key}) { ... on Asset {
+                 assetMaterializations(limit: $limit) { runId tags { key value } metadataEntries { label
+                   ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
+                   ... on TextMetadataEntry { text } } } } } }""",
+            key=list(key),
+            limit=limit,
+        )["assetOrError"]
+        return [_facts(m) for m in data.get("assetMaterializations", [])]
+
+    def check(self, check: str, *key: str) -> bool | None:
+        """Return whether the newest result of an asset check passed; None without one."""
+        data = self.ask(
+            """query ($key: AssetKeyInput!, $name: String!) {
+                 assetCheckExecutions(assetKey: $key, checkName: $name, limit: 1) { evaluation { success } } }""",
+            key={"path": list(key)},
+            name=check,
+        )["assetCheckExecutions"]
+        return data[0]["evaluation"]["success"] if data and data[0]["evaluation"] else None
+
+    def newest_run(self, job: str) -> dict[str, str] | None:
+        data = self.ask(
+            """query ($job: String!) { runsOrError(filter: {pipelineName: $job}, limit: 1) {
+                 ... on Runs { results { runId status } } } }""",
+            job=job,
+        )["runsOrError"]["results"]
+        return data[0] if data else None
+
+    def launch(self, driver: Browser, job: str, config: str) -> str:
+        """Type a config into a job's Launchpad, click Launch, and return the run's id once it has succeeded."""
+        before = self.newest_run(job)
+        driver.get(f"{self.url}/locations/{LOCATION}/jobs/{job}/playground")
+        seen(driver, "Launch Run")
+        driver.execute_script("document.querySelector('.CodeMirror').CodeMirror.setValue(arguments[0])", config)
+        button = WebDriverWait(driver, 60).until(
+            lambda d: next(
+                (b for b in d.find_elements(By.TAG_NAME, "button") if "Launch Run" in b.text and b.is_enabled()), None
+            )
+        )
+        assert button is not None
+        button.click()
+
+        def ended() -> dict[str, str] | None:
+            run = self.newest_run(job)
+            return run if run != before and run and run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
+
+        run = eventually(ended, f"the run of {job} to end", 420)
+        assert run["status"] == "SUCCESS", f"{self.url}/runs/{run['runId']}: {run['status']}"
+        return run["runId"]
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C and return the exit code."""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(120)
+
+
+@contextmanager
+def make_run(root: Path) -> Iterator[Running]:
+    """Run a copy of this checkout's package as `make run` does; it is ended whatever happens."""
+    shutil.copytree(REPOSITORY / "kappa_assets", root / "kappa_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(REPOSITORY / "workspace.yaml", root)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(root), "KAPPA_PORT": str(port), "KAPPA_MEMORY": "1g"}
+    with (root / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kappa_assets.run"], cwd=root, env=environment, stdout=log, stderr=log
+        )
+        running = Running(root, port, process)
+        try:
+            eventually(lambda: _answers(running), "the web server to answer", 180)
+            yield running
+        finally:
+            if process.poll() is None:
+                running.interrupt()
+
+
+def eventually(look: Callable[[], _Found | None], what: str, patience: float = 300.0) -> _Found:
+    """Return what `look` finds, once it finds something. Raises AssertionError after `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(1)
+    raise AssertionError(f"waited {patience:.0f} s for {what}")
+
+
+def seen(driver: Browser, *texts: str) -> None:
+    """Wait until the page shows every text."""
+
+    def shown(text: str) -> bool:
+        return text in driver.find_element(By.TAG_NAME, "body").text
+
+    for text in texts:
+        eventually(functools.partial(shown, text), f"{text!r} on the page", 90)
+
+
+def _answers(running: Running) -> bool:
+    try:
+        return bool(running.ask("{ version }"))
+    except OSError:
+        return False
+
+
+def _facts(materialization: dict[str, Any]) -> dict[str, str]:
+    facts = {
+        m["label"]: str(m.get("intValue", m.get("floatValue", m.get("text"))))
+        for m in materialization["metadataEntries"]
+    }
+    return facts | {t["key"]: t["value"] for t in materialization["tags"]}

@@ -1,0 +1,96 @@
+"""One host at a time: the second is refused, a frozen one is ended, and each says why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from kappa_assets.errors import HostRunning
+from kappa_assets.host_status import host_alive, read_status
+from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.streams import host as host_module
+from kappa_assets.streams.host import Host
+from kappa_assets_tests.whole.conftest import Stage, environment
+from kappa_assets_tests.whole.crashing_host import land
+from kappa_assets_tests.whole.scenes import Stream, dump
+from kappa_assets_tests.whole.verify import verify
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from kappa_assets.lock import Holder
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def streaming_elsewhere(stage: Stage) -> Iterator[psutil.Process]:
+    """A host in another process that streams until the block ends, its JVM with it."""
+    scene = dump([Stream(10_000)], stage.root / "scene.json")
+    command = [sys.executable, "-m", "kappa_assets_tests.whole.crashing_host", str(stage.root), str(scene)]
+    with (stage.root / "said.txt").open("w") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=environment())
+    family = [psutil.Process(process.pid)]
+    try:
+        while host_alive(stage.lake) is None or read_status(stage.lake) is None:
+            assert process.poll() is None, (stage.root / "said.txt").read_text()[-3000:]
+            psutil.wait_procs(family, timeout=0.2)
+        family += family[0].children(recursive=True)
+        yield family[0]
+    finally:
+        for member in family:
+            if member.is_running():
+                member.kill()
+        process.wait()
+        psutil.wait_procs(family[1:], timeout=30)
+
+
+def test_a_second_host_is_refused_and_a_frozen_one_is_ended_with_nothing_lost(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage.make(tmp_path / "stage", seed=71)
+    land(stage.root, stage.staged[:2])
+    with streaming_elsewhere(stage) as first:
+        second = Host(stage.setting(spark), pipeline)
+        with pytest.raises(HostRunning, match=rf"'lock' is held by process {first.pid} on .*, stream since "):
+            second.drain()
+        with pytest.raises(HostRunning, match=str(first.pid)):
+            second.stream()
+        status = read_status(stage.lake)
+        assert status is not None
+        assert status.pid == first.pid, "the refused host wrote its own status over that of the living one"
+
+        first.send_signal(signal.SIGSTOP)
+        with pytest.raises(HostRunning, match=str(first.pid)):
+            second.drain()  # no heartbeat is missing yet
+        assert first.status() == psutil.STATUS_STOPPED
+        monkeypatch.setattr(host_module, "FROZEN_AFTER", 0.0)
+        assert Host(stage.setting(spark), pipeline).drain().reason == "caught up"
+        assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
+    land(stage.root, stage.staged[:1])
+    assert Host(stage.setting(spark), pipeline).drain().reason == "caught up"
+    verify(stage.lake, stage.landed)
+
+
+def test_a_host_that_lives_is_never_taken_for_the_frozen_one_before_it(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage.make(tmp_path / "stage", seed=72)
+    Host(stage.setting(spark), pipeline, wanted=lambda: "at once").drain()
+    before = read_status(stage.lake)
+    assert before is not None
+    assert (before.ended, before.pid) == ("at once", os.getpid())
+    monkeypatch.setattr(host_module, "FROZEN_AFTER", -1.0)
+    ended: list[Holder | None] = []
+    monkeypatch.setattr(host_module, "end_holder", ended.append)
+    Host(stage.setting(spark), pipeline, wanted=lambda: "at once").drain()
+    assert ended == [], "nobody holds the lock, so nobody is to be ended"

@@ -1,0 +1,126 @@
+"""What a person sees and does in the browser, from `make run` to a rollback."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kappa_assets import TableName
+from kappa_assets.delta_log import latest_version
+from kappa_assets.lake import Lake
+from kappa_assets.registry import Registry
+from kappa_assets.tape import Tape
+from kappa_assets_tests.browser import browser
+from kappa_assets_tests.whole.dagster_ui import Running, eventually, make_run, seen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kappa_assets_tests.browser import Browser
+
+pytestmark = pytest.mark.slow
+INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
+DATA_VERSION = "dagster/data_version"
+
+
+def test_a_person_watches_the_streams_changes_the_logic_replays_promotes_and_rolls_back(tmp_path: Path) -> None:
+    with make_run(tmp_path) as running, browser(tmp_path / "screenshots", height=1200) as driver:
+        _streams_show_with_no_click(running, driver)
+        _changed_logic_is_flagged_while_live_goes_on(running, driver)
+        _a_replay_is_held_promoted_and_rolled_back(running, driver)
+        assert running.interrupt() == 0
+
+
+def _streams_show_with_no_click(running: Running, driver: Browser) -> None:
+    gold = eventually(lambda: running.materializations("gold", "top_products"), "Gold's first event", 420)
+    assert gold[0][DATA_VERSION].startswith("g1.v")
+    newest = running.materializations("gold", "daily_revenue")[0]
+    assert newest["dagster/input_data_version/silver/sales"].startswith("g1.v")
+    assert any("bronze.invoices" in value for value in newest.values()), newest
+    driver.get(f"{running.url}/asset-groups")
+    seen(driver, "invoices", "sales", "daily_revenue", "customer_value", "top_products")
+    time.sleep(3)  # the graph is drawn after its names are there
+    driver.screenshot("asset-graph")
+    for view in ("partitions", "events", "plots", "checks"):
+        driver.get(f"{running.url}/assets/silver/sales?view={view}")
+        seen(driver, "sales")
+        time.sleep(3)
+        driver.screenshot(f"silver-sales-{view}")
+    driver.get(f"{running.url}/assets/gold/daily_revenue?view=events")
+    seen(driver, "silver.sales")
+    driver.screenshot("gold-events")
+    seen_again = running.materializations("gold", "daily_revenue")[0]
+    eventually(lambda: running.materializations("gold", "daily_revenue")[0] != seen_again, "the next event")
+
+
+def _changed_logic_is_flagged_while_live_goes_on(running: Running, driver: Browser) -> None:
+    eventually(lambda: running.check("logic_current", "silver", "sales"), "the check to pass first")
+    logic = running.root / "kappa_assets" / "pipelines" / "retail" / "silver.py"
+    text = logic.read_text()
+    assert '_unless_blank(sf.col("Country"))' in text
+    logic.write_text(text.replace('_unless_blank(sf.col("Country"))', '_unless_blank(sf.upper("Country"))'))
+    driver.get(f"{running.url}/deployment/locations")
+    seen(driver, "Reload")
+    _click(driver, "Reload")
+    eventually(lambda: running.check("logic_current", "silver", "sales") is False, "the check to flag the logic")
+    driver.get(f"{running.url}/assets/silver/sales?view=checks")
+    seen(driver, "logic_current")
+    time.sleep(3)
+    driver.screenshot("logic-changed")
+    folder = Lake.at(running.lake).folder(SALES, 1)
+    before = latest_version(folder) or 0
+    eventually(lambda: (latest_version(folder) or 0) > before, "live to go on with the old logic")
+
+
+def _a_replay_is_held_promoted_and_rolled_back(running: Running, driver: Browser) -> None:
+    lake = Lake.at(running.lake)
+    version = Tape(lake, INVOICES).commits()[1].version
+    config = f"ops:\n  replay_tables:\n    config:\n      tables: [silver.sales]\n      from_version: {version}\n"
+    run = running.launch(driver, "replay", config + "      promote: hold\n")
+    driver.get(f"{running.url}/runs/{run}")
+    seen(driver, "replay from Bronze version")
+    time.sleep(3)
+    driver.screenshot("replay-run")
+    replay = Registry(lake).state().open_replay()
+    assert replay is not None
+    assert replay.comparison is not None
+    assert Registry(lake).state().live(SALES) == Registry(lake).state().generations[SALES, 1]
+
+    running.launch(driver, "promote", "{}")
+    live = Registry(lake).state().live(SALES)
+    assert live is not None
+    assert live.number == 2
+    assert live.from_batch == 1
+    eventually(lambda: _generation(running, "gold", "daily_revenue") == "g2", "events of the new generation")
+    eventually(lambda: running.check("logic_current", "silver", "sales"), "the check to pass again")
+    driver.get(f"{running.url}/assets/gold/daily_revenue?view=events")
+    seen(driver, "g2.v")
+    driver.screenshot("promoted")
+    folder = lake.folder(SALES, 2)
+    before = latest_version(folder) or 0
+    eventually(lambda: (latest_version(folder) or 0) > before, "the new generation to go on live")
+
+    running.launch(driver, "rollback", "{}")
+    state = Registry(lake).state()
+    assert state.current == 1
+    eventually(lambda: _generation(running, "gold", "daily_revenue") == "g1", "events of the old generation")
+    eventually(lambda: running.check("logic_current", "silver", "sales") is False, "the old logic to be held")
+    driver.get(f"{running.url}/assets/silver/sales?view=checks")
+    time.sleep(3)
+    driver.screenshot("rolled-back")
+
+
+def _generation(running: Running, *key: str) -> str:
+    return running.materializations(*key)[0][DATA_VERSION].partition(".")[0]
+
+
+def _click(driver: Browser, label: str) -> None:
+    from selenium.webdriver.common.by import By
+
+    def found() -> object:
+        return next((b for b in driver.find_elements(By.TAG_NAME, "button") if b.text.strip() == label), None)
+
+    button = eventually(found, f"the button {label!r}", 60)
+    button.click()  # type: ignore[attr-defined]  # a WebElement
