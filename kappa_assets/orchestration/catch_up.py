@@ -22,6 +22,7 @@ from kappa_assets.orchestration.provenance import (
     Input,
     data_version,
     kept_provenance,
+    parse_data_version,
     provenance_tags,
 )
 from kappa_assets.orchestration.resources import KappaSpark
@@ -131,7 +132,7 @@ def caught_up_events(
         record = instance.get_latest_data_version_record(key, False, partition)
         event = None if record is None else record.asset_materialization
         tags = kept_provenance(event.tags or {}) if event else {}
-        if DATA_VERSION not in tags:
+        if parse_data_version(tags.get(DATA_VERSION)) is None:
             made = live.code_version if live else code_version(table)
             inputs = _inputs(instance, pipeline, table, partition)
             tags = provenance_tags(data_version(generation, version), made, inputs)

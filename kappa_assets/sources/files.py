@@ -70,8 +70,11 @@ def stream_of_files(spark: SparkSession, source: Files, landing: Path, *, max_fi
 
 
 def local_paths(uris: Iterable[str]) -> list[str]:
-    """Return plain paths for the paths that Spark gives: a scheme before the name, and nothing in it encoded."""
-    return [f"/{uri.removeprefix('file:').lstrip('/')}" for uri in uris]
+    """Return plain paths for the paths that Spark gives: a scheme before the name, and nothing in it encoded.
+
+    Each once: if one name in a batch has the characters of a pattern, Spark's file stream lists all the others twice.
+    """
+    return sorted({f"/{uri.removeprefix('file:').lstrip('/')}" for uri in uris})
 
 
 def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known_columns: frozenset[str]) -> FileBatch:

@@ -69,7 +69,7 @@ class GoldQuery:
         return self._gold.every or 0.0
 
     def is_ready(self) -> bool:
-        return self._silver.exists()
+        return self._silver.version() > 0  # 0 is its creation: nothing to read yet
 
     def prepare(self) -> None:
         """Check the function's plan, and make the table with its output's columns."""

@@ -57,7 +57,7 @@ class SilverQuery:
         return checkpoint_of(self._setting.lake, self._generation)
 
     def is_ready(self) -> bool:
-        return self._bronze.exists()
+        return self._bronze.version() > 0  # 0 is its creation: nothing to read yet
 
     def prepare(self) -> None:
         """Check the function's plan, and make the table with its output's columns."""

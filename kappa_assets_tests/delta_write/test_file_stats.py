@@ -30,6 +30,9 @@ EVERY_TYPE = """
     AS t(i, l, d, f, dec, small, s, u, day, at, b, bin, st, arr, m, nothing, one, byte, short)
 """
 
+CUT = ("s", "u", "at")
+"""Columns whose greatest value is cut: to 32 characters, and to milliseconds."""
+
 
 def written(rows: DataFrame, folder: Path) -> dict[str, Any]:
     rows.coalesce(1).write.format("delta").save(str(folder))
@@ -47,9 +50,9 @@ def test_statistics_are_what_delta_writes_for_the_same_file(spark: SparkSession,
     for bound in ("minValues", "maxValues"):
         assert set(ours[bound]) <= set(expected[bound])
         for column, value in ours[bound].items():
-            if isinstance(value, str) and len(value) > 32:  # cut: Delta ends an ASCII bound lower than we do
-                assert value[:32] == expected[bound][column][:32]
-                assert value >= expected[bound][column]
+            if column in CUT and bound == "maxValues":  # Delta's readers know that its bound may lie too low
+                assert expected[bound][column] <= value
+                assert value[:22] == expected[bound][column][:22]
             else:
                 assert value == expected[bound][column], (bound, column)
     for column, value in ours["nullCount"].items():

@@ -54,6 +54,11 @@ def test_every_name_a_file_can_have_is_read_once_and_told_as_it_is(spark: SparkS
     assert found == sorted([*odd, ("1.csv", "1.csv"), ("2.csv", "2.csv")])
 
 
+def test_paths_are_plain_and_each_is_given_once() -> None:
+    uris = ["file:/in/b%20#?.csv", "file:///in/a b.csv", "/in/c.csv", "file:/in/b%20#?.csv"]
+    assert local_paths(uris) == ["/in/a b.csv", "/in/b%20#?.csv", "/in/c.csv"]
+
+
 def test_columns_are_matched_by_name_and_each_line_keeps_its_content(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "1.csv").write_bytes(b'\xef\xbb\xbfid,country\n1,"Korea, ""South"""\n\n2,Malta\\\n3\n4,a,b\n5,"open\n')
     (tmp_path / "2.csv").write_bytes(b"country, id\nEIRE,6\n")

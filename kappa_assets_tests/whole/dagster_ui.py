@@ -49,7 +49,7 @@ class Running:
         """Return the newest materializations of an asset as their metadata: label -> text or number."""
         data = self.ask(
             """query ($key: [String!]!, $limit: Int!) { assetOrError(assetKey: {path: $key}) { ... on Asset {
-                 assetMaterializations(limit: $limit) { runId tags { key value } metadataEntries { label
+                 assetMaterializations(limit: $limit) { runId description tags { key value } metadataEntries { label
                    ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
                    ... on TextMetadataEntry { text } } } } } }""",
             key=list(key),
@@ -158,4 +158,5 @@ def _facts(materialization: dict[str, Any]) -> dict[str, str]:
         m["label"]: str(m.get("intValue", m.get("floatValue", m.get("text"))))
         for m in materialization["metadataEntries"]
     }
+    facts["description"] = str(materialization["description"])
     return facts | {t["key"]: t["value"] for t in materialization["tags"]}

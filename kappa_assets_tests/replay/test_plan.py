@@ -1,0 +1,117 @@
+"""What a replay will do, decided from registry and logs alone: no Spark, and nothing is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kappa_assets import TableName
+from kappa_assets.commit import CommitNote, Position
+from kappa_assets.declare.code_version import code_version
+from kappa_assets.errors import DeclarationError, ReplayError
+from kappa_assets.lake import Lake
+from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.registry import Registry, events
+from kappa_assets.replay import plan_replay
+from kappa_assets_tests.delta_write.by_hand import append, append_to_tape
+
+INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
+DAILY, CUSTOMERS, TOP = (TableName.parse(f"gold.{n}") for n in ("daily_revenue", "customer_value", "top_products"))
+GOLDS = [CUSTOMERS, DAILY, TOP]
+
+
+@pytest.fixture
+def lake(lake_path: Path) -> Lake:
+    """Four batches of two rows on the tape, versions 0, 1, 3 and 4 (2 is an OPTIMIZE); live tables that reflect them."""
+    lake = Lake.at(lake_path)
+    for batch in range(4):
+        if batch == 2:
+            append(lake.folder(INVOICES), [])
+        append_to_tape(lake.folder(INVOICES), batch, ["2026-01-05"] * 2)
+    registry = Registry(lake)
+    made = [
+        events.generation_created(t.name, 1, "old" if t.name == SALES else code_version(t)) for t in pipeline.derived
+    ]
+    registry.commit(registry.state(), [*made, events.release_created(1, {t.name: 1 for t in pipeline.derived}, "")])
+    reflects(lake, Position(3, 4))
+    return lake
+
+
+def reflects(lake: Lake, position: Position) -> None:
+    """Have the live Silver say that it is so far."""
+    note = CommitNote(str(SALES), 1, 0, "old", position={str(INVOICES): position})
+    append(lake.folder(SALES, 1), ["2026-01-05"], note)
+
+
+def test_a_replay_of_silver_builds_all_that_is_below_it_upstream_first(lake: Lake) -> None:
+    plan = plan_replay(lake, pipeline, [SALES])
+    assert [s.table for s in plan.steps] == [SALES, *GOLDS]
+    assert {(s.generation, s.live_generation) for s in plan.steps} == {(2, 1)}
+    assert [s.upstream_generation for s in plan.steps] == [1, 2, 2, 2]
+    assert {(s.from_batch, s.kept_from, s.tape_rows) for s in plan.steps} == {(0, None, 8)}
+    assert plan.head == {str(INVOICES): Position(3, 4)}
+    assert [row["logic"] for row in plan.rows()] == ["changed", "same", "same", "same"]
+
+
+def test_a_replay_of_one_gold_reads_the_live_silver_and_touches_no_neighbour(lake: Lake) -> None:
+    (step,) = plan_replay(lake, pipeline, [DAILY]).steps
+    assert (step.table, step.generation, step.upstream, step.upstream_generation) == (DAILY, 2, SALES, 1)
+
+
+def test_tables_named_twice_or_below_each_other_are_built_once(lake: Lake) -> None:
+    plan = plan_replay(lake, pipeline, [DAILY, SALES, DAILY])
+    assert [s.table for s in plan.steps] == [SALES, *GOLDS]
+    assert [s.upstream_generation for s in plan.steps] == [1, 2, 2, 2]
+
+
+@pytest.mark.parametrize(("version", "batch"), [(1, 1), (2, 2), (3, 2), (4, 3)])
+def test_a_later_start_keeps_silvers_earlier_rows_and_rebuilds_gold(lake: Lake, version: int, batch: int) -> None:
+    sales, *golds = plan_replay(lake, pipeline, [SALES], from_version=version).steps
+    assert (sales.from_batch, sales.kept_from, sales.tape_rows) == (batch, 1, 2 * (4 - batch))
+    assert {(g.from_batch, g.kept_from, g.tape_rows) for g in golds} == {(0, None, 8)}
+    assert plan_replay(lake, pipeline, [SALES], from_version=version).rows()[0]["keeps"] == (
+        f"rows before batch {batch} of g1"
+    )
+
+
+def test_planning_changes_nothing_and_comes_to_the_same_again(lake: Lake) -> None:
+    before = sorted((p, p.stat().st_mtime_ns) for p in lake.root.rglob("*"))
+    assert plan_replay(lake, pipeline, [SALES], from_version=3) == plan_replay(lake, pipeline, [SALES], from_version=3)
+    assert sorted((p, p.stat().st_mtime_ns) for p in lake.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("version", "said"), [(5, "has no version 5; its newest is 4"), (-1, "-1 is no Bronze version")]
+)
+def test_a_version_that_is_not_there_is_refused(lake: Lake, version: int, said: str) -> None:
+    with pytest.raises(ReplayError, match=said):
+        plan_replay(lake, pipeline, [SALES], from_version=version)
+
+
+def test_a_live_table_that_has_not_come_so_far_cannot_keep_its_rows(lake: Lake) -> None:
+    reflects(lake, Position(1, 1))
+    with pytest.raises(ReplayError, match=r"has reached batch 1, version 1; a replay from batch 3"):
+        plan_replay(lake, pipeline, [SALES], from_version=4)
+    assert plan_replay(lake, pipeline, [SALES], from_version=3).steps[0].from_batch == 2
+
+
+def test_an_empty_tape_and_no_table_at_all_are_refused(lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(ReplayError, match="holds nothing yet"):
+        plan_replay(Lake.at(tmp_path / "new"), pipeline, [SALES])
+    with pytest.raises(ReplayError, match="at least one table"):
+        plan_replay(lake, pipeline, [])
+    with pytest.raises(DeclarationError, match=r"bronze\.invoices is a tape"):
+        plan_replay(lake, pipeline, [INVOICES])
+
+
+def test_a_replay_that_waits_for_a_person_is_not_overtaken_by_another(lake: Lake) -> None:
+    registry = Registry(lake)
+    started = events.replay_started("r1", {SALES: 2}, {})
+    registry.commit(registry.state(), [events.generation_created(SALES, 2, "x", replay="r1"), started])
+    assert plan_replay(lake, pipeline, [SALES]).steps[0].generation == 3, "one that died is in nobody's way"
+    registry.commit(registry.state(), [events.replay_held("r1")])
+    with pytest.raises(ReplayError, match=r"replay r1 waits to be promoted\nHint: kappa promote r1"):
+        plan_replay(lake, pipeline, [SALES])
+    registry.commit(registry.state(), [events.replay_discarded("r1")])
+    assert plan_replay(lake, pipeline, [SALES]).steps[0].generation == 3

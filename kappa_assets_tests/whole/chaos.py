@@ -1,0 +1,82 @@
+"""`make chaos`: hosts killed at random points in a loop, each lake then run to its end and checked.
+
+    python -m kappa_assets_tests.whole.chaos --rounds 20 --seed 7
+
+Every round is one lake: files land, a host dies, and again, until all files have landed. A round that fails leaves its
+lake and prints its seed; `--rounds 1 --seed <that>` walks the same scenes again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from kappa_assets_tests.whole.conftest import Stage, run_scene
+from kappa_assets_tests.whole.scenes import MODES, Crash, Drain, Land, Replay, Step
+from kappa_assets_tests.whole.verify import verify
+
+_BATCHES = ("before_offsets", "after_rejects", "after_commit")
+_TABLES = ("bronze.invoices", "silver.sales", "gold.customer_value", "gold.daily_revenue", "gold.top_products")
+
+
+def scenes(dice: random.Random, files: Sequence[str]) -> list[list[Step]]:
+    """Return the scenes of one round: each begins with some files landing and may end in a crash; the last cannot."""
+    waiting, found = list(files), list[list[Step]]()
+    while waiting:
+        landing = [waiting.pop(0) for _ in range(min(len(waiting), dice.randint(1, 2)))]
+        work: Step = Replay() if found and dice.random() < 0.25 else Drain()
+        found.append([Land(tuple(landing)), _crash(dice), work])
+    return [*found, [Drain()]]
+
+
+def _crash(dice: random.Random) -> Crash:
+    mode, nth = dice.choice(MODES), dice.randint(1, 2)
+    kind = dice.random()
+    if kind < 0.7:
+        return Crash(dice.choice(_BATCHES), dice.choice(_TABLES), mode, nth)
+    if kind < 0.85:
+        return Crash("between_tables", dice.choice(_TABLES), mode)
+    return Crash("registry_change", dice.choice(("registry", "links")), mode, nth)
+
+
+def one_round(root: Path, seed: int) -> str:
+    """Walk one round, check the lake, and return what happened. Raises AssertionError."""
+    dice = random.Random(seed)
+    stage = Stage.make(root, seed)
+    died = 0
+    for steps in scenes(dice, stage.staged):
+        print("  ", *steps, flush=True)
+        ended = run_scene(stage.root, steps)
+        crashed = "killed Crash" in ended.said
+        died += crashed
+        assert crashed or ended.code in (0, 3), ended.said[-3000:]
+    verify(stage.lake, stage.landed)
+    return f"{died} crashes, {len(stage.landed)} files"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=None, help="of the first round; the next ones count on")
+    options = parser.parse_args(arguments)
+    seed = options.seed if options.seed is not None else int(time.time()) % 1_000_000
+    for number in range(options.rounds):
+        root = Path(tempfile.mkdtemp(prefix="kappa-chaos-")) / "stage"
+        print(f"round {number + 1} of {options.rounds}, seed {seed + number}", flush=True)
+        try:
+            print(f"   {one_round(root, seed + number)}: nothing lost, nothing doubled", flush=True)
+        except AssertionError as error:
+            print(f"FAILED with seed {seed + number}; the lake is in {root}\n{error}", flush=True)
+            return 1
+        shutil.rmtree(root.parent)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
