@@ -55,6 +55,11 @@ def lock_path(lake: Lake) -> Path:
     return lake.host / "lock"
 
 
+def promotion_lock(lake: Lake) -> Path:
+    """Held by a promotion while it drains the last of the tape; the host stands aside meanwhile."""
+    return lake.system / "promotion.lock"
+
+
 def write_status(lake: Lake, status: HostStatus) -> None:
     path = lake.host / "status.json"
     fresh = path.with_name(f".status.{os.getpid()}")

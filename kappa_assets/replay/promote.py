@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import PromotionRefused, ReplayError
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
+from kappa_assets.host_status import host_alive, promotion_lock, read_status
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
 from kappa_assets.reached import position_of
@@ -19,8 +21,8 @@ from kappa_assets.streams.host import never
 from kappa_assets.streams.query import Setting
 from kappa_assets.tape import Tape
 
-_ROUNDS = 20
-"""Drains before a candidate that the live stream keeps outrunning is given up."""
+_PATIENCE = 60.0
+"""Seconds to wait for the host to end its batches and stand aside."""
 
 
 def replay_lock(lake: Lake) -> Path:
@@ -60,16 +62,27 @@ def promote_candidates(
         raise PromotionRefused(f"replay {replay.id} is not compared", hint="Launch the replay again.")
     candidates = candidates_of(state, pipeline, replay)
     _refuse_other_logic(pipeline, candidates)
-    for _ in range(_ROUNDS):
+    build(setting, pipeline, candidates, progress, wanted)
+    with exclusive(promotion_lock(setting.lake), "promote"):
+        _await_host_aside(setting.lake, candidates)
         build(setting, pipeline, candidates, progress, wanted)
-        state = registry.state()
-        behind = _behind(setting.lake, pipeline, state, candidates)
-        if not behind:
-            break
-    else:
+        return _release(setting.lake, pipeline, registry, replay, candidates, progress)
+
+
+def _release(
+    lake: Lake,
+    pipeline: Pipeline,
+    registry: Registry,
+    replay: Replay,
+    candidates: list[Generation],
+    progress: Progress,
+) -> Release:
+    state = registry.state()
+    behind = _behind(lake, pipeline, state, candidates)
+    if behind:
         raise PromotionRefused(
-            f"the candidates stay behind the live tables: {', '.join(behind)}",
-            hint="Give the replay more cores, or promote when less data arrives.",
+            f"the candidates are behind the live tables: {', '.join(behind)}",
+            hint="Promote again; if it stays so, look at the host's log: it did not stand aside.",
         )
     tables = {**(state.release.tables if state.release else {}), **replay.candidates}
     number = max(state.releases, default=0) + 1
@@ -82,7 +95,7 @@ def promote_candidates(
         ],
     )
     reach("registry_change", "links")
-    mend_links(setting.lake, state)
+    mend_links(lake, state)
     progress(f"release {number} is live")
     return state.releases[number]
 
@@ -152,6 +165,20 @@ def _refuse_other_logic(pipeline: Pipeline, candidates: list[Generation]) -> Non
                 f"deployed is {deployed}",
                 hint="Discard the replay and launch it again with the deployed logic.",
             )
+
+
+def _await_host_aside(lake: Lake, candidates: list[Generation]) -> None:
+    """Wait until no host writes the live tables. One that does not answer in time is left: `_behind` then decides."""
+    tables = {str(c.table) for c in candidates}
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        status = read_status(lake)
+        alive = host_alive(lake)
+        if alive is None or status is None or status.pid != alive.pid:
+            return
+        if all(q.state in ("stopped", "held", "parked") for q in status.queries if q.table in tables):
+            return
+        time.sleep(0.1)
 
 
 def _behind(lake: Lake, pipeline: Pipeline, state: State, candidates: list[Generation]) -> list[str]:

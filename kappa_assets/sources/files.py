@@ -32,8 +32,8 @@ READ_FAILED = (PySparkException, Py4JJavaError)
 """How a failed job shows: which of the two depends on the Java exception it died of."""
 _FOR_EVER = "36500d"
 _IN_A_PATTERN = re.compile(r"[][*?{}\\]")
-"""What has a meaning in the patterns that Spark takes for paths: `a[1].csv` is a name here. Spark's own way to take it as
-one, the option `__globPaths__`, reads the other files of the batch twice."""
+"""What has a meaning in the patterns that Spark takes for paths: `a[1].csv` is a name here. Spark's own way to take it
+as one, the option `__globPaths__`, reads the other files of the batch twice."""
 _BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
 
 

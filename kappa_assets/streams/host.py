@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from kappa_assets.declare.code_version import code_version
 from deltalake.exceptions import DeltaError
 
+from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import HostRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
@@ -22,13 +23,15 @@ from kappa_assets.host_status import (
     QueryStatus,
     host_alive,
     lock_path,
+    promotion_lock,
     read_status,
     write_status,
 )
-from kappa_assets.lock import end_holder, exclusive
+from kappa_assets.lock import end_holder, exclusive, holder
 from kappa_assets.registry import Registry, State, mend_links
 from kappa_assets.session import quiet_streams
 from kappa_assets.streams.assemble import hold_reason, live_queries, query_of, register, tapes_of
+from kappa_assets.streams.heartbeat import Heartbeat
 from kappa_assets.streams.query import Setting
 from kappa_assets.streams.runner import Runner
 from kappa_assets.table import TableName
@@ -36,7 +39,6 @@ from kappa_assets.table import TableName
 log = logging.getLogger("kappa_assets.host")
 
 _POLL = 0.25
-_HEARTBEAT = 2.0
 _INDEX_EVERY = 60.0
 
 
@@ -80,7 +82,9 @@ class Host:
         self._held: dict[TableName, str] = {}
         self._release: int | None = None
         self._started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        self._last_beat = 0.0
+        self._ended: str | None = None
+        self._aside = False
+        self._beating = threading.Lock()
         self._last_index = time.monotonic()
 
     def stream(self) -> Ended:
@@ -91,7 +95,6 @@ class Host:
                 while ended is None:
                     for runner in self._runners.values():
                         runner.tend()
-                    self._beat()
                     self._index()
                     time.sleep(_POLL)
                     ended = self._why_end()
@@ -105,7 +108,7 @@ class Host:
             ended = None
             try:
                 for runner in self._runners.values():
-                    runner.drain(self._wanted_with_heartbeat)
+                    runner.drain(self._wanted)
                     reach("between_tables", str(runner.query.table))
                     stopped = self._wanted()
                     if stopped is not None:
@@ -120,9 +123,10 @@ class Host:
     def status(self) -> tuple[QueryStatus, ...]:
         """How each table's query is doing now."""
         held = (
-            QueryStatus(str(table), self._generation(table), "held", reason) for table, reason in self._held.items()
+            QueryStatus(str(table), self._generation(table), "held", reason)
+            for table, reason in list(self._held.items())
         )
-        return (*(runner.status for runner in self._runners.values()), *held)
+        return (*(runner.status for runner in list(self._runners.values())), *held)
 
     @contextmanager
     def _as_the_one_host(self, mode: str) -> Iterator[None]:
@@ -138,8 +142,8 @@ class Host:
             self._release = state.current
             for table, reason in self._held.items():
                 log.warning("%s is held: %s", table, reason)
-            self._beat(force=True)
-            yield
+            with Heartbeat(self._beat):
+                yield
 
     def _end_frozen_host(self) -> None:
         """End a host that holds the lock without a heartbeat: it is stopped or hangs, and would never let go."""
@@ -155,8 +159,26 @@ class Host:
         reason = self._wanted()
         if reason is not None:
             return Ended(reason)
+        self._stand_aside()
         state = self._registry.state()
         return self._move_over(state) if state.current != self._release else None
+
+    def _stand_aside(self) -> None:
+        """Stop Silver and Gold while a promotion drains the last of the tape, so that its candidates can catch up.
+
+        The promotion holds a lock that the kernel releases with its process: a promotion that dies blocks nothing.
+        """
+        promoting = holder(promotion_lock(self._lake)) is not None
+        if promoting and not self._aside:
+            for table in self._pipeline.derived:
+                if table.name in self._runners:
+                    self._runners[table.name].stop()
+            log.info("standing aside: a promotion drains the last of the tape")
+        elif self._aside and not promoting:
+            for name, runner in self._runners.items():
+                if runner.status.state == "stopped":
+                    self._runners[name] = Runner(runner.query)
+        self._aside = promoting
 
     def _move_over(self, state: State) -> Ended | None:
         """Follow a new release: stop the queries of generations that are not live any more, and start the others.
@@ -193,11 +215,8 @@ class Host:
         for runner in self._runners.values():
             runner.stop()
         self._index(force=True)
-        self._beat(force=True, ended=ended.reason if ended else "failed")
-
-    def _wanted_with_heartbeat(self) -> str | None:
+        self._ended = ended.reason if ended else "failed"
         self._beat()
-        return self._wanted()
 
     def _index(self, *, force: bool = False) -> None:
         if force or time.monotonic() - self._last_index > _INDEX_EVERY:
@@ -208,10 +227,7 @@ class Host:
                 except (DeltaError, OSError) as error:  # tried again: the log still holds what the index lacks
                     log.warning("the index of %s cannot be written: %s", tape.bronze, error)
 
-    def _beat(self, *, force: bool = False, ended: str | None = None) -> None:
-        if not force and time.monotonic() - self._last_beat < _HEARTBEAT:
-            return
-        self._last_beat = time.monotonic()
+    def _beat(self) -> None:
         status = HostStatus(
             pid=os.getpid(),
             mode=self._mode,
@@ -220,10 +236,11 @@ class Host:
             release=self._release,
             queries=self.status,
             run_id=self._run_id,
-            ended=ended,
+            ended=self._ended,
         )
         try:
-            write_status(self._lake, status)
+            with self._beating:
+                write_status(self._lake, status)
         except OSError as error:  # a full disk must not end the host: it goes on when there is space again
             log.warning("the heartbeat cannot be written: %s", error)
 

@@ -11,13 +11,13 @@ import pytest
 
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
-from kappa_assets.registry import Registry, State, events
+from kappa_assets.registry import Event, Registry, State, events
 from kappa_assets.table import TableName
 
 SALES = TableName.parse("silver.sales")
 
 
-def generation(number: int) -> list[events.Event]:
+def generation(number: int) -> list[Event]:
     return [events.generation_created(SALES, number, f"code {number}")]
 
 

@@ -23,7 +23,7 @@ GOLDS = [CUSTOMERS, DAILY, TOP]
 
 @pytest.fixture
 def lake(lake_path: Path) -> Lake:
-    """Four batches of two rows on the tape, versions 0, 1, 3 and 4 (2 is an OPTIMIZE); live tables that reflect them."""
+    """Four batches of two rows on the tape, versions 0, 1, 3 and 4 (2 is an OPTIMIZE); all tables are live."""
     lake = Lake.at(lake_path)
     for batch in range(4):
         if batch == 2:

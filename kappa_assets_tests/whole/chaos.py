@@ -17,11 +17,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from kappa_assets.faults import Point
 from kappa_assets_tests.whole.conftest import Stage, run_scene
 from kappa_assets_tests.whole.scenes import MODES, Crash, Drain, Land, Replay, Step
 from kappa_assets_tests.whole.verify import verify
 
-_BATCHES = ("before_offsets", "after_rejects", "after_commit")
+_BATCHES: tuple[Point, ...] = ("before_offsets", "after_rejects", "after_commit")
 _TABLES = ("bronze.invoices", "silver.sales", "gold.customer_value", "gold.daily_revenue", "gold.top_products")
 
 
@@ -30,8 +31,10 @@ def scenes(dice: random.Random, files: Sequence[str]) -> list[list[Step]]:
     waiting, found = list(files), list[list[Step]]()
     while waiting:
         landing = [waiting.pop(0) for _ in range(min(len(waiting), dice.randint(1, 2)))]
-        work: Step = Replay() if found and dice.random() < 0.25 else Drain()
-        found.append([Land(tuple(landing)), _crash(dice), work])
+        work: list[Step] = [_crash(dice), Drain()]
+        if dice.random() < 0.25:
+            work = [Drain(), _crash(dice), Replay()]
+        found.append([Land(tuple(landing)), *work])
     return [*found, [Drain()]]
 
 

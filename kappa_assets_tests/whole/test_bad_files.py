@@ -117,7 +117,7 @@ def outcome(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Ou
         (tidy / name).write_bytes(content if plain is None else plain.encode())
     (landing / "2026-01-05.csv").write_bytes(KEPT["2026-01-05.csv"][0])
     Host(setting, WITHOUT_GOLD).drain()
-    landed = {n: c for n, (c, _) in KEPT.items()} | {n: c for n, (c, _) in ASIDE.items()} | EMPTY
+    landed = {n: c for n, (c, _) in KEPT.items()} | {n: c for n, (c, _) in ASIDE.items()} | dict(EMPTY)
     for name, content in landed.items():
         if not (landing / name).exists():
             (landing / name).write_bytes(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ import pytest
 
 from kappa_assets.errors import LakeError, SourceError
 from kappa_assets.lake import Lake
+from kappa_assets.reached import live_position
 from kappa_assets.registry import Registry
-from kappa_assets.status import live_position
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Setting
 from kappa_assets.tape import Tape
@@ -146,8 +147,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def remount(disk: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+@contextmanager
+def read_only(disk: Path, view: Path) -> Iterator[Path]:
+    """Show the disk at another place, where nothing can be written."""
+    view.mkdir()
+    subprocess.run(["mount", "--bind", str(disk), str(view)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro,bind", str(view)], check=True)
+    try:
+        yield view
+    finally:
+        subprocess.run(["umount", "-l", str(view)], check=True)
 
 
 def fill(disk: Path) -> None:
@@ -175,15 +184,17 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
         told = director.said("No space left") or director.said("disk")
         return told and "backoff" in director.states
 
-    def forget() -> None:
+    def fill_and_land() -> None:
+        fill(small_disk)
         director.errors.clear()
         director.states.clear()
+        files[1].rename(landing / files[1].name)
 
     director.acts = [
         (lambda: True, move(files[0], landing)),
         (
             silver_reached(setting.lake, 1),
-            lambda: (fill(small_disk), forget(), files[1].rename(landing / files[1].name)),
+            fill_and_land,
         ),
         (refused, lambda: whole_without_index(setting.lake, [landing / files[0].name])),
         (lambda: True, (small_disk / "filler").unlink),
@@ -199,10 +210,11 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
     with pytest.raises(Exception, match=r"No space left|disk"):
         Host(setting, WITHOUT_GOLD).drain()
     (small_disk / "filler").unlink()
-    remount(small_disk, "ro")
-    with pytest.raises(LakeError, match=r"is not writable|cannot be written: Read-only"):
-        Host(Setting(spark, Lake.at(small_disk / "lake"), tmp_path / "landing"), WITHOUT_GOLD).drain()
-    remount(small_disk, "rw")
+    with (
+        read_only(small_disk, tmp_path / "view") as view,
+        pytest.raises(LakeError, match=r"lake '.*view/lake' is not writable"),
+    ):
+        Lake.at(view / "lake")
     Host(setting, WITHOUT_GOLD).drain()
     whole(setting.lake, sorted(landing.iterdir()))
 
