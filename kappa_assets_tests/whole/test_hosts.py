@@ -72,7 +72,7 @@ def test_a_second_host_is_refused_and_a_frozen_one_is_ended_with_nothing_lost(
         first.send_signal(signal.SIGSTOP)
         with pytest.raises(HostRunning, match=str(first.pid)):
             second.drain()  # no heartbeat is missing yet
-        assert first.status() == psutil.STATUS_STOPPED
+        assert first.status() != psutil.STATUS_ZOMBIE, "it was ended too early"
         monkeypatch.setattr(host_module, "FROZEN_AFTER", 0.0)
         assert Host(stage.setting(spark), pipeline).drain().reason == "caught up"
         assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
