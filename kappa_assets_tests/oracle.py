@@ -217,9 +217,7 @@ def _customer_value(sales: list[dict[str, Any]]) -> list[Row]:
         invoices = {line["invoice_no"] for line in lines}
         cancelled = {invoice for invoice in invoices if invoice[0] == "C"}
         times = [line["sold_at"] for line in lines]
-        rows.append(
-            (customer, len(invoices - cancelled), len(cancelled), _revenue(lines), min(times), max(times))
-        )
+        rows.append((customer, len(invoices - cancelled), len(cancelled), _revenue(lines), min(times), max(times)))
     return _sorted(rows)
 
 

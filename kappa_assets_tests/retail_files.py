@@ -31,9 +31,7 @@ BAD = {
 }
 
 
-def make_files(
-    folder: Path, seed: int, files: int = 5, lines: int = 200, *, drift: bool = False
-) -> list[Path]:
+def make_files(folder: Path, seed: int, files: int = 5, lines: int = 200, *, drift: bool = False) -> list[Path]:
     """Write `files` files of `lines` lines each into `folder` and return them, in the order of their names.
 
     They are named `2026-01-05.csv` or `.csv.gz`, a day apart, and hold cancellations, unknown customers,
@@ -71,9 +69,7 @@ def _line(dice: random.Random, day: dt.date, seen: list[dict[str, str]]) -> dict
         "Description": dice.choice(DESCRIPTIONS),
         "Quantity": str(-pieces if cancelled else pieces),
         "InvoiceDate": f"{sold_at:%Y-%m-%d %H:%M:%S}",
-        "UnitPrice": dice.choice(
-            ("0", "2.55", "1.005", f"{dice.uniform(0, 20):.2f}", f"{dice.random():.6f}")
-        ),
+        "UnitPrice": dice.choice(("0", "2.55", "1.005", f"{dice.uniform(0, 20):.2f}", f"{dice.random():.6f}")),
         "CustomerID": "" if dice.random() < 0.3 else f"{dice.randint(12_346, 12_400)}.0",
         "Country": dice.choice(COUNTRIES),
     }

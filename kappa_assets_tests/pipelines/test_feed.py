@@ -138,10 +138,7 @@ def test_a_small_file_looks_like_the_real_ones() -> None:
         for line in lines:
             sold_at = dt.datetime.fromisoformat(line["InvoiceDate"]).replace(tzinfo=dt.UTC)
             assert NOW - dt.timedelta(minutes=5) <= sold_at <= NOW
-            assert (
-                line["StockCode"] == "B"
-                or (line["StockCode"], line["Description"], line["UnitPrice"]) in known
-            )
+            assert line["StockCode"] == "B" or (line["StockCode"], line["Description"], line["UnitPrice"]) in known
         cancelled += sum(line["InvoiceNo"].startswith("C") for line in lines)
         repeated += len(lines) - len({tuple(line.values()) for line in lines})
     assert cancelled > 0

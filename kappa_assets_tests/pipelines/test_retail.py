@@ -88,15 +88,11 @@ def tape_of_files(spark: SparkSession, files: Sequence[Path]) -> DataFrame:
         with gzip.open(file, "rt") if file.suffix == ".gz" else file.open() as lines:
             same[next(iter(lines))].append(str(file))
     frames = [spark.read.csv(paths, header=True, escape='"') for paths in same.values()]
-    return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames).selectExpr(
-        "*", *LINEAGE_VALUES
-    )
+    return reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), frames).selectExpr("*", *LINEAGE_VALUES)
 
 
 def good_sales(lines: DataFrame) -> DataFrame:
-    return reduce(
-        lambda rows, e: rows.where(f"coalesce({e.condition}, false)"), sales.expectations, sales(lines)
-    )
+    return reduce(lambda rows, e: rows.where(f"coalesce({e.condition}, false)"), sales.expectations, sales(lines))
 
 
 def only(frame: DataFrame) -> dict[str, Any]:
@@ -161,9 +157,9 @@ def test_each_field_becomes_what_the_docstring_says(spark: SparkSession) -> None
 def test_an_amount_too_large_for_its_type_is_null_and_its_line_is_kept(spark: SparkSession) -> None:
     row = only(good_sales(tape(spark, {"Quantity": "2147483647", "UnitPrice": "99999999.9999"})))
     assert row["amount"] is None
-    assert only(
-        daily_revenue(good_sales(tape(spark, {}, {"Quantity": "2147483647", "UnitPrice": "99999999"})))
-    )["revenue"] == Decimal("15.30")
+    assert only(daily_revenue(good_sales(tape(spark, {}, {"Quantity": "2147483647", "UnitPrice": "99999999"}))))[
+        "revenue"
+    ] == Decimal("15.30")
 
 
 def test_a_bad_line_fails_the_expectations_named_after_its_faults(spark: SparkSession) -> None:
