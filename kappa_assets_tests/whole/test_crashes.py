@@ -11,11 +11,12 @@ import pytest
 
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry
+from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets.streams.host import Host
 from kappa_assets_tests.whole.conftest import TRUNCATED, Running, Stage, run_scene
 from kappa_assets_tests.whole.crashing_host import land
 from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Replay, Step, Stream
-from kappa_assets_tests.whole.verify import verify
+from kappa_assets_tests.whole.verify import SILVER, verify
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -97,6 +98,7 @@ def crashes(
 ) -> Running:
     """All scenes of the tests that were asked for, walked side by side."""
     chosen = {str(item.callspec.params.get("name")) for item in request.session.items if hasattr(item, "callspec")}
+    chosen.add("while a replay builds its candidates")
     found = {}
     for seed, (name, steps) in enumerate(SCENES.items()):
         if name not in chosen:
@@ -112,16 +114,26 @@ def test_a_crash_loses_nothing_and_doubles_nothing(name: str, crashes: Running, 
     _assert_died(SCENES[name], running.result().code, running.result().said)
     _finish(stage, spark)
     verify(stage.lake, stage.landed)
-    _assert_release(name, stage)
-
-
-def _assert_release(name: str, stage: Stage) -> None:
-    """A replay's promotion is one commit: it happened wholly or not at all."""
     release = Registry(stage.lake).state().release
     assert release is not None
     promoted = name == "between a promotion and its links"
-    assert release.number == (2 if promoted else 1)
-    assert set(release.tables.values()) == {2 if promoted else 1}
+    assert set(release.tables.values()) == {2 if promoted else 1}, "a promotion is one commit, wholly in or not at all"
+
+
+def test_a_replay_that_died_is_discarded_by_the_next_with_all_it_wrote(crashes: Running, spark: SparkSession) -> None:
+    name = "while a replay builds its candidates"
+    stage, running = crashes[name]
+    _assert_died(SCENES[name], running.result().code, running.result().said)
+    assert stage.lake.folder(SILVER, 2).exists(), "it died after a commit of its candidate"
+    plan = plan_replay(stage.lake, pipeline, [SILVER])
+    assert run_replay(stage.setting(spark), pipeline, plan, progress=lambda _: None).state == "promoted"
+    state = Registry(stage.lake).state()
+    assert [r.state for r in state.replays.values()] == ["discarded", "promoted"]
+    assert state.release is not None
+    assert set(state.release.tables.values()) == {3}, "a generation's number is never used twice"
+    assert not stage.lake.folder(SILVER, 2).exists()
+    assert not stage.lake.checkpoint(SILVER, 2).exists()
+    verify(stage.lake, stage.landed)
 
 
 def _finish(stage: Stage, spark: SparkSession) -> None:

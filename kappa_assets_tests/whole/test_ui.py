@@ -44,7 +44,7 @@ def _streams_show_with_no_click(running: Running, driver: Browser) -> None:
     seen(driver, "invoices", "sales", "daily_revenue", "customer_value", "top_products")
     time.sleep(3)  # the graph is drawn after its names are there
     driver.screenshot("asset-graph")
-    for view in ("partitions", "events", "plots", "checks"):
+    for view in ("overview", "partitions", "events", "checks"):
         driver.get(f"{running.url}/assets/silver/sales?view={view}")
         seen(driver, "sales")
         time.sleep(3)
