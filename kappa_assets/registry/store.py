@@ -16,6 +16,9 @@ from kappa_assets.lake import Lake
 from kappa_assets.registry.state import Event, State, fold
 from kappa_assets.table import TableName
 
+_COMPARE_AND_SET = CommitProperties(max_commit_retries=0)
+"""A commit that lands on the version it was decided on, or fails. Without it two processes that both make the registry
+were seen to succeed, the second as version 1."""
 _SCHEMA = pa.schema(
     [
         pa.field("seq", pa.int64(), nullable=False),
@@ -74,14 +77,14 @@ class Registry:
                 self._create(rows)
             else:
                 table = DeltaTable(self._path, version=decided_on.version)
-                write_deltalake(table, rows, mode="append", commit_properties=CommitProperties(max_commit_retries=0))
+                write_deltalake(table, rows, mode="append", commit_properties=_COMPARE_AND_SET)
         except CommitFailedError as error:
             raise _conflict() from error
         return self.state()
 
     def _create(self, rows: pa.Table) -> None:
         try:
-            write_deltalake(self._path, rows, mode="error")
+            write_deltalake(self._path, rows, mode="error", commit_properties=_COMPARE_AND_SET)
         except DeltaError as error:
             raise _conflict() from error
 
