@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from deltalake.exceptions import DeltaError
 
 from kappa_assets.declare.code_version import code_version
-from kappa_assets.errors import HostRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import (
@@ -243,6 +242,3 @@ class Host:
                 write_status(self._lake, status)
         except OSError as error:  # a full disk must not end the host: it goes on when there is space again
             log.warning("the heartbeat cannot be written: %s", error)
-
-
-__all__ = ["Ended", "Host", "HostRunning", "never"]
