@@ -17,6 +17,7 @@ def generation_created(
     *,
     upstream: int = 1,
     from_batch: int = 0,
+    to_batch: int | None = None,
     kept_from: int | None = None,
     replay: str | None = None,
 ) -> Event:
@@ -27,6 +28,7 @@ def generation_created(
         code_version=code_version,
         upstream=upstream,
         from_batch=from_batch,
+        to_batch=to_batch,
         kept_from=kept_from,
         replay=replay,
     )
@@ -44,8 +46,14 @@ def release_selected(number: int, reason: str) -> Event:
     return _event("release_selected", release=number, reason=reason)
 
 
-def replay_started(replay: str, candidates: Mapping[TableName, int], plan: Mapping[str, Any]) -> Event:
-    return _event("replay_started", id=replay, candidates=_names(candidates), plan=dict(plan))
+def replay_started(
+    replay: str,
+    candidates: Mapping[TableName, int],
+    plan: Mapping[str, Any],
+    *,
+    live: Mapping[TableName, int] | None = None,
+) -> Event:
+    return _event("replay_started", id=replay, candidates=_names(candidates), plan=dict(plan), live=_names(live or {}))
 
 
 def replay_compared(replay: str, comparison: Mapping[str, Any]) -> Event:
@@ -54,6 +62,10 @@ def replay_compared(replay: str, comparison: Mapping[str, Any]) -> Event:
 
 def replay_held(replay: str) -> Event:
     return _event("replay_held", id=replay)
+
+
+def replay_validated(replay: str) -> Event:
+    return _event("replay_validated", id=replay)
 
 
 def replay_promoted(replay: str) -> Event:

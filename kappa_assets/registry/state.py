@@ -9,8 +9,8 @@ from typing import Any, Literal
 from kappa_assets.errors import LakeError
 from kappa_assets.table import TableName
 
-GenerationState = Literal["live", "candidate", "retired", "discarded"]
-ReplayState = Literal["building", "held", "promoted", "discarded"]
+GenerationState = Literal["live", "candidate", "validated", "retired", "discarded"]
+ReplayState = Literal["building", "held", "promoted", "validated", "discarded"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Generation:
     kept_from: int | None
     replay: str | None
     created_at: str
+    to_batch: int | None = None
+    """Last tape position it takes in, for a validation; None: it follows the tape."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,8 @@ class Replay:
     plan: Mapping[str, Any]
     created_at: str
     comparison: Mapping[str, Any] | None = None
+    live: Mapping[TableName, int] = field(default_factory=dict)
+    """What was live when it started: a promotion that would replace anything else is refused."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +89,14 @@ class State:
         return max((n for t, n in self.generations if t == table), default=0) + 1
 
     def state_of(self, generation: Generation) -> GenerationState:
-        """Live, a candidate of a replay under way, retired, or discarded with its replay."""
+        """Live, a candidate of a replay under way, kept for a validation, retired, or discarded with its replay."""
         if self.live(generation.table) == generation:
             return "live"
         replay = self.replays.get(generation.replay or "")
         if replay is not None and replay.state in ("building", "held"):
             return "candidate"
-        if replay is not None and replay.state == "discarded":
-            return "discarded"
+        if replay is not None and replay.state in ("validated", "discarded"):
+            return replay.state
         return "retired"
 
     def open_replay(self) -> Replay | None:
@@ -128,13 +132,11 @@ def fold(events: Iterable[Event], version: int) -> State:
             case "release_selected":
                 current = body["release"]
             case "replay_started":
-                replays[body["id"]] = Replay(
-                    body["id"], "building", _tables(body["candidates"]), body["plan"], event.at
-                )
+                replays[body["id"]] = _replay(event)
             case "replay_compared":
                 replays[body["id"]] = replace(replays[body["id"]], comparison=body["comparison"])
-            case "replay_held" | "replay_promoted" | "replay_discarded":
-                state: ReplayState = event.kind.removeprefix("replay_")  # type: ignore[assignment]  # one of the three
+            case "replay_held" | "replay_promoted" | "replay_validated" | "replay_discarded":
+                state: ReplayState = event.kind.removeprefix("replay_")  # type: ignore[assignment]  # one of the four
                 replays[body["id"]] = replace(replays[body["id"]], state=state)
             case unknown:
                 raise LakeError(
@@ -155,7 +157,14 @@ def _generation(event: Event) -> Generation:
         kept_from=body["kept_from"],
         replay=body["replay"],
         created_at=event.at,
+        to_batch=body.get("to_batch"),
     )
+
+
+def _replay(event: Event) -> Replay:
+    body = event.body
+    candidates, live = _tables(body["candidates"]), _tables(body.get("live", {}))
+    return Replay(body["id"], "building", candidates, body["plan"], event.at, live=live)
 
 
 def _release(event: Event) -> Release:
