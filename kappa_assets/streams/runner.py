@@ -21,6 +21,7 @@ _LONGEST_WAIT = 30.0
 _IDLE = "200 milliseconds"
 """How often an idle query looks for new data: often enough for latency, seldom enough for an idle machine."""
 _ENVIRONMENT = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
+_SCHEMA_CHANGED = ("DELTA_SCHEMA_CHANGED", "DELTA_STREAMING_METADATA")
 
 
 class _Stopping(Exception):
@@ -40,6 +41,7 @@ class Runner:
         self._failure: BaseException | None = None
         self._error: str | None = None
         self._failures = 0
+        self._schema_changes = 0
         self._next_try = 0.0
         self._batch: int | None = None
         self._batch_seconds: float | None = None
@@ -140,19 +142,25 @@ class Runner:
                 self._failure = error
                 raise
             self._batch, self._batch_seconds = number, round(time.monotonic() - began, 3)
-            self._failures, self._error = 0, None
+            self._failures, self._schema_changes, self._error = 0, 0, None
 
     def _failed(self, error: BaseException | None) -> None:
-        """Decide on a restart. A changed schema restarts at once; the environment's faults are waited out for ever."""
+        """Decide on a restart. Faults of the environment are waited out for ever.
+
+        So is a changed schema, which is no fault: it restarts at once. Only when it stops the query again before a
+        batch went through is it waited for as after a failure, lest restarts follow each other several times a second.
+        """
         self._streaming = None
         text = _text(error)
-        if "DELTA_SCHEMA_CHANGED" in text or "DELTA_STREAMING_METADATA" in text:
+        schema_changed = any(sign in text for sign in _SCHEMA_CHANGED)
+        self._schema_changes += schema_changed
+        if schema_changed and self._schema_changes == 1:
             self._state, self._next_try = "backoff", 0.0
             log.info("%s restarts: its upstream's schema changed", self.query.table)
             return
         self._failures += 1
         self._error = text
-        if self._failures >= _PARK_AFTER and not _is_environment(error, text):
+        if self._failures >= _PARK_AFTER and not schema_changed and not _is_environment(error, text):
             self._state = "parked"
             log.error("%s is parked after %d failures: %s", self.query.table, self._failures, text)
             return

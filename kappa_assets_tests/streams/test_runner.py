@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from kappa_assets.errors import LakeError, LogicError, SourceError
+from kappa_assets.host_status import QueryStatus
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.query import TableQuery
 from kappa_assets.streams.runner import Runner
@@ -169,7 +170,7 @@ def waits(runner: Runner, script: Script, clock: Clock, times: int) -> Sequence[
 
 
 BROKEN = LogicError("division by zero")
-FULL = LakeError("the disk is full")
+SCHEMA = [RuntimeError(f"[DELTA_{sign}") for sign in ("SCHEMA_CHANGED_WITH_VERSION]", "STREAMING_METADATA_EVOLUTION]")]
 
 
 def test_a_query_waits_for_its_upstream_and_then_runs(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_a_start_that_is_refused_counts_as_a_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "cause",
     [
-        FULL,
+        LakeError("the disk is full"),
         SourceError("the landing folder is missing"),
         OSError(5, "Input/output error"),
         RuntimeError("java.io.IOException: No space left on device"),
@@ -241,13 +242,16 @@ def test_frames_of_java_are_left_out_of_an_error(tmp_path: Path) -> None:
     assert runner.status.error == "[SOME] What happened"
 
 
-@pytest.mark.parametrize(
-    "text", ["[DELTA_SCHEMA_CHANGED_WITH_VERSION] ...", "[DELTA_STREAMING_METADATA_EVOLUTION] ..."]
-)
-def test_a_changed_schema_restarts_at_once_and_never_parks(tmp_path: Path, text: str) -> None:
-    runner, script, clock = runner_of(tmp_path, *[fails(RuntimeError(text))] * 9)
-    assert waits(runner, script, clock, 10) == [0] * 10
-    assert (runner.status.state, runner.status.failures) == ("running", 0)
+def test_a_changed_schema_restarts_at_once_after_every_batch_that_went_through(tmp_path: Path) -> None:
+    runner, script, clock = runner_of(tmp_path, *[batch_then_fails("rows", error) for error in SCHEMA * 4])
+    assert waits(runner, script, clock, 9) == [0] * 9
+    assert (runner.status.state, runner.status.failures, runner.status.error) == ("running", 0, None)
+
+
+def test_a_schema_that_stops_a_query_again_without_a_batch_is_waited_for_and_never_parks(tmp_path: Path) -> None:
+    runner, script, clock = runner_of(tmp_path, *[fails(error) for error in SCHEMA * 5])
+    assert waits(runner, script, clock, 9) == [0, 0, 1, 2, 4, 8, 16, 30, 30]
+    assert runner.status == QueryStatus("silver.sales", 1, "backoff", str(SCHEMA[0]), failures=8)
 
 
 def test_no_batch_begins_while_the_query_is_stopped_and_it_stays_stopped(tmp_path: Path) -> None:
