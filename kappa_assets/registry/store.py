@@ -14,7 +14,6 @@ from kappa_assets.delta_log import latest_version
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
 from kappa_assets.registry.state import Event, State, fold
-from kappa_assets.table import TableName
 
 _COMPARE_AND_SET = CommitProperties(max_commit_retries=0)
 """A commit that lands on the version it was decided on, or fails. Without it two processes that both make the registry
@@ -101,11 +100,6 @@ class Registry:
             [{"seq": start + i, "at": e.at, "kind": e.kind, "body": json.dumps(e.body)} for i, e in enumerate(events)],
             schema=_SCHEMA,
         )
-
-    def live_folder(self, table: TableName) -> Path | None:
-        """Return where the generation that readers see lies, or None while there is none."""
-        live = self.state().live(table)
-        return None if live is None else self.lake.folder(table, live.number)
 
 
 def _conflict() -> RegistryConflict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +37,6 @@ class Checkpoint:
                 removed.append(leftover)
         return removed
 
-    def next_batch(self) -> int:
-        """Return the number of the first micro-batch that Spark has not logged as done."""
-        done = [int(p.name) for p in self._entries("commits")]
-        return max(done, default=-1) + 1
-
     def delta_range(self, batch: int) -> tuple[Offset | None, Offset]:
         """Return how far the one Delta source had read before micro-batch `batch`, and after it.
 
@@ -63,7 +57,3 @@ class Checkpoint:
             return None
         body = json.loads(lines[2])
         return Offset(body["reservoirVersion"], body["index"], body["isStartingVersion"])
-
-    def _entries(self, log: str) -> Iterator[Path]:
-        folder = self.path / log
-        return (p for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else iter(())

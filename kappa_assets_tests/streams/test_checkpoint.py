@@ -43,15 +43,6 @@ def test_a_batch_without_offsets_is_an_error(checkpoint: Checkpoint) -> None:
         checkpoint.delta_range(0)
 
 
-def test_the_next_batch_is_the_one_after_the_last_that_is_done(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    assert Checkpoint(tmp_path / "new").next_batch() == 0
-    assert checkpoint.next_batch() == 0
-    for number in (8, 9, 10):
-        (checkpoint.path / "commits" / str(number)).write_text("v1\n{}")
-    (checkpoint.path / "commits" / ".10.crc").touch()
-    assert checkpoint.next_batch() == 11
-
-
 def test_temporary_files_of_a_kill_are_removed_and_nothing_else(checkpoint: Checkpoint) -> None:
     kept = ["offsets/0", "offsets/.0.crc", "commits/0", "commits/.0.crc", "sources/0/0", "metadata"]
     leftovers = ["offsets/.1.6f1e.tmp", "offsets/..1.6f1e.tmp.crc", "commits/.1.77.tmp", "sources/0/.1.88.tmp"]
