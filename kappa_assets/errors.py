@@ -14,6 +14,7 @@ KappaError
 ├── RegistryConflict          somebody else changed the registry first
 ├── ReplayError               a replay cannot be planned, built or compared
 │   └── PromotionRefused      a candidate may not go live
+├── PolicyRefused             maintenance would remove what is still needed
 └── SetupError                the machine lacks something: Java, jars, a port
 """
 
@@ -82,6 +83,10 @@ class ReplayError(KappaError):
 
 class PromotionRefused(ReplayError):
     """A candidate may not go live."""
+
+
+class PolicyRefused(KappaError):
+    """Maintenance is asked to remove what is still needed."""
 
 
 class SetupError(KappaError):

@@ -38,7 +38,7 @@ FLOORS = [
     },
     {"sources"},
     {"streams"},
-    {"replay"},
+    {"maintenance", "replay"},
     {"databricks"},
     {"cli", "health", "run", "status", "testing"},
     {"orchestration"},

@@ -76,6 +76,14 @@ def replay_discarded(replay: str) -> Event:
     return _event("replay_discarded", id=replay)
 
 
+def generation_expired(table: TableName, number: int) -> Event:
+    return _event("generation_expired", table=str(table), generation=number)
+
+
+def vacuumed(table: TableName, number: int, version: int) -> Event:
+    return _event("vacuumed", table=str(table), generation=number, version=version)
+
+
 def _event(kind: str, **body: Any) -> Event:
     return Event(dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), kind, body)
 

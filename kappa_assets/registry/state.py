@@ -9,7 +9,7 @@ from typing import Any, Literal
 from kappa_assets.errors import LakeError
 from kappa_assets.table import TableName
 
-GenerationState = Literal["live", "candidate", "validated", "retired", "discarded"]
+GenerationState = Literal["live", "candidate", "validated", "retired", "expired", "discarded"]
 ReplayState = Literal["building", "held", "promoted", "validated", "discarded"]
 
 
@@ -74,6 +74,11 @@ class State:
     releases: Mapping[int, Release] = field(default_factory=dict)
     current: int | None = None
     replays: Mapping[str, Replay] = field(default_factory=dict)
+    expired: frozenset[tuple[TableName, int]] = frozenset()
+    """Generations that maintenance removed: nothing needed them any more."""
+    vacuumed: Mapping[tuple[TableName, int], int] = field(default_factory=dict)
+    """By generation of a table, the newest version up to which its removed files, or its log, are gone from the disk: a
+    reader that has not read past it cannot go on."""
 
     @property
     def release(self) -> Release | None:
@@ -89,7 +94,9 @@ class State:
         return max((n for t, n in self.generations if t == table), default=0) + 1
 
     def state_of(self, generation: Generation) -> GenerationState:
-        """Live, a candidate of a replay under way, kept for a validation, retired, or discarded with its replay."""
+        """Live, a replay's candidate, kept for a validation, retired, expired, or discarded with its replay."""
+        if (generation.table, generation.number) in self.expired:
+            return "expired"
         if self.live(generation.table) == generation:
             return "live"
         replay = self.replays.get(generation.replay or "")
@@ -116,6 +123,7 @@ def fold(events: Iterable[Event], version: int) -> State:
     releases: dict[int, Release] = {}
     replays: dict[str, Replay] = {}
     current: int | None = None
+    removed: list[Event] = []
     for event in events:
         body = event.body
         match event.kind:
@@ -123,7 +131,7 @@ def fold(events: Iterable[Event], version: int) -> State:
                 made = _generation(event)
                 generations[made.table, made.number] = made
             case "logic_forwarded":
-                key = (TableName.parse(body["table"]), body["generation"])
+                key = _key(body)
                 generations[key] = replace(generations[key], code_version=body["code_version"])
             case "release_created":
                 release = _release(event)
@@ -138,12 +146,20 @@ def fold(events: Iterable[Event], version: int) -> State:
             case "replay_held" | "replay_promoted" | "replay_validated" | "replay_discarded":
                 state: ReplayState = event.kind.removeprefix("replay_")  # type: ignore[assignment]  # one of the four
                 replays[body["id"]] = replace(replays[body["id"]], state=state)
+            case "generation_expired" | "vacuumed":
+                removed.append(event)
             case unknown:
                 raise LakeError(
                     f"the registry holds an event of an unknown kind, {unknown!r}",
                     hint="It was written by a newer kappa_assets; upgrade this one.",
                 )
-    return State(version, generations, releases, current, replays)
+    expired = frozenset(_key(e.body) for e in removed if e.kind == "generation_expired")
+    vacuumed = sorted((_key(e.body), e.body["version"]) for e in removed if e.kind == "vacuumed")
+    return State(version, generations, releases, current, replays, expired, dict(vacuumed))
+
+
+def _key(body: Mapping[str, Any]) -> tuple[TableName, int]:
+    return TableName.parse(body["table"]), body["generation"]
 
 
 def _generation(event: Event) -> Generation:
