@@ -26,28 +26,26 @@ def table_checks(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetChec
         wanted = {key.name for key in context.selected_asset_check_keys}
         for outcome in HealthChecks(place.lake(), pipeline, landing=place.landing).run():
             if outcome.table == table.name and outcome.check in wanted:
-                yield dg.AssetCheckResult(
-                    asset_key=dg.AssetKey(outcome.table.key),
-                    check_name=outcome.check,
-                    passed=outcome.passed,
-                    severity=severity(outcome),
-                    description=outcome.summary,
-                    metadata=metadata(outcome),
-                )
+                yield dg.AssetCheckResult(**_said(outcome))
 
     return check
 
 
 def evaluation(outcome: CheckOutcome) -> dg.AssetCheckEvaluation:
     """Return an outcome as an event that belongs to no run."""
-    return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(outcome.table.key),
-        check_name=outcome.check,
-        passed=outcome.passed,
-        severity=severity(outcome),
-        description=outcome.summary,
-        metadata=metadata(outcome),
-    )
+    return dg.AssetCheckEvaluation(**_said(outcome))
+
+
+def _said(outcome: CheckOutcome) -> dict[str, Any]:
+    """Return an outcome in Dagster's words, which its result in a run and its event without one share."""
+    return {
+        "asset_key": dg.AssetKey(outcome.table.key),
+        "check_name": outcome.check,
+        "passed": outcome.passed,
+        "severity": severity(outcome),
+        "description": outcome.summary,
+        "metadata": metadata(outcome),
+    }
 
 
 def verdict(outcome: CheckOutcome) -> str:
