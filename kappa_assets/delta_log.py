@@ -41,8 +41,21 @@ class Commit:
 
 def latest_version(table: Path) -> int | None:
     """Return the table's version, or None when there is no table yet."""
-    versions = _versions(table)
-    return versions[-1] if versions else None
+    known = versions(table)
+    return known[-1] if known else None
+
+
+def versions(table: Path) -> list[int]:
+    """Return the versions whose log files are there, in order; none when there is no table."""
+    try:
+        names = os.listdir(table / "_delta_log")  # noqa: PTH208 -- names only; a Path each costs ten times as much
+    except FileNotFoundError:
+        return []
+    return sorted(
+        int(name[:_COMMIT_DIGITS])
+        for name in names
+        if name.endswith(".json") and len(name) == _COMMIT_DIGITS + len(".json")
+    )
 
 
 def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
@@ -51,9 +64,12 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
     A table that does not exist has none. Raises TapeGap when one in the range has been cleaned from the log,
     unless `after` is -1: then the commits that are still there are given.
     """
+    if after >= 0 and _log_file(table, after + 1).exists():  # as nearly always: then nothing need be listed
+        yield from _following(table, after + 1, upto)
+        return
     if _is_newest(table, after):
         return
-    wanted = [v for v in _versions(table) if v > after and (upto is None or v <= upto)]
+    wanted = [v for v in versions(table) if v > after and (upto is None or v <= upto)]
     if wanted and after >= 0 and wanted[0] != after + 1:
         raise TapeGap(
             f"the log of {table.name} no longer holds versions {after + 1} to {wanted[0] - 1}",
@@ -112,6 +128,13 @@ def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNo
     return None
 
 
+def _following(table: Path, version: int, upto: int | None) -> Iterator[Commit]:
+    """Yield the commits from `version` on, to the last one whose log file is there."""
+    while (upto is None or version <= upto) and _log_file(table, version).exists():
+        yield read_commit(table, version)
+        version += 1
+
+
 def _records(add: Mapping[str, Any]) -> int:
     stats = add.get("stats")
     return int(json.loads(stats).get("numRecords", 0)) if stats else 0
@@ -124,16 +147,3 @@ def _log_file(table: Path, version: int) -> Path:
 def _is_newest(table: Path, version: int) -> bool:
     """Return whether nothing follows `version`, without listing the log: logs are cleaned from their old end."""
     return version >= 0 and not _log_file(table, version + 1).exists() and _log_file(table, version).exists()
-
-
-def _versions(table: Path) -> list[int]:
-    """Return the versions whose log files are there, in order."""
-    try:
-        names = os.listdir(table / "_delta_log")  # noqa: PTH208 -- names only; a Path each costs ten times as much
-    except FileNotFoundError:
-        return []
-    return sorted(
-        int(name[:_COMMIT_DIGITS])
-        for name in names
-        if name.endswith(".json") and len(name) == _COMMIT_DIGITS + len(".json")
-    )
