@@ -50,6 +50,12 @@ class Checkpoint:
             )
         return (self._delta_offset(batch - 1) if batch > 0 else None), until
 
+    def newest_offset(self) -> Offset | None:
+        """Return how far the one Delta source has been told to read; None before its first micro-batch."""
+        folder = self.path / "offsets"
+        batches = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+        return self._delta_offset(max(batches)) if batches else None
+
     def _delta_offset(self, batch: int) -> Offset | None:
         try:
             lines = (self.path / "offsets" / str(batch)).read_text().splitlines()
