@@ -69,6 +69,29 @@ def exclusive(path: Path, purpose: str, *, run_id: str | None = None) -> Iterato
         os.close(descriptor)
 
 
+@contextmanager
+def table_turn(folder: Path) -> Iterator[None]:
+    """Hold a table's write lock for the block, waiting for it: commits of streams, repairs and maintenance alternate.
+
+    Nobody holds it for longer than a commit, or the rewriting of a slice by maintenance. It lies beside the table's
+    folder, whose own content is Delta's. Raises LakeError when it cannot be written.
+    """
+    path = folder.with_name(f".{folder.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise LakeError(
+            f"the lock {str(path)!r} cannot be written: {error.strerror}",
+            hint="Check that the disk is there, writable and not full.",
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def holder(path: Path) -> Holder | None:
     """Return who holds the lock at `path` now, or None. Never waits."""
     try:
