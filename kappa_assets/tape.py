@@ -16,6 +16,7 @@ from kappa_assets.commit import BEFORE_THE_TAPE, Position
 from kappa_assets.delta_log import commits
 from kappa_assets.errors import ReplayError
 from kappa_assets.lake import Lake
+from kappa_assets.lock import table_turn
 from kappa_assets.table import TableName
 
 _SCHEMA = pa.schema(
@@ -92,11 +93,12 @@ class Tape:
         return 0 if version == 0 else self.position_at(version - 1).batch + 1
 
     def sync(self) -> None:
-        """Write to the index what only the log holds. One writer: the host, under its lock."""
-        indexed = self._read_index()
-        last = indexed[-1].batch if indexed else -1
-        fresh = [c for c in self.commits() if c.batch > last]
-        if fresh:
+        """Write to the index what only the log holds. The host does so, and maintenance: they take turns."""
+        with table_turn(self._index):
+            last = self._last_indexed()
+            fresh = [c for c in self.commits() if c.batch > last]
+            if not fresh:
+                return
             rows = [
                 {
                     "batch": c.batch,
@@ -108,6 +110,14 @@ class Tape:
                 for c in fresh
             ]
             write_deltalake(self._index, pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append")
+
+    def _last_indexed(self) -> int:
+        """Return the newest batch in the index, from its files' statistics: rows are not read for it."""
+        try:
+            actions = pa.table(DeltaTable(self._index).get_add_actions(flatten=True))
+        except TableNotFoundError:
+            return -1
+        return max(actions.column("max.batch").to_pylist(), default=-1)
 
     def _read_index(self) -> list[TapeCommit]:
         try:
