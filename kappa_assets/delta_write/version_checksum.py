@@ -72,6 +72,8 @@ class VersionChecksums:
 
     def _scan(self, version: int) -> None:
         """Find the newest protocol and metadata in the commits not looked at yet."""
+        if self._scanned < 0:
+            self._begin_at_newest_checksum(version)
         for number in range(self._scanned + 1, version + 1):
             try:
                 lines = (self._log / f"{number:020d}.json").read_text().splitlines()
@@ -81,3 +83,14 @@ class VersionChecksums:
                 self._protocol = action.get("protocol", self._protocol)
                 self._metadata = action.get("metaData", self._metadata)
         self._scanned = version
+
+    def _begin_at_newest_checksum(self, version: int) -> None:
+        """Take protocol and metadata from the newest checksum: a long log takes long, and a cleaned one lacks them."""
+        found = [int(p.stem) for p in self._log.glob("*.crc") if p.stem.isdigit() and int(p.stem) <= version]
+        if not found:
+            return
+        try:
+            body = json.loads((self._log / f"{max(found):020d}.crc").read_text())
+            self._protocol, self._metadata, self._scanned = body["protocol"], body["metadata"], max(found)
+        except (OSError, ValueError, KeyError):  # of another writer, or cleaned just now
+            return
