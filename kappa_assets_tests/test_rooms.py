@@ -25,6 +25,7 @@ FLOORS = [
     {"graph", "kappa_assets"},  # the public names: what a pipeline imports
     {
         "commit",
+        "delta_failure",
         "delta_log",
         "delta_write",
         "faults",

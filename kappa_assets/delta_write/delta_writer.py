@@ -8,9 +8,10 @@ from pathlib import Path
 
 import deltalake
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import TableNotFoundError
 from pyspark.sql.types import StructField, StructType
 
+from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
 from kappa_assets.delta_write.parquet_files import WrittenFiles
 from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import HostRunning, LakeError, LogicError
@@ -70,7 +71,8 @@ class DeltaWriter:
     def prepare(self, schema: StructType) -> None:
         """Make the table if it is missing, and add columns it does not have yet, as a commit of its own.
 
-        Raises LogicError when a column the table has is missing from `schema` or has another type.
+        Raises LogicError when a column the table has is missing from `schema` or has another type, LakeError when the
+        disk does not take it.
         """
         known = self.schema()
         if known is None:
@@ -80,13 +82,17 @@ class DeltaWriter:
         if fresh:
             table = self._opened()
             added = deltalake.Schema.from_json(json.dumps(StructType(fresh).jsonValue()))
-            table.alter.add_columns(list(added.fields), post_commithook_properties=_NO_HOOKS)
+            try:
+                table.alter.add_columns(list(added.fields), post_commithook_properties=_NO_HOOKS)
+            except WRITE_FAILED as error:
+                raise self._refused(error, table.version()) from error
 
     def commit(self, files: WrittenFiles, app: str, batch: int, note: str, *, replace: bool = False) -> int | None:
         """Commit `files` and return the version; None when this batch of `app` is in already.
 
         `replace` removes what the table held. Raises HostRunning when somebody else committed meanwhile: then this
-        process is not the table's writer any more, and nothing of the batch is visible.
+        process is not the table's writer any more, and nothing of the batch is visible. Raises LakeError when the disk
+        does not take the commit.
         """
         table = self._opened()
         if self.is_committed(app, batch):
@@ -104,16 +110,22 @@ class DeltaWriter:
                 ),
                 post_commithook_properties=_NO_HOOKS,
             )
-        except CommitFailedError as error:
-            raise HostRunning(
-                f"somebody else committed to {self.name} at the same time",
-                hint="Only one host may write a lake; find the other one and stop it. The batch is tried again.",
-            ) from error
+        except WRITE_FAILED as error:
+            raise self._refused(error, table.version()) from error
         table.update_incremental()
         self._checksums.write(table, files, replace=replace)
         if table.version() % _CHECKPOINT_EVERY == 0:
             table.create_checkpoint()
         return table.version()
+
+    def _refused(self, error: Exception, version: int) -> HostRunning | LakeError:
+        """Return why a commit that was decided on `version` did not go in: somebody was first, or the disk."""
+        if was_overtaken(self.folder, version):
+            return HostRunning(
+                f"somebody else committed to {self.name} at the same time",
+                hint="Only one host may write a lake; find the other one and stop it. The batch is tried again.",
+            )
+        return cannot_write(self.name, self.folder, error)
 
     def _create(self, schema: StructType) -> None:
         try:
@@ -123,11 +135,8 @@ class DeltaWriter:
                 partition_by=list(self.partition_by) or None,
                 configuration=self._properties,
             )
-        except (DeltaError, OSError) as error:
-            raise LakeError(
-                f"{self.name} cannot be made in {str(self.folder)!r}: {error}",
-                hint="Check that the disk is there, writable and not full.",
-            ) from error
+        except WRITE_FAILED as error:
+            raise self._refused(error, -1) from error
 
     def _open(self) -> DeltaTable | None:
         if self._table is not None:

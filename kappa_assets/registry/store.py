@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
 from kappa_assets.delta_log import latest_version
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
@@ -18,6 +19,7 @@ from kappa_assets.registry.state import Event, State, fold
 _COMPARE_AND_SET = CommitProperties(max_commit_retries=0)
 """A commit that lands on the version it was decided on, or fails. Without it two processes that both make the registry
 were seen to succeed, the second as version 1."""
+_TRIES = 20
 _SCHEMA = pa.schema(
     [
         pa.field("seq", pa.int64(), nullable=False),
@@ -68,24 +70,29 @@ class Registry:
     def commit(self, decided_on: State, events: Sequence[Event]) -> State:
         """Append `events` if the registry is still as `decided_on`, and return the new state.
 
-        Raises RegistryConflict otherwise.
+        Raises RegistryConflict otherwise, and LakeError when the disk does not take it.
         """
         rows = self._rows(self._count(decided_on), events)
         try:
             if decided_on.version < 0:
-                self._create(rows)
+                write_deltalake(self._path, rows, mode="error", commit_properties=_COMPARE_AND_SET)
             else:
                 table = DeltaTable(self._path, version=decided_on.version)
                 write_deltalake(table, rows, mode="append", commit_properties=_COMPARE_AND_SET)
-        except CommitFailedError as error:
-            raise _conflict() from error
+        except WRITE_FAILED as error:
+            if was_overtaken(self._path, decided_on.version):
+                raise _conflict() from error
+            raise cannot_write("the registry", self._path, error) from error
         return self.state()
 
-    def _create(self, rows: pa.Table) -> None:
-        try:
-            write_deltalake(self._path, rows, mode="error", commit_properties=_COMPARE_AND_SET)
-        except DeltaError as error:
-            raise _conflict() from error
+    def add(self, *made: Event) -> State:
+        """Append events that hold whatever else happened meanwhile, and return the new state."""
+        for _ in range(_TRIES):
+            try:
+                return self.commit(self.state(), made)
+            except RegistryConflict:
+                continue  # somebody else was first: there is a newer state to decide on
+        return self.commit(self.state(), made)
 
     def _count(self, decided_on: State) -> int:
         if decided_on.version < 0:

@@ -13,6 +13,7 @@ from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
 from kappa_assets.registry import Event, Registry, State, events
 from kappa_assets.table import TableName
+from kappa_assets_tests.disks import full, small_disk, unwritable
 
 SALES = TableName.parse("silver.sales")
 
@@ -78,6 +79,33 @@ def test_a_registry_that_cannot_be_read_says_so(lake: Lake) -> None:
         file.unlink()
     with pytest.raises((LakeError, OSError)):
         Registry(lake).state()
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_full_disk_is_no_conflict_and_leaves_the_registry_as_it_was(tmp_path: Path, known: int) -> None:
+    with small_disk(tmp_path / "disk", 2) as disk:
+        registry = Registry(Lake.at(disk / "lake"))
+        for number in range(known):
+            registry.commit(registry.state(), generation(number))
+        with full(disk), pytest.raises(LakeError, match=r"the registry cannot be written in .*: .*No space left"):
+            registry.commit(registry.state(), generation(7))
+        assert len(Registry(registry.lake).history()) == known
+        registry.commit(registry.state(), generation(7))
+        assert len(Registry(registry.lake).history()) == known + 1
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_registry_that_may_not_be_written_is_no_conflict(lake: Lake, known: int) -> None:
+    registry = Registry(lake)
+    for number in range(known):
+        registry.commit(registry.state(), generation(number))
+    folder = lake.registry / "_delta_log" if known else lake.registry.parent
+    refused = r"the registry cannot be written in .*: .*(Permission denied|Read-only file system)"
+    with unwritable(folder), pytest.raises(LakeError, match=refused) as failure:
+        registry.commit(registry.state(), generation(7))
+    assert "\n" not in failure.value.what
+    assert "\x1b" not in failure.value.what
+    assert len(Registry(lake).history()) == known
 
 
 # It ends without taking the interpreter apart: a thread of delta-rs that still runs then would abort the process.
