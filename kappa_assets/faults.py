@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-Point = Literal["before_offsets", "after_rejects", "after_commit", "between_tables", "registry_change"]
+Point = Literal[
+    "before_offsets",
+    "after_rejects",
+    "after_commit",
+    "between_tables",
+    "registry_change",
+    "building",
+    "comparing",
+]
 
 _hooks: list[Callable[[Point, str], None]] = []
 

@@ -92,6 +92,12 @@ class Tape:
             raise ReplayError(f"{version} is no Bronze version", hint="0 is inception; kappa tape lists the versions.")
         return 0 if version == 0 else self.position_at(version - 1).batch + 1
 
+    def bounded(self, position: Position, to_batch: int | None) -> Position:
+        """Return a position, but none after batch `to_batch`: a validation takes in nothing behind its end."""
+        if to_batch is None or position.batch <= to_batch:
+            return position
+        return next((c.position for c in reversed(self.commits()) if c.batch <= to_batch), BEFORE_THE_TAPE)
+
     def sync(self) -> None:
         """Write to the index what only the log holds. The host does so, and maintenance: they take turns."""
         with table_turn(self._index):

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructField, StructType
 
-from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, InputRange, Offset
+from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, InputRange, Offset, Position
 from kappa_assets.declare.tables import Gold
 from kappa_assets.delta_log import commits, last_note, latest_version
 from kappa_assets.delta_write.delta_writer import DeltaWriter
@@ -23,6 +23,7 @@ from kappa_assets.streams.logic_check import check_logic
 from kappa_assets.streams.positions import check_tiles, input_range, position_of_silver_version
 from kappa_assets.streams.query import Setting, app_id, checkpoint_of
 from kappa_assets.table import TableName
+from kappa_assets.tape import Tape
 
 _FEED_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")
 _MERGE = {"sum": F.sum, "count": F.sum, "min": F.min, "max": F.max}
@@ -47,6 +48,7 @@ class GoldQuery:
         self._generation = generation
         self._code_version = code_version
         self._bronze_name = str(bronze)
+        self._tape = Tape(setting.lake, bronze)
         self._silver_name = str(upstream)
         self._silver_path = setting.lake.folder(upstream, generation.upstream)
         self._silver = DeltaWriter(self._silver_name, self._silver_path)
@@ -80,7 +82,7 @@ class GoldQuery:
         self._writer.prepare(self._merge(output).schema if self._gold.combine else output.schema)
 
     def stream(self) -> DataFrame:
-        return (
+        return self._bounded(
             self._setting.spark.readStream.format("delta")
             .option("readChangeFeed", "true")
             .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
@@ -154,11 +156,16 @@ class GoldQuery:
         reader = batch.sparkSession.read.format("delta")
         path = str(self._silver_path)
         if version == latest_version(self._silver_path):
-            return self._gold(reader.load(path))
+            return self._gold(self._bounded(reader.load(path)))
         try:
-            return self._gold(reader.option("versionAsOf", version).load(path))
+            return self._gold(self._bounded(reader.option("versionAsOf", version).load(path)))
         except AnalysisException:
-            return self._gold(batch.sparkSession.read.format("delta").load(path))
+            return self._gold(self._bounded(batch.sparkSession.read.format("delta").load(path)))
+
+    def _bounded(self, rows: DataFrame) -> DataFrame:
+        """Leave out what came on the tape after the end of a validation: its Silver may go on."""
+        end = self._generation.to_batch
+        return rows if end is None else rows.where(F.col("_batch_id") <= end)
 
     def _has_deletes(self, since: Offset | None, until: Offset) -> bool:
         """Return whether the batch may hold rows that were taken away; a first snapshot holds none."""
@@ -178,10 +185,14 @@ class GoldQuery:
             batch=number,
             code_version=self._code_version,
             reads={self._silver_name: read},
-            position={self._bronze_name: BEFORE_THE_TAPE} | position_of_silver_version(self._silver_path, read.version),
+            position={self._bronze_name: self._position(read)},
             rows=rows,
             replay=self._generation.replay,
         ).to_json()
+
+    def _position(self, read: InputRange) -> Position:
+        reached = position_of_silver_version(self._silver_path, read.version).get(self._bronze_name, BEFORE_THE_TAPE)
+        return self._tape.bounded(reached, self._generation.to_batch)
 
     def _check_tiles(self, read: InputRange) -> None:
         found = last_note(self._writer.folder, at_most=self._writer.version())

@@ -74,8 +74,9 @@ class SilverQuery:
             .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
             .load(str(self._upstream))
         )
-        start = self._generation.from_batch
-        return stream.where(F.col("_batch_id") >= start) if start else stream
+        start, end = self._generation.from_batch, self._generation.to_batch
+        stream = stream.where(F.col("_batch_id") >= start) if start else stream
+        return stream if end is None else stream.where(F.col("_batch_id") <= end)
 
     def apply(self, batch: DataFrame, number: int) -> None:
         reach("before_offsets", str(self.table))
@@ -125,6 +126,7 @@ class SilverQuery:
 
     def _note(self, number: int, read: InputRange, written: WrittenFiles, rejected: dict[str, int]) -> str:
         position = position_of_bronze_version(self._tape, read.version)
+        position = self._tape.bounded(position, self._generation.to_batch)
         return CommitNote(
             table=str(self.table),
             generation=self.generation,
