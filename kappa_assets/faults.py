@@ -11,6 +11,7 @@ Point = Literal[
     "after_commit",
     "between_tables",
     "registry_change",
+    "optimizing",
     "building",
     "comparing",
 ]
