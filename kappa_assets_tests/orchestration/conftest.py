@@ -14,6 +14,8 @@ import pytest
 
 from kappa_assets.host_status import HostStatus, QueryState, QueryStatus, lock_path, write_status
 from kappa_assets.lock import exclusive
+from kappa_assets.orchestration.lineage_sensor import Lineage
+from kappa_assets.orchestration.place import Place
 from kappa_assets_tests.written_logs import PIPELINE, WrittenLake
 
 
@@ -59,3 +61,13 @@ def beat(
     )
     lock_path(web.lake).parent.mkdir(parents=True, exist_ok=True)
     write_status(web.lake, HostStatus(pid or os.getpid(), "stream", at, at, 1, queries, run_id, ended))
+
+
+@pytest.fixture
+def place(web: WrittenLake, tmp_path: Path) -> Place:
+    return Place(web.lake.root, tmp_path / "landing")
+
+
+@pytest.fixture
+def lineage(place: Place) -> Lineage:
+    return Lineage(place, PIPELINE)

@@ -1,0 +1,113 @@
+"""The lineage sensor in Dagster: check results, stale marks, its cursor, and how long a quiet tick takes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
+
+from kappa_assets import Files, Pipeline, bronze
+from kappa_assets.commit import CommitNote
+from kappa_assets.declare.code_version import code_version
+from kappa_assets.orchestration.build import build_definitions
+from kappa_assets.orchestration.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.lineage_sensor import Lineage, Tick, lineage_sensor
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.quiet import beta_used_knowingly
+from kappa_assets_tests.orchestration.reported import DAY, flow, reported
+from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
+
+
+def test_checks_are_reported_at_first_and_then_when_they_change_or_a_run_has_ended(
+    instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage, host: Callable[..., Any]
+) -> None:
+    flow(web)
+    with host():
+        cursor = lineage.tick(instance, LineageCursor()).cursor
+        assert "check results" not in lineage.tick(instance, cursor).said
+        lineage._looked_at = 0
+        assert "check results" not in lineage.tick(instance, cursor).said
+    with host({"silver.visits": "held"}):
+        lineage._looked_at = 0
+        tick = lineage.tick(instance, cursor)
+    assert tick.said.endswith("1 check results")
+    assert tick.cursor.verdicts["silver.visits/stream_healthy"] == "warn"
+    key = dg.AssetCheckKey(dg.AssetKey(VISITS.key), "stream_healthy")
+    (latest,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=1)
+    assert latest.event is not None
+    assert "FAILED" in str(latest.status)
+
+
+def test_nothing_looks_stale_after_a_tick(
+    instance: dg.DagsterInstance, web: WrittenLake, place: Place, lineage: Lineage
+) -> None:
+    flow(web)
+    deploy_what_wrote(web)
+    lineage.tick(instance, LineageCursor())
+    definitions = build_definitions(PIPELINE, lake=place.root, landing=place.landing)
+    graph = definitions.resolve_asset_graph()
+    stale = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    assert stale.get_status(dg.AssetKey(CLICKS.key), DAY) is StaleStatus.FRESH
+    assert stale.get_status(dg.AssetKey(VISITS.key), DAY) is StaleStatus.FRESH
+    assert stale.get_status(dg.AssetKey(PAGES.key)) is StaleStatus.FRESH
+
+
+def deploy_what_wrote(web: WrittenLake) -> None:
+    """Have every commit say that the deployed logic wrote it."""
+    for table in PIPELINE.derived:
+        for path in (web.lake.folder(table.name) / "_delta_log").glob("*.json"):
+            path.write_text(path.read_text().replace('\\"logic\\"', f'\\"{code_version(table)}\\"'))
+
+
+def test_the_sensor_gives_dagster_its_cursor_and_a_reason(
+    instance: dg.DagsterInstance, web: WrittenLake, place: Place
+) -> None:
+    flow(web)
+    with beta_used_knowingly():
+        sensor = lineage_sensor(place, PIPELINE, frozenset())
+        found = sensor.evaluate_tick(dg.build_sensor_context(instance))
+    assert found.skip_message is not None
+    assert "reported 3 events" in found.skip_message
+    assert found.cursor is not None
+    assert json.loads(found.cursor)["marks"]["silver.visits"] == [1, 1]
+
+
+def test_a_table_loaded_before_it_had_columns_tells_them_with_its_events(
+    instance: dg.DagsterInstance, web: WrittenLake, place: Place
+) -> None:
+    flow(web)
+    Lineage(place, PIPELINE, frozenset({CLICKS})).tick(instance, LineageCursor())
+    (event,) = reported(instance, CLICKS)
+    columns = event.metadata["dagster/column_schema"]
+    assert isinstance(columns, dg.TableSchemaMetadataValue)
+    assert [c.name for c in columns.schema.columns] == ["value", "_arrival_date"]
+
+
+def test_a_tick_over_fifty_tables_with_nothing_new_is_quick(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    tables = [bronze(f"t{n}", source=Files(f"t{n}", format="json")) for n in range(50)]
+    pipeline = Pipeline.from_tables("many", tables, start=dt.date(2026, 2, 1))
+    for table in tables:
+        log = tmp_path / "lake" / "bronze" / table.name.name / "_delta_log"
+        log.mkdir(parents=True)
+        for version in range(20):
+            note = CommitNote(str(table.name), 1, version, "", tape_batch=version, rows=0)
+            info = {"commitInfo": {"timestamp": 0, "operation": "WRITE", "userMetadata": note.to_json()}}
+            (log / f"{version:020d}.json").write_text(json.dumps(info))
+    lineage = Lineage(Place(tmp_path / "lake", tmp_path), pipeline)
+    cursor = lineage.tick(instance, LineageCursor()).cursor
+    time.sleep(2.1)  # until the folders' modification times can be trusted
+    lineage.tick(instance, cursor)
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        found: Tick = lineage.tick(instance, cursor)
+        took.append(time.perf_counter() - began)
+    assert found.said.startswith("nothing new")
+    assert min(took) < 0.1
