@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -46,10 +46,24 @@ class InputRange:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """A commit that did one slice over: its rows up to tape batch `batch` were computed anew.
+
+    `version` is the Bronze version that wrote that batch; `replaced` the rows that were there before.
+    """
+
+    slice: str
+    batch: int
+    version: int
+    replaced: int
+
+
+@dataclass(frozen=True)
 class CommitNote:
     """Who wrote a commit, from what, and how far on the tape it brings the table.
 
-    `batch` is the micro-batch's number in its checkpoint; `tape_batch` (Bronze only) the `_batch_id` of its rows.
+    `batch` is the micro-batch's number in its checkpoint; `tape_batch` (Bronze only) the `_batch_id` of its rows. A
+    repair moves no position: it carries `reads` and `position` of the commit before it.
     """
 
     table: str
@@ -63,6 +77,7 @@ class CommitNote:
     rejected: Mapping[str, int] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     replay: str | None = None
+    repair: Repair | None = None
 
     def to_json(self) -> str:
         body: dict[str, Any] = {
@@ -86,6 +101,7 @@ class CommitNote:
             "rejected": dict(self.rejected),
             "source": dict(self.source),
             "replay": self.replay,
+            "repair": None if self.repair is None else asdict(self.repair),
         }
         return json.dumps({k: v for k, v in body.items() if v not in (None, {})}, separators=(",", ":"))
 
@@ -113,6 +129,7 @@ class CommitNote:
             rejected=body.get("rejected", {}),
             source=body.get("source", {}),
             replay=body.get("replay"),
+            repair=Repair(**body["repair"]) if "repair" in body else None,
         )
 
 

@@ -31,7 +31,9 @@ class Commit:
     adds_data: bool
     removes_data: bool
     stream_files: int
-    """How many files Delta's stream counts in it: its change files where it has them, else its added files."""
+    """How many files Delta's stream counts in it: its change files where it has them, else what it adds and removes."""
+    bytes: int
+    """Size of the files added."""
 
     @property
     def rows(self) -> int:
@@ -92,16 +94,18 @@ def read_commit(table: Path, version: int) -> Commit:
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
     rows: dict[str, int] = {}
     adds = removes = False
-    added = changed = 0
+    moved = changed = size = 0
     for action in actions:
         changed += "cdc" in action
         if add := action.get("add"):
             adds = adds or add.get("dataChange", True)
-            added += add.get("dataChange", True)
+            moved += add.get("dataChange", True)
+            size += add.get("size", 0)
             part = (add.get("partitionValues") or {}).get("_arrival_date") or ""
             rows[part] = rows.get(part, 0) + _records(add)
         elif remove := action.get("remove"):
             removes = removes or remove.get("dataChange", True)
+            moved += remove.get("dataChange", True)
     return Commit(
         version=version,
         at=dt.datetime.fromtimestamp(info.get("timestamp", 0) / 1000, dt.UTC),
@@ -110,7 +114,8 @@ def read_commit(table: Path, version: int) -> Commit:
         rows_by_slice=rows,
         adds_data=adds,
         removes_data=removes,
-        stream_files=changed or added,
+        stream_files=changed or moved,
+        bytes=size,
     )
 
 

@@ -14,6 +14,8 @@ Point = Literal[
     "optimizing",
     "building",
     "comparing",
+    "slice_written",
+    "slice_repaired",
 ]
 
 _hooks: list[Callable[[Point, str], None]] = []

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import deltalake
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import TableNotFoundError
+from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql.types import StructField, StructType
 
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
 from kappa_assets.delta_write.parquet_files import WrittenFiles
 from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import HostRunning, LakeError, LogicError
+from kappa_assets.lock import table_turn
 
 _CHECKPOINT_EVERY = 20
 """Commits between two log checkpoints: readers in Spark read every later commit file when they open the table."""
@@ -80,39 +85,76 @@ class DeltaWriter:
             return
         fresh = check_schema(self.name, known, schema)
         if fresh:
-            table = self._opened()
             added = deltalake.Schema.from_json(json.dumps(StructType(fresh).jsonValue()))
-            try:
-                table.alter.add_columns(list(added.fields), post_commithook_properties=_NO_HOOKS)
-            except WRITE_FAILED as error:
-                raise self._refused(error, table.version()) from error
+            with table_turn(self.folder):
+                table = self._opened()
+                try:
+                    table.alter.add_columns(list(added.fields), post_commithook_properties=_NO_HOOKS)
+                except WRITE_FAILED as error:
+                    raise self._refused(error, table.version()) from error
 
     def commit(self, files: WrittenFiles, app: str, batch: int, note: str, *, replace: bool = False) -> int | None:
         """Commit `files` and return the version; None when this batch of `app` is in already.
 
-        `replace` removes what the table held. Raises HostRunning when somebody else committed meanwhile: then this
-        process is not the table's writer any more, and nothing of the batch is visible. Raises LakeError when the disk
-        does not take the commit.
+        `replace` removes what the table held. Raises HostRunning when somebody else committed without taking turns:
+        then this process is not the table's writer any more, and nothing of the batch is visible. Raises LakeError
+        when the disk does not take the commit.
         """
+        with table_turn(self.folder):
+            if self.is_committed(app, batch):
+                return None
+            mode: Literal["overwrite", "append"] = "overwrite" if replace else "append"
+            self._transact(list(files.actions), mode, note, [Transaction(app, batch)])
+            return self._committed(files, replace=replace)
+
+    def exchange(
+        self, old: Mapping[str, Mapping[str, str | None]], new: WrittenFiles, note: Callable[[], str]
+    ) -> int | None:
+        """Put files in the place of others in one commit, and return the version.
+
+        `old`: the paths to remove, relative to the table, with their partition values. When one of them is not in the
+        table any more nothing is done, and None returned: somebody rewrote it meanwhile. `note` is asked for while
+        nobody else can commit.
+        """
+        with table_turn(self.folder):
+            table = self._opened()
+            if not old and not new.actions:
+                return table.version()
+            if not old.keys() <= set(pa.table(table.get_add_actions()).column("path").to_pylist()):
+                return None
+            now = int(time.time() * 1000)
+            gone = [RemoveAction(path, True, now, partition_values=dict(values)) for path, values in old.items()]
+            self._transact([*gone, *new.actions], "append", note(), [])
+            self._checksums.forget()
+            return self._committed(new, replace=False)
+
+    def _transact(
+        self,
+        actions: list[AddAction | RemoveAction],
+        mode: Literal["overwrite", "append"],
+        note: str,
+        transactions: list[Transaction],
+    ) -> None:
         table = self._opened()
-        if self.is_committed(app, batch):
-            return None
         try:
             table.create_write_transaction(
-                list(files.actions),
-                "overwrite" if replace else "append",
+                actions,
+                mode,
                 table.schema(),
                 list(self.partition_by) or None,
                 commit_properties=CommitProperties(
                     custom_metadata={"userMetadata": note},
-                    app_transactions=[Transaction(app, batch)],
+                    app_transactions=transactions,
                     max_commit_retries=0,
                 ),
                 post_commithook_properties=_NO_HOOKS,
             )
         except WRITE_FAILED as error:
             raise self._refused(error, table.version()) from error
-        table.update_incremental()
+
+    def _committed(self, files: WrittenFiles, *, replace: bool) -> int:
+        """Do what follows a commit, and return its version."""
+        table = self._opened()  # opening takes in the new commit
         self._checksums.write(table, files, replace=replace)
         if table.version() % _CHECKPOINT_EVERY == 0:
             table.create_checkpoint()

@@ -1,4 +1,4 @@
-"""Parquet files written by Spark below a table's folder: invisible until a commit names them."""
+"""Parquet files below a table's folder: invisible until a commit names them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deltalake.transaction import AddAction
 from pyspark.sql import DataFrame
 
 from kappa_assets.delta_write.file_stats import file_stats
+from kappa_assets.delta_write.small_files import fetch_small, write_small
 
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -29,19 +30,42 @@ class WrittenFiles:
 NOTHING = WrittenFiles((), 0, 0)
 
 
-def write_files(df: DataFrame, table: Path, partition_by: Iterable[str] = ()) -> WrittenFiles:
+def write_files(df: DataFrame, table: Path, partition_by: Iterable[str] = (), *, small: bool = False) -> WrittenFiles:
     """Write `df` as Parquet files below `table` and return them, ready to commit.
+
+    `small`: the batch was made of little, so that fetching it is cheaper than a write job of Spark.
+    """
+    columns = tuple(partition_by)
+    return describe_files(table, _write(df, table, columns, small=small), columns)
+
+
+def write_apart(
+    df: DataFrame, table: Path, flag: str, partition_by: tuple[str, ...], *, small: bool = False
+) -> tuple[WrittenFiles, list[Path]]:
+    """Write `df` in one pass; return the files of rows whose `flag` is false, ready to commit, and those of the others.
+
+    The others are for the caller to read and delete: no commit names them. Two passes, one for each kind, took a fifth
+    longer on 5 M rows.
+    """
+    paths = _write(df, table, (flag, *partition_by), small=small)
+    apart = [path for path in paths if f"/{flag}=true/" in path]
+    return describe_files(table, [p for p in paths if p not in apart], partition_by), [table / p for p in apart]
+
+
+def _write(df: DataFrame, table: Path, partition_by: tuple[str, ...], *, small: bool) -> list[str]:
+    """Write `df` and return the paths, relative to `table`.
 
     Each call has a folder of its own, so that two jobs never share a `_temporary`. Its name does not begin with an
     underscore: what a crash leaves uncommitted is removed by VACUUM.
     """
-    partition_columns = tuple(partition_by)
     relative = f"data/{uuid.uuid4().hex}"
-    writer = df.write.option("compression", "snappy")
-    if partition_columns:
-        writer = writer.partitionBy(*partition_columns)
-    writer.parquet(str(table / relative))
-    return describe_files(table, _parquet_below(table, relative), partition_columns)
+    fetched = fetch_small(df) if small else None
+    if fetched is not None:
+        write_small(fetched, table / relative, partition_by)
+    else:
+        writer = df.write.option("compression", "snappy")
+        (writer.partitionBy(*partition_by) if partition_by else writer).parquet(str(table / relative))
+    return _parquet_below(table, relative)
 
 
 def describe_files(table: Path, paths: Iterable[str], partition_columns: tuple[str, ...]) -> WrittenFiles:

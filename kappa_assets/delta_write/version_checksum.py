@@ -61,6 +61,10 @@ class VersionChecksums:
         fresh.write_text(json.dumps(body, separators=(",", ":")))
         fresh.replace(path)
 
+    def forget(self) -> None:
+        """Count the table's files anew at the next commit: it did more than add."""
+        self._totals = None
+
     def _add(self, table: DeltaTable, version: int, files: WrittenFiles, *, replace: bool) -> Totals:
         before = self._totals
         if replace:

@@ -73,7 +73,7 @@ class LogWatch:
             return
         self.last_note = commit.version, commit.note
         read = commit.note.reads.get(self._upstream)
-        if read is None:
+        if read is None or commit.note.repair is not None:  # a repair repeats the range of the commit before it
             return
         if self._continuous and read.since != self._until:
             self._keep(
@@ -89,7 +89,8 @@ class LogWatch:
 
     def _judge(self, commit: Commit) -> None:
         ours = commit.note is not None and commit.note.table == self._table
-        if ours and not commit.removes_data:
+        repair = commit.note is not None and commit.note.repair is not None
+        if ours and (repair or not commit.removes_data):
             return
         what = "took rows away" if commit.removes_data else "wrote rows that are not the stream's"
         at = commit.at.isoformat(timespec="seconds")

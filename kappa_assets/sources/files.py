@@ -34,6 +34,7 @@ _FOR_EVER = "36500d"
 _IN_A_PATTERN = re.compile(r"[][*?{}\\]")
 """What has a meaning in the patterns that Spark takes for paths: `a[1].csv` is a name here. Spark's own way to take it
 as one, the option `__globPaths__`, reads the other files of the batch twice."""
+_SAME_IN_A_URI = re.compile(r"[A-Za-z0-9._-]+")
 _BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
 
 
@@ -132,28 +133,33 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
             .option("escape", '"')
             .csv(paths)
         )
-    named = F.coalesce(
-        _in_name(_TIME_IN_NAME, "yyyy-MM-dd'T'HHmmss"),
-        _in_name(_DATE_IN_NAME, "yyyy-MM-dd"),
-        F.col("_metadata.file_modification_time"),
-    )
+    names = [Path(path).name for path in files]
+    file_name, modified = _file_name(names), F.col("_metadata.file_modification_time")
+    dated = any(re.search(_DATE_IN_NAME, name) for name in names)
     return payload.select(
         *[F.col(f"`{name}`").alias(column_name(name)) for name in payload.columns],
         F.struct(
-            _file_name().alias("file"),
+            file_name.alias("file"),
             F.col("_metadata.file_size").alias("bytes"),
-            F.col("_metadata.file_modification_time").alias("modified_at"),
+            modified.alias("modified_at"),
         ).alias("_source"),
-        named.alias("_arrived_at"),
+        (F.coalesce(_time_in(file_name), modified) if dated else modified).alias("_arrived_at"),
     )
 
 
-def _in_name(pattern: str, form: str) -> Column:
-    """Return the time that a file's name gives, or null."""
-    found = F.nullif(F.regexp_extract(_file_name(), pattern, 1), F.lit(""))
-    return F.try_to_timestamp(found, F.lit(form))
+def _time_in(file_name: Column) -> Column:
+    """Return the time, or the date, that a file's name gives, or null."""
+    forms = ((_TIME_IN_NAME, "yyyy-MM-dd'T'HHmmss"), (_DATE_IN_NAME, "yyyy-MM-dd"))
+    found = [(F.nullif(F.regexp_extract(file_name, pattern, 1), F.lit("")), form) for pattern, form in forms]
+    return F.coalesce(*[F.try_to_timestamp(text, F.lit(form)) for text, form in found])
 
 
-def _file_name() -> Column:
-    """Return the file's name as it is: Spark gives it encoded as in a URI, where a plus stands for itself."""
-    return F.url_decode(F.replace(F.col("_metadata.file_name"), F.lit("+"), F.lit("%2B")))
+def _file_name(names: Iterable[str]) -> Column:
+    """Return the file's name as it is: Spark gives it encoded as in a URI, where a plus stands for itself.
+
+    Most names are the same either way, and decoding is done for every row.
+    """
+    given = F.col("_metadata.file_name")
+    if all(_SAME_IN_A_URI.fullmatch(name) for name in names):
+        return given
+    return F.url_decode(F.replace(given, F.lit("+"), F.lit("%2B")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame
@@ -20,6 +21,7 @@ from kappa_assets.commit import CommitNote, Position
 from kappa_assets.declare.tables import Bronze
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
+from kappa_assets.delta_write.small_files import SMALL
 from kappa_assets.faults import reach
 from kappa_assets.sources.files import (
     READ_FAILED,
@@ -109,7 +111,10 @@ class BronzeQuery:
             if taken.rows is None:
                 return FileBatch(None, (), (*aside, *taken.set_aside)), NOTHING
             suspects = taken.files
-            written = write_files(self._addressed(taken.rows, known), self._writer.folder, self._writer.partition_by)
+            rows, small = self._addressed(taken.rows, known), _unpacked_size(suspects) <= SMALL
+            written = write_files(
+                rows.coalesce(1) if small else rows, self._writer.folder, self._writer.partition_by, small=small
+            )
         except READ_FAILED as error:
             damaged = culprits(batch.sparkSession, self._source, suspects, error)
             sound = sorted(set(paths) - {d.file for d in damaged})
@@ -170,6 +175,11 @@ class BronzeQuery:
 
     def _app(self, write: str) -> str:
         return app_id(self.table, self.generation, f"{self._source.label}/{write}")
+
+
+def _unpacked_size(paths: Iterable[str]) -> int:
+    """Return about how many bytes landed files hold: text packs ten to one."""
+    return sum(Path(path).stat().st_size * (10 if path.endswith(".gz") else 1) for path in paths)
 
 
 def _batch_constant(value: int) -> Column:

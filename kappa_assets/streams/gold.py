@@ -15,12 +15,13 @@ from kappa_assets.declare.tables import Gold
 from kappa_assets.delta_log import commits, last_note, latest_version
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import write_files
+from kappa_assets.delta_write.small_files import SMALL
 from kappa_assets.errors import LogicError
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
-from kappa_assets.streams.positions import check_tiles, input_range, position_of_silver_version
+from kappa_assets.streams.positions import check_tiles, input_range, position_of_silver_version, read_bytes
 from kappa_assets.streams.query import Setting, app_id, checkpoint_of
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
@@ -98,18 +99,24 @@ class GoldQuery:
         read = input_range(self._silver_path, self._generation.upstream, since, until)
         self._check_tiles(read)
         reach("after_rejects", str(self.table))
-        files = write_files(self._few_files(self._content(batch, since, until)), self._writer.folder)
+        size = sum(Path(path).stat().st_size for path in self._writer.files())
+        small = size <= SMALL and read_bytes(self._silver_path, read) <= SMALL
+        # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
+        content = self._content(batch.coalesce(1) if small else batch, since, until, small=small)
+        content = content.coalesce(1) if size < _ONE_FILE else content
+        files = write_files(content, self._writer.folder, small=small)
         note = self._note(number, read, files.rows)
         self._writer.commit(files, self._app(), number, note, replace=True)
         reach("after_commit", str(self.table))
 
-    def _content(self, batch: DataFrame, since: Offset | None, until: Offset) -> DataFrame:
+    def _content(self, batch: DataFrame, since: Offset | None, until: Offset, *, small: bool) -> DataFrame:
         """Return the whole table as it stands after the batch."""
         if not self._gold.keys:
             return self._recomputed(batch, until)
         rows = batch.drop(*_FEED_COLUMNS)
         if self._gold.combine and not self._has_deletes(since, until):
-            return self._merge(self._current(batch).unionByName(self._fitted(self._gold(rows))))
+            both = self._current(batch).unionByName(self._fitted(self._gold(rows)))
+            return self._merge(both.coalesce(1) if small else both)
         touched = self._gold(rows).select(*self._gold.keys).distinct()
         fresh = _semi_join(self._recomputed(batch, until), touched, self._gold.keys)
         kept = _semi_join(self._current(batch), touched, self._gold.keys, how="left_anti")
@@ -173,10 +180,6 @@ class GoldQuery:
             return False
         found = commits(self._silver_path, after=since.version - 1, upto=until.version)
         return any(c.removes_data for c in found)
-
-    def _few_files(self, content: DataFrame) -> DataFrame:
-        size = sum(Path(path).stat().st_size for path in self._writer.files())
-        return content.coalesce(1) if size < _ONE_FILE else content
 
     def _note(self, number: int, read: InputRange, rows: int) -> str:
         return CommitNote(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from kappa_assets.commit import BEFORE_THE_TAPE, InputRange, Offset, Position
-from kappa_assets.delta_log import last_note, read_commit
+from kappa_assets.delta_log import commits, last_note, read_commit
 from kappa_assets.errors import TapeGap
 from kappa_assets.tape import Tape
 
@@ -27,6 +28,14 @@ def wholly_read(upstream: Path, offset: Offset) -> int:
         return offset.version - 1
     files = read_commit(upstream, offset.version).stream_files
     return offset.version if offset.index >= files - 1 else offset.version - 1
+
+
+def read_bytes(upstream: Path, read: InputRange) -> float:
+    """Return the size of the files that a batch read; infinite for a first snapshot, whose part is not known."""
+    if read.since is None or read.since.starting or read.until.starting:
+        return math.inf
+    last = read.until.version - 1 if read.until.index < 0 else read.until.version
+    return sum(commit.bytes for commit in commits(upstream, after=read.since.version - 1, upto=last))
 
 
 def position_of_bronze_version(tape: Tape, version: int) -> Position:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
 from kappa_assets.commit import CommitNote, InputRange
 from kappa_assets.declare.tables import LINEAGE, Silver
 from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
-from kappa_assets.delta_write.parquet_files import WrittenFiles, write_files
+from kappa_assets.delta_write.parquet_files import WrittenFiles, write_apart, write_files
+from kappa_assets.delta_write.small_files import SMALL
 from kappa_assets.errors import LogicError
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
-from kappa_assets.streams.positions import check_tiles, input_range, position_of_bronze_version
+from kappa_assets.streams.positions import check_tiles, input_range, position_of_bronze_version, read_bytes
 from kappa_assets.streams.query import Setting, app_id, checkpoint_of
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
 SLICE = "_arrival_date"
 PROPERTIES = {"delta.enableChangeDataFeed": "true"}
-_FAILED = "_failed_expectations"
+REJECTED = "_rejected"
+"""Whether a row fails an expectation, while a batch is written."""
 
 
 class SilverQuery:
@@ -85,44 +88,46 @@ class SilverQuery:
         since, until = self.checkpoint.delta_range(number)
         read = input_range(self._upstream, 1, since, until)
         self._check_tiles(read)
-        accepted, rejected, written = self._write(batch)
-        if any(rejected.values()):
-            self._write_rejects(accepted, number)
+        written, rejects, rejected = self._write(batch, small=read_bytes(self._upstream, read) <= SMALL)
+        if rejects:
+            self._keep_rejects(batch.sparkSession, rejects, number)
         reach("after_rejects", str(self.table))
         self._writer.commit(written, self._app("main"), number, self._note(number, read, written, rejected))
         reach("after_commit", str(self.table))
 
-    def _write(self, batch: DataFrame) -> tuple[DataFrame, dict[str, int], WrittenFiles]:
-        """Write the rows that meet every expectation, counting the others in the same pass."""
-        output = self._silver(batch)
+    def _write(self, batch: DataFrame, *, small: bool) -> tuple[WrittenFiles, list[Path], dict[str, int]]:
+        """Write the batch in one pass: rows that meet every expectation, the files of the others, and their counts."""
+        output = self._silver(batch.coalesce(1) if small else batch)
+        self._writer.prepare(output.schema)
+        folder, slices = self._writer.folder, self._writer.partition_by
         if not self._silver.expectations:
-            return output, {}, self._files(output)
-        judged = output.withColumn(_FAILED, failed_expectations(self._silver))
+            return write_files(output, folder, slices, small=small), [], {}
         observation = Observation()
-        counts = [F.count_if(F.array_contains(_FAILED, e.name)).alias(e.name) for e in self._silver.expectations]
-        observed = judged.observe(observation, *counts)
-        written = self._files(observed.where(F.size(_FAILED) == 0).drop(_FAILED))
-        return judged, {name: n for name, n in observation.get.items() if n}, written
+        judged, counts = judge(self._silver, output)
+        written, rejects = write_apart(judged.observe(observation, *counts), folder, REJECTED, slices, small=small)
+        return written, rejects, {name: n for name, n in observation.get.items() if n}
 
-    def _files(self, rows: DataFrame) -> WrittenFiles:
-        self._writer.prepare(rows.schema)
-        return write_files(rows, self._writer.folder, self._writer.partition_by)
-
-    def _write_rejects(self, judged: DataFrame, number: int) -> None:
+    def _keep_rejects(self, spark: SparkSession, files: list[Path], number: int) -> None:
         """Keep the rows that failed, as JSON with their reasons and their address on the tape."""
-        if self._rejects.is_committed(self._app("rejects"), number):
-            return
-        payload = [c for c in judged.columns if c != _FAILED]
-        failed = judged.where(F.size(_FAILED) > 0).select(
-            *LINEAGE,
-            F.col(_FAILED).alias("reasons"),
-            F.to_json(F.struct(*payload)).alias("row"),
-            F.lit(self.generation).cast("long").alias("generation"),
-            F.lit(number).cast("long").alias("batch"),
-        )
-        self._rejects.prepare(failed.schema)
-        note = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
-        self._rejects.commit(write_files(failed, self._rejects.folder), self._app("rejects"), number, note)
+        if not self._rejects.is_committed(self._app("rejects"), number):
+            schema = self._writer.schema()
+            assert schema is not None  # noqa: S101 -- for mypy; `_write` has made the table
+            root = str(self._writer.folder / "data")
+            rows = spark.read.schema(schema).option("basePath", root).parquet(*map(str, files))
+            failed = rows.select(
+                *LINEAGE,
+                failed_expectations(self._silver).alias("reasons"),
+                F.to_json(F.struct(*schema.names)).alias("row"),
+                F.lit(self.generation).cast("long").alias("generation"),
+                F.lit(number).cast("long").alias("batch"),
+            )
+            self._rejects.prepare(failed.schema)
+            note = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
+            few = sum(path.stat().st_size for path in files) <= SMALL
+            kept = write_files(failed, self._rejects.folder, small=few)
+            self._rejects.commit(kept, self._app("rejects"), number, note)
+        for path in files:
+            path.unlink()
 
     def _note(self, number: int, read: InputRange, written: WrittenFiles, rejected: dict[str, int]) -> str:
         position = position_of_bronze_version(self._tape, read.version)
@@ -151,6 +156,26 @@ class SilverQuery:
 def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaWriter:
     """Return the writer of one generation of a Silver table."""
     return DeltaWriter(str(table), setting.lake.folder(table, generation), partition_by=(SLICE,), properties=PROPERTIES)
+
+
+def judge(silver: Silver, output: DataFrame) -> tuple[DataFrame, list[Column]]:
+    """Return a function's output with REJECTED, and how many rows fail each expectation, as columns to observe."""
+    meets = {f"_meets_{e.name}": F.coalesce(F.expr(e.condition), F.lit(False)) for e in silver.expectations}
+    judged = output.withColumns(meets)
+    rejected = F.lit(False)
+    for name in meets:
+        rejected = rejected | ~F.col(name)
+    counts = [F.count_if(~F.col(f"_meets_{e.name}")).alias(e.name) for e in silver.expectations]
+    return judged.withColumn(REJECTED, rejected), counts
+
+
+def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
+    """Return the rows that the table keeps of `upstream`: its function's output that meets every expectation."""
+    output = silver(upstream)
+    if not silver.expectations:
+        return output
+    judged, _ = judge(silver, output)
+    return judged.where(~F.col(REJECTED)).select(*output.columns)
 
 
 def failed_expectations(silver: Silver) -> Column:

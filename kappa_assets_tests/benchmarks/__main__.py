@@ -31,7 +31,7 @@ def main() -> None:
             )
         ),
         "live": lambda: _in_our_session(
-            lambda s: [live.throughput(s, root, files=max(200 // scale, 10), rounds=arguments.rounds)]
+            lambda s: [live.throughput(s, root, files=max(400 // scale, 10), rounds=arguments.rounds)]
         ),
         "latency": lambda: live.latency(root, files=max(60 // scale, 5), warm_up=max(40 // scale, 3)),
         "overhead": lambda: overhead.overhead(root, seconds=120 // scale),

@@ -36,15 +36,19 @@ def packaged_lines() -> list[str]:
     return lines
 
 
-def land_files(landing: Path, *, files: int, lines: int, seed: int = 0) -> None:
-    """Write `files` CSV files of `lines` lines each, drawn from the packaged month."""
+def land_files(landing: Path, *, files: int, lines: int, dated: bool = True, seed: int = 0) -> None:
+    """Write `files` CSV files of `lines` lines each, drawn from the packaged month.
+
+    `dated`: their names give twenty days, which Bronze makes slices of; else all arrive today.
+    """
     month = packaged_lines()
     pick = random.Random(seed)
     folder = landing / "invoices"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(files):
         body = "\n".join([HEADER, *pick.choices(month, k=lines)]) + "\n"
-        (folder / f"2010-12-{number % 20 + 1:02d}-{number:05d}.csv").write_text(body)
+        day = f"2010-12-{number % 20 + 1:02d}-" if dated else ""
+        (folder / f"{day}{number:05d}.csv").write_text(body)
 
 
 def lay_tape(spark: SparkSession, root: Path, *, files: int, lines: int, per_batch: int) -> Lake:

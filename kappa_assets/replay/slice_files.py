@@ -1,0 +1,66 @@
+"""The files that hold one slice of a Silver table, and which of their rows a repair leaves alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from kappa_assets.streams.silver import SLICE
+
+
+@dataclass(frozen=True)
+class SliceFiles:
+    """The files of slice `day` that hold rows of tape batches `first` to `last`."""
+
+    folder: Path
+    day: dt.date
+    first: int
+    last: int
+    paths: tuple[str, ...]
+    """Relative to the table's folder."""
+    rows: int
+    """All rows in them, those of other batches too."""
+    mixed: tuple[str, ...]
+    """Those that also hold rows of other batches, or may: a file without statistics may."""
+
+    @property
+    def partitions(self) -> Mapping[str, Mapping[str, str | None]]:
+        """Each file's partition values, as a removal names them."""
+        return {path: {SLICE: self.day.isoformat()} for path in self.paths}
+
+    def others(self, spark: SparkSession, schema: StructType) -> DataFrame:
+        """Return the rows of other batches, which are to be written again as they are."""
+        if not self.mixed:
+            return spark.createDataFrame([], schema)
+        payload = StructType([f for f in schema if f.name != SLICE])
+        # Read as files: the version they were listed at may be closed to time travel, and is already known.
+        rows = spark.read.schema(payload).parquet(*[str(self.folder / path) for path in self.mixed])
+        found = rows.withColumn(SLICE, F.lit(self.day)).where(~F.col("_batch_id").between(self.first, self.last))
+        return found.select(*schema.names)
+
+
+def slice_files(folder: Path, day: dt.date, first: int, last: int) -> SliceFiles:
+    """Return the files of the newest version that a repair of slice `day` must replace."""
+    table = DeltaTable(folder)
+    actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    paths, mixed, rows = [], [], 0
+    for action in actions:
+        if action[f"partition.{SLICE}"] != day:
+            continue
+        low, high = action.get("min._batch_id"), action.get("max._batch_id")
+        known = low is not None and high is not None
+        if known and (high < first or low > last):
+            continue
+        paths.append(action["path"])
+        rows += action["num_records"] or 0
+        if not known or low < first or high > last:
+            mixed.append(action["path"])
+    return SliceFiles(folder, day, first, last, tuple(paths), rows, tuple(mixed))
