@@ -1,224 +1,207 @@
-"""Candidates compared with the live tables at one tape position: schema, rows, and keys on one side only."""
+"""Candidates compared with the live tables, both as of one tape position."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from kappa_assets.commit import CommitNote, Position
+from kappa_assets.commit import CommitNote, InputRange
+from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.delta_log import commits, last_note
-from kappa_assets.errors import ReplayError
+from kappa_assets.delta_log import commits, last_note, latest_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.registry import Generation, State
+from kappa_assets.replay.aggregates import aggregates
+from kappa_assets.replay.comparison import UNLIMITED, Comparison, Limits, TableComparison
+from kappa_assets.replay.differences import differences
 from kappa_assets.streams.query import Setting
+from kappa_assets.streams.silver import SLICE
 from kappa_assets.table import TableName
 
 _ADDRESS = ("_batch_id", "_row")
 
 
-@dataclass(frozen=True)
-class TableComparison:
-    """One candidate and its live table, both as of tape batch `batch`. Keys of a Silver are addresses on the tape."""
+def compare(
+    setting: Setting,
+    pipeline: Pipeline,
+    state: State,
+    candidates: Iterable[Generation],
+    limits: Limits = UNLIMITED,
+) -> Comparison:
+    """Return how each candidate differs from what readers see, at the newest position that both can show.
 
-    table: TableName
-    batch: int
-    live_rows: int | None
-    candidate_rows: int
-    only_live: int
-    """Keys that only the live table has; for a Gold without keys, whole rows."""
-    only_candidate: int
-    changed: int
-    """Keys on both sides whose values differ, in the columns both have."""
-    new_columns: tuple[str, ...] = ()
-    lost_columns: tuple[str, ...] = ()
-
-    @property
-    def fault(self) -> str | None:
-        """Why this candidate must not go live by itself, or None."""
-        if self.live_rows and not self.candidate_rows:
-            return f"{self.table} would lose all its {self.live_rows} rows"
-        return None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All tables of a replay, compared."""
-
-    tables: tuple[TableComparison, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing speaks against an automatic promotion."""
-        return not self.faults
-
-    @property
-    def faults(self) -> tuple[str, ...]:
-        return tuple(t.fault for t in self.tables if t.fault is not None)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row per table."""
-        return [
-            {
-                **asdict(t),
-                "table": str(t.table),
-                "new_columns": ", ".join(t.new_columns),
-                "lost_columns": ", ".join(t.lost_columns),
-            }
-            for t in self.tables
-        ]
-
-
-def compare(setting: Setting, pipeline: Pipeline, state: State, candidates: Iterable[Generation]) -> Comparison:
-    """Return how each candidate differs from what readers see, at the newest position that both can show."""
-    by_table = {c.table: c for c in candidates}
-    found = []
-    for candidate in by_table.values():
-        table = pipeline.derived_table(candidate.table)
-        live = state.live(candidate.table)
-        if isinstance(table, Silver):
-            found.append(_compare_silver(setting, pipeline, candidate, live))
-        else:
-            found.append(_compare_gold(setting, pipeline, table, candidate, live))
-    return Comparison(tuple(found))
-
-
-def _compare_silver(
-    setting: Setting, pipeline: Pipeline, candidate: Generation, live: Generation | None
-) -> TableComparison:
-    bronze = str(pipeline.tape_of(candidate.table))
-    batch = _reached(setting, candidate, bronze).batch
-    new = _load(setting, candidate)
-    if live is None:
-        return _new_table(candidate.table, batch, new)
-    batch = min(batch, _reached(setting, live, bronze).batch)
-    old = _load(setting, live).where(F.col("_batch_id") <= batch)
-    return _compared(candidate.table, batch, old, new.where(F.col("_batch_id") <= batch), _ADDRESS)
-
-
-def _compare_gold(
-    setting: Setting, pipeline: Pipeline, gold: Gold, candidate: Generation, live: Generation | None
-) -> TableComparison:
-    """Compare a live Gold with its candidate's function on the candidate upstream, cut at the live one's position.
-
-    A Gold has no tape column to cut it by, so the candidate is computed anew at the position of a live commit; that
-    both stand at the same position by themselves is luck while data arrives.
+    A Silver is cut by its rows' place on the tape. A Gold has no such column: its newest version is taken where that
+    stands at a position the candidate has reached; else, with the deployed logic, it is computed from the live Silver
+    cut there; else an earlier version is read. Where none of it is possible the table is not comparable, and says why.
     """
-    upstream = pipeline.upstreams[gold.name]
-    bronze = str(pipeline.tape_of(gold.name))
-    source = Generation(upstream, candidate.upstream, "", 1, 0, None, None, "")
-    reached = _reached(setting, source, bronze).batch
-    rows = _load(setting, source)
-    if live is None:
-        return _new_table(gold.name, reached, gold(rows))
-    version, batch = _live_version(setting, live, str(upstream), bronze, reached)
-    old = _load(setting, live, version)
-    new = gold(rows.where(F.col("_batch_id") <= batch))
-    keys = gold.keys or tuple(c for c in old.columns if c in new.columns)
-    return _compared(gold.name, batch, old, new, keys)
+    room = _Comparer(setting, pipeline, state)
+    return Comparison(tuple(room.compared(candidate) for candidate in candidates), limits)
 
 
-def _live_version(
-    setting: Setting, live: Generation, upstream: str, bronze: str, reached: int
-) -> tuple[int | None, int]:
-    """Return the newest version of the live table that stands at an exact position the candidate has reached too."""
-    folder = setting.lake.folder(live.table, live.number)
-    known = list(commits(folder))
-    newest = known[-1].version if known else -1
-    for commit in reversed(known):
-        note = commit.note
-        if note is None or not _is_exact(note, upstream):
-            continue
-        batch = note.position.get(bronze, Position(-1, -1)).batch
-        if batch <= reached:
-            return (None if commit.version == newest else commit.version), batch
-    raise ReplayError(
-        f"{live.table} g{live.number} has no commit at a position the candidate has reached (batch {reached})",
-        hint="Let the live stream catch up, then launch the replay again.",
-    )
+@dataclass(frozen=True)
+class _Shown:
+    """A Gold's content as of a tape batch."""
+
+    rows: DataFrame
+    batch: int
 
 
-def _is_exact(note: CommitNote, upstream: str) -> bool:
-    """Return whether a commit reflects whole upstream versions, so that its position is more than a lower bound."""
-    read = note.reads.get(upstream)
-    if read is None or read.until.starting:
+class _Comparer:
+    """Compares table by table; knows where generations lie and how far they are."""
+
+    def __init__(self, setting: Setting, pipeline: Pipeline, state: State) -> None:
+        self._setting = setting
+        self._lake = setting.lake
+        self._pipeline = pipeline
+        self._state = state
+
+    def compared(self, candidate: Generation) -> TableComparison:
+        table = self._pipeline.derived_table(candidate.table)
+        live = self._state.live(candidate.table)
+        if isinstance(table, Silver):
+            return self._silver(candidate, live)
+        try:
+            return self._gold(table, candidate, live)
+        except PySparkException as error:  # a version or file that is in the log, but cannot be read any more
+            lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+            return _not_comparable(candidate.table, -1, f"it cannot be read: {lines[0]}")
+
+    def _silver(self, candidate: Generation, live: Generation | None) -> TableComparison:
+        batch = self._reached(candidate.table, candidate.number)
+        new = self._load(candidate.table, candidate.number)
+        if live is None:
+            return self._new_table(candidate.table, batch, new, _ADDRESS, SLICE)
+        batch = min(batch, self._reached(live.table, live.number))
+        old = _cut(self._load(live.table, live.number), batch)
+        return self._compared(candidate, live, _Shown(old, batch), _cut(new, batch), _ADDRESS, SLICE)
+
+    def _gold(self, gold: Gold, candidate: Generation, live: Generation | None) -> TableComparison:
+        upstream = self._pipeline.upstreams[gold.name]
+        reached = self._reached(upstream, candidate.upstream)
+        if candidate.to_batch is not None:
+            reached = min(reached, candidate.to_batch)
+        if live is None:
+            return self._new_table(gold.name, reached, self._load(gold.name, candidate.number), gold.keys, None)
+        shown = self._live_gold(gold, live, reached)
+        if isinstance(shown, str):
+            return _not_comparable(gold.name, reached, shown)
+        new = self._candidate_gold(gold, candidate, shown.batch)
+        keys = gold.keys if set(gold.keys) <= set(shown.rows.columns) else ()
+        if not set(shown.rows.columns) & set(new.columns):
+            return _not_comparable(gold.name, shown.batch, "it has no column in common with the live table")
+        return self._compared(candidate, live, shown, new, keys, None)
+
+    def _live_gold(self, gold: Gold, live: Generation, reached: int) -> _Shown | str:
+        """Return the live content at the newest position the candidate has reached too, or why there is none."""
+        upstream = self._pipeline.upstreams[gold.name]
+        found = last_note(self._lake.folder(live.table, live.number))
+        batch = self._exact_batch(found[1], upstream) if found else None
+        if found and batch is not None and batch <= reached:
+            return _Shown(self._load(live.table, live.number, found[0]), batch)
+        if live.code_version == code_version(gold):
+            cut = min(reached, self._reached(upstream, live.upstream))
+            if cut >= 0:
+                return _Shown(gold(_cut(self._load(upstream, live.upstream), cut)), cut)
+        return self._earlier_version(live, upstream, reached)
+
+    def _earlier_version(self, live: Generation, upstream: TableName, reached: int) -> _Shown | str:
+        for commit in reversed(list(commits(self._lake.folder(live.table, live.number)))):
+            batch = None if commit.note is None else self._exact_batch(commit.note, upstream)
+            if batch is not None and batch <= reached:
+                return _Shown(self._load(live.table, live.number, commit.version), batch)
+        return (
+            f"g{live.number} was written by other logic, and has no commit left at an exact position up to batch "
+            f"{reached}, which the candidate has reached"
+        )
+
+    def _candidate_gold(self, gold: Gold, candidate: Generation, batch: int) -> DataFrame:
+        """Return the candidate as of `batch`: as it is, when it stands there; else from its own upstream, cut there."""
+        upstream = self._pipeline.upstreams[gold.name]
+        found = last_note(self._lake.folder(candidate.table, candidate.number))
+        if found and self._exact_batch(found[1], upstream) == batch:
+            return self._load(candidate.table, candidate.number)
+        return gold(_cut(self._load(upstream, candidate.upstream), batch))
+
+    def _exact_batch(self, note: CommitNote, upstream: TableName) -> int | None:
+        """Return the batch that a Gold's commit reflects, if that is more than a lower bound."""
+        read = note.reads.get(str(upstream))
+        if read is None or not _is_whole(read):
+            return None
+        above = last_note(self._lake.folder(upstream, read.generation), at_most=read.version)
+        if above is None or not all(_is_whole(r) for r in above[1].reads.values()):
+            return None
+        position = note.position.get(str(self._pipeline.tape_of(upstream)))
+        return None if position is None or position.batch < 0 else position.batch
+
+    def _reached(self, table: TableName, generation: int) -> int:
+        found = last_note(self._lake.folder(table, generation))
+        position = found[1].position.get(str(self._pipeline.tape_of(table))) if found else None
+        return -1 if position is None else position.batch
+
+    def _compared(
+        self,
+        candidate: Generation,
+        live: Generation,
+        shown: _Shown,
+        new: DataFrame,
+        keys: tuple[str, ...],
+        slice_column: str | None,
+    ) -> TableComparison:
+        found = differences(shown.rows, new, keys)
+        sums, slices_differ = aggregates(shown.rows, new, keys, slice_column)
+        before, after = self._types(live), self._types(candidate)
+        return TableComparison(
+            candidate.table,
+            shown.batch,
+            **vars(found),
+            keys=keys,
+            new_columns=tuple(c for c in after if c not in before),
+            lost_columns=tuple(c for c in before if c not in after),
+            retyped_columns=tuple(
+                f"{c}: {before[c]} -> {after[c]}" for c in before if c in after and before[c] != after[c]
+            ),
+            aggregates=sums,
+            slices_differ=slices_differ,
+        )
+
+    def _types(self, generation: Generation) -> dict[str, str]:
+        return dict(self._load(generation.table, generation.number).dtypes)
+
+    def _new_table(
+        self, table: TableName, batch: int, rows: DataFrame, keys: tuple[str, ...], slice_column: str | None
+    ) -> TableComparison:
+        count = rows.count()
+        sums, _ = aggregates(None, rows, keys, slice_column)
+        columns = tuple(rows.columns)
+        return TableComparison(table, batch, None, count, 0, count, 0, keys, columns, aggregates=sums)
+
+    def _load(self, table: TableName, generation: int, version: int | None = None) -> DataFrame:
+        folder = self._lake.folder(table, generation)
+        reader = self._setting.spark.read.format("delta")
+        if version is None:
+            return reader.load(str(folder))
+        if version == latest_version(folder):
+            newest = reader.load(str(folder))
+            if version == latest_version(folder):
+                return newest
+        # Delta refuses versions that are over a week old, unless they are the newest.
+        return reader.option("versionAsOf", version).load(str(folder))
+
+
+def _cut(rows: DataFrame, batch: int) -> DataFrame:
+    return rows.where(F.col("_batch_id") <= batch)
+
+
+def _is_whole(read: InputRange) -> bool:
+    """Return whether a batch ended at the end of a version of its upstream."""
+    if read.until.starting:
         return False
     return read.version == (read.until.version - 1 if read.until.index < 0 else read.until.version)
 
 
-def _compared(table: TableName, batch: int, old: DataFrame, new: DataFrame, keys: tuple[str, ...]) -> TableComparison:
-    shared = [c for c in old.columns if c in new.columns and c not in keys]
-    a = old.groupBy(*keys).agg(F.count("*").alias("_n"), _digest(shared, old, new)).alias("a")
-    b = new.groupBy(*keys).agg(F.count("*").alias("_n"), _digest(shared, new, old)).alias("b")
-    same_key = [F.col(f"a.{k}").eqNullSafe(F.col(f"b.{k}")) for k in keys]
-    joined = a.join(b, _all(same_key), "full_outer")
-    in_old, in_new = F.col("a._n").isNotNull(), F.col("b._n").isNotNull()
-    differs = (F.col("a._digest") != F.col("b._digest")) | (F.col("a._n") != F.col("b._n"))
-    row = joined.agg(
-        F.coalesce(F.sum("a._n"), F.lit(0)).alias("live_rows"),
-        F.coalesce(F.sum("b._n"), F.lit(0)).alias("candidate_rows"),
-        F.count_if(in_old & ~in_new).alias("only_live"),
-        F.count_if(in_new & ~in_old).alias("only_candidate"),
-        F.count_if(in_old & in_new & differs).alias("changed"),
-    ).collect()[0]
-    return TableComparison(
-        table,
-        batch,
-        **{k: int(v) for k, v in row.asDict().items()},
-        new_columns=tuple(c for c in new.columns if c not in old.columns),
-        lost_columns=tuple(c for c in old.columns if c not in new.columns),
-    )
-
-
-def _digest(columns: list[str], side: DataFrame, other: DataFrame) -> Column:
-    """Return a sum over row hashes: equal for equal contents in any order, repeated rows counted.
-
-    Values are compared as the wider of the two types shows them: a decimal that only got more digits is no change.
-    """
-    if not columns:
-        return F.lit(0).cast("decimal(38,0)").alias("_digest")
-    types = dict(other.dtypes)
-    values = [
-        F.col(c) if types[c] == kind else F.col(c).cast("string") if "decimal" not in kind else _plain_decimal(c)
-        for c, kind in side.dtypes
-        if c in columns
-    ]
-    ordered = [v for _, v in sorted(zip([c for c, _ in side.dtypes if c in columns], values, strict=True))]
-    return F.sum(F.xxhash64(*ordered).cast("decimal(38,0)")).alias("_digest")
-
-
-def _plain_decimal(column: str) -> Column:
-    return F.regexp_replace(F.col(column).cast("string"), r"\.?0+$", "")
-
-
-def _all(conditions: list[Column]) -> Column:
-    combined = conditions[0]
-    for condition in conditions[1:]:
-        combined = combined & condition
-    return combined
-
-
-def _new_table(table: TableName, batch: int, rows: DataFrame) -> TableComparison:
-    count = rows.count()
-    return TableComparison(table, batch, None, count, 0, count, 0, new_columns=tuple(rows.columns))
-
-
-def _reached(setting: Setting, generation: Generation, bronze: str) -> Position:
-    found = last_note(setting.lake.folder(generation.table, generation.number))
-    return Position(-1, -1) if found is None else found[1].position.get(bronze, Position(-1, -1))
-
-
-def _load(setting: Setting, generation: Generation, version: int | None = None) -> DataFrame:
-    reader = setting.spark.read.format("delta")
-    if version is not None:
-        reader = reader.option("versionAsOf", version)
-    return reader.load(str(setting.lake.folder(generation.table, generation.number)))
-
-
-def comparison_facts(comparison: Comparison) -> Mapping[str, Any]:
-    """The comparison as it is stored in the registry."""
-    return {"ok": comparison.ok, "faults": list(comparison.faults), "tables": comparison.rows()}
+def _not_comparable(table: TableName, batch: int, why: str) -> TableComparison:
+    return TableComparison(table, batch, None, 0, 0, 0, 0, not_comparable=why)

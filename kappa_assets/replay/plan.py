@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from kappa_assets.commit import Position
@@ -14,13 +15,16 @@ from kappa_assets.errors import ReplayError
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.registry import Generation, Registry, State
+from kappa_assets.replay import cost
+from kappa_assets.replay.open_replay import OpenReplay, find_open
+from kappa_assets.replay.tape_range import Asked, TapeRange, tape_range
 from kappa_assets.table import Layer, TableName
 from kappa_assets.tape import Tape
 
 
 @dataclass(frozen=True)
 class Step:
-    """One candidate to build: which generation, from which upstream generation, from which tape batch on."""
+    """One candidate to build: which generation, from which upstream generation, from which tape batches."""
 
     table: TableName
     generation: int
@@ -30,10 +34,36 @@ class Step:
     live_generation: int | None
     live_code_version: str | None
     from_batch: int
+    to_batch: int | None
+    """The last batch it takes in, for a validation; None: it follows the tape."""
     kept_from: int | None
     """The live generation whose rows before `from_batch` are kept; None when everything is computed anew."""
     tape_rows: int
     """Rows on the tape that it, or the Silver above it, plays again."""
+    bytes_to_read: int
+    """Size of the files they are in; of a candidate upstream, of the live one's."""
+    bytes_to_write: int
+    """About what it adds to the disk: as much as the live generation and its rejects hold."""
+    seconds: float | None
+    """About how long building takes, at the rate of an earlier replay; None: never measured."""
+
+    def row(self, number: int) -> dict[str, Any]:
+        """The step as a row of a table or of JSON."""
+        return {
+            "step": number,
+            "table": str(self.table),
+            "candidate": f"g{self.generation}",
+            "live": None if self.live_generation is None else f"g{self.live_generation}",
+            "logic": "same" if self.code_version == self.live_code_version else "changed",
+            "reads": f"{self.upstream} g{self.upstream_generation}",
+            "from_batch": self.from_batch,
+            "to_batch": self.to_batch,
+            "keeps": None if self.kept_from is None else f"rows before batch {self.from_batch} of g{self.kept_from}",
+            "tape_rows": self.tape_rows,
+            "bytes_to_read": self.bytes_to_read,
+            "bytes_to_write": self.bytes_to_write,
+            "seconds": None if self.seconds is None else round(self.seconds, 1),
+        }
 
 
 @dataclass(frozen=True)
@@ -41,106 +71,190 @@ class ReplayPlan:
     """The candidates to build, in order, and what they were planned on."""
 
     tables: tuple[TableName, ...]
-    from_version: int
-    head: dict[str, Position]
+    asked: Asked
+    head: Mapping[str, Position]
     steps: tuple[Step, ...]
+    resumes: str | None = None
+    """The replay that died on the way and is gone on with; its candidates are those of the steps."""
+    discards: str | None = None
+    """The replay that died on the way and is of no use any more: removed before this one begins."""
+    discards_because: str | None = None
+    free_bytes: int = field(default=0, compare=False)
+
+    @property
+    def is_validation(self) -> bool:
+        """Whether it has an end on the tape: built and compared, but never promoted."""
+        return self.asked.end is not None
+
+    @property
+    def bytes_to_read(self) -> int:
+        return sum(s.bytes_to_read for s in self.steps)
+
+    @property
+    def bytes_to_write(self) -> int:
+        return sum(s.bytes_to_write for s in self.steps)
+
+    @property
+    def seconds(self) -> float | None:
+        """About how long building takes, or None when a table's rate was never measured."""
+        known = [s.seconds for s in self.steps if s.seconds is not None]
+        return sum(known) if len(known) == len(self.steps) else None
 
     @property
     def summary(self) -> str:
         """One line for logs and terminals."""
         built = ", ".join(f"{s.table} g{s.generation}" for s in self.steps)
-        start = "inception" if self.from_version == 0 else f"Bronze version {self.from_version}"
-        return f"replay from {start}: build {built} beside the live tables"
+        end = "" if self.asked.end is None else f" up to {self.asked.end}, to be validated"
+        doing = "replay" if self.resumes is None else f"{self.resumes} goes on: replay"
+        return f"{doing} from {self.asked.start}{end}: build {built} beside the live tables"
+
+    @property
+    def text(self) -> str:
+        """The plan in sentences: what is built, kept and dropped, and what it costs."""
+        time = "unknown, nothing was measured yet" if self.seconds is None else f"about {self.seconds:,.0f} s"
+        kept = [f"{s.table} keeps its rows before batch {s.from_batch}" for s in self.steps if s.kept_from is not None]
+        reads, writes, free = map(cost.in_words, (self.bytes_to_read, self.bytes_to_write, self.free_bytes))
+        lines = [
+            self.summary,
+            f"reads {reads}, writes about {writes} of {free} that are free, takes {time}",
+            f"kept: {'; '.join([*kept, 'the live generations, to roll back to'])}",
+            f"dropped: {self._dropped}",
+        ]
+        return "\n".join(lines)
+
+    @property
+    def _dropped(self) -> str:
+        if self.discards is None:
+            return "nothing"
+        return f"replay {self.discards}, which died while it was built: {self.discards_because}"
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per step, for a table or JSON."""
-        return [
-            {
-                "step": number,
-                "table": str(s.table),
-                "candidate": f"g{s.generation}",
-                "live": None if s.live_generation is None else f"g{s.live_generation}",
-                "logic": "same" if s.code_version == s.live_code_version else "changed",
-                "reads": f"{s.upstream} g{s.upstream_generation}",
-                "from_batch": s.from_batch,
-                "keeps": None if s.kept_from is None else f"rows before batch {s.from_batch} of g{s.kept_from}",
-                "tape_rows": s.tape_rows,
-            }
-            for number, s in enumerate(self.steps, 1)
-        ]
+        return [s.row(number) for number, s in enumerate(self.steps, 1)]
 
     def facts(self) -> dict[str, Any]:
         """The plan as it is stored in the registry."""
         return {
             "tables": [str(t) for t in self.tables],
-            "from_version": self.from_version,
+            "asked": self.asked.facts(),
             "head": {name: asdict(p) for name, p in self.head.items()},
             "steps": self.rows(),
         }
 
 
-def plan_replay(lake: Lake, pipeline: Pipeline, tables: Sequence[TableName], *, from_version: int = 0) -> ReplayPlan:
-    """Return the plan of a replay of `tables` and everything downstream, from a Bronze version on (0: inception).
+def plan_replay(
+    lake: Lake,
+    pipeline: Pipeline,
+    tables: Sequence[TableName],
+    *,
+    from_version: int | None = None,
+    from_time: str | dt.date | None = None,
+    to_version: int | None = None,
+    to_time: str | dt.date | None = None,
+) -> ReplayPlan:
+    """Return the plan of a replay of `tables` and everything downstream.
+
+    Args:
+        from_version: first Bronze version to play; 0 or None is inception.
+        from_time: instead, the day (UTC, of arrival) to play from: from the first batch with rows of that day or later.
+        to_version: last Bronze version to play. The replay is then a validation: compared, never promoted.
+        to_time: instead, the last day: up to before the first batch whose rows all arrived later.
 
     With a later start a row-by-row Silver keeps its live rows from before it; Gold is always rebuilt from the candidate
-    upstream. Raises ReplayError when another replay is open, the version does not exist, nothing was written yet, or
-    the live table has not come as far as the start; DeclarationError for a Bronze table.
+    upstream. The same request as that of a replay that died goes on with it (`resumes`).
+
+    Raises ReplayError when another replay is open, the tape does not hold the range or can no longer be played, the
+    live table has not come as far as the start, or the disk is too small; DeclarationError for a Bronze table.
     """
     if not tables:
         raise ReplayError("a replay needs at least one table", hint="--tables silver.<name>")
+    asked = Asked.of(from_version, from_time, to_version, to_time)
     state = Registry(lake).state()
-    _refuse_second(state)
     chosen = [pipeline.derived_table(name).name for name in tables]
     affected = {n for t in chosen for n in (t, *pipeline.downstream(t))}
+    open_replay = find_open(lake, pipeline, state, affected, asked)
     tapes = {pipeline.tape_of(t): Tape(lake, pipeline.tape_of(t)) for t in affected}
-    starts = {name: _first_batch(tape, from_version) for name, tape in tapes.items()}
-    steps: dict[TableName, Step] = {}
+    ranges = {name: tape_range(tape, asked) for name, tape in tapes.items()}
+    planner = _Planner(lake, pipeline, state, open_replay)
     for table in pipeline.derived:
         if table.name in affected:
-            tape = tapes[pipeline.tape_of(table.name)]
-            steps[table.name] = _step(lake, pipeline, state, table, tape, starts[tape.bronze], steps)
-    return ReplayPlan(tuple(chosen), from_version, {str(n): t.head() for n, t in tapes.items()}, tuple(steps.values()))
-
-
-def _step(
-    lake: Lake,
-    pipeline: Pipeline,
-    state: State,
-    table: Silver | Gold,
-    tape: Tape,
-    start: int,
-    above: dict[TableName, Step],
-) -> Step:
-    upstream = pipeline.upstreams[table.name]
-    live = state.live(table.name)
-    keeps = start > 0 and isinstance(table, Silver) and live is not None
-    if keeps and live is not None:
-        _check_reached(lake, live, tape, start)
-    upstream_live = None if upstream.layer is Layer.BRONZE else state.live(upstream)
-    return Step(
-        table=table.name,
-        generation=state.next_generation(table.name),
-        upstream=upstream,
-        upstream_generation=above[upstream].generation
-        if upstream in above
-        else (upstream_live.number if upstream_live else 1),
-        code_version=code_version(table),
-        live_generation=live.number if live else None,
-        live_code_version=live.code_version if live else None,
-        from_batch=start if keeps else 0,
-        kept_from=live.number if keeps and live is not None else None,
-        tape_rows=sum(c.rows for c in tape.commits() if c.batch >= (start if keeps else 0)),
+            bronze = pipeline.tape_of(table.name)
+            planner.add(table, tapes[bronze], ranges[bronze])
+    plan = ReplayPlan(
+        tables=tuple(chosen),
+        asked=asked,
+        head={str(n): t.head() for n, t in tapes.items()},
+        steps=tuple(planner.steps.values()),
+        resumes=open_replay.resumes,
+        discards=open_replay.discards,
+        discards_because=open_replay.because,
+        free_bytes=cost.free_bytes(lake),
     )
+    _check_disk(lake, plan)
+    return plan
 
 
-def _first_batch(tape: Tape, from_version: int) -> int:
-    if not tape.commits():
-        raise ReplayError(
-            f"{tape.bronze} holds nothing yet", hint="Let data land first: kappa drain, or start the stream."
+class _Planner:
+    """Makes the steps, upstream first: each knows the candidates above it."""
+
+    def __init__(self, lake: Lake, pipeline: Pipeline, state: State, open_replay: OpenReplay) -> None:
+        self._lake = lake
+        self._pipeline = pipeline
+        self._state = state
+        self._begun = open_replay.candidates
+        self.steps: dict[TableName, Step] = {}
+
+    def add(self, table: Silver | Gold, tape: Tape, part: TapeRange) -> None:
+        """Add the step of one table."""
+        upstream = self._pipeline.upstreams[table.name]
+        live = self._state.live(table.name)
+        begun = self._begun.get(table.name)
+        kept = self._kept(table, live, tape, part) if begun is None else begun.kept_from
+        first = (part.first if kept is not None else 0) if begun is None else begun.from_batch
+        played = TapeRange(first, part.last if begun is None else begun.to_batch)
+        rows = sum(c.rows for c in played.of(tape.commits()))
+        rate = cost.rows_per_second(self._state, table.name)
+        number = self._state.next_generation(table.name) if begun is None else begun.number
+        self.steps[table.name] = Step(
+            table=table.name,
+            generation=number,
+            upstream=upstream,
+            upstream_generation=self._generation_above(upstream) if begun is None else begun.upstream,
+            code_version=code_version(table),
+            live_generation=live.number if live else None,
+            live_code_version=live.code_version if live else None,
+            from_batch=first,
+            to_batch=played.last,
+            kept_from=kept,
+            tape_rows=rows,
+            bytes_to_read=self._bytes_to_read(upstream, tape, played),
+            bytes_to_write=self._bytes_to_write(table.name, number, live),
+            seconds=None if rate is None else rows / rate,
         )
-    if from_version > tape.head().version:
-        tape.position_at(from_version)
-    return tape.first_batch_from(from_version)
+
+    def _kept(self, table: Silver | Gold, live: Generation | None, tape: Tape, part: TapeRange) -> int | None:
+        """Return the generation whose rows before the range are kept: a row-by-row Silver's live one."""
+        if part.first == 0 or live is None or not isinstance(table, Silver):
+            return None
+        _check_reached(self._lake, live, tape, part.first)
+        return live.number
+
+    def _generation_above(self, upstream: TableName) -> int:
+        if upstream in self.steps:
+            return self.steps[upstream].generation
+        live = None if upstream.layer is Layer.BRONZE else self._state.live(upstream)
+        return live.number if live else 1
+
+    def _bytes_to_read(self, upstream: TableName, tape: Tape, played: TapeRange) -> int:
+        if upstream.layer is Layer.BRONZE:
+            return cost.tape_bytes(self._lake, tape, played)
+        live = self._state.live(upstream)
+        return cost.table_bytes(self._lake, upstream, live.number if live else None)
+
+    def _bytes_to_write(self, table: TableName, number: int, live: Generation | None) -> int:
+        whole = cost.table_bytes(self._lake, table, live.number if live else None)
+        there = cost.table_bytes(self._lake, table, number)
+        return max(whole + cost.reject_bytes(self._lake, self._state, table) - there, 0)
 
 
 def _check_reached(lake: Lake, live: Generation, tape: Tape, start: int) -> None:
@@ -154,10 +268,10 @@ def _check_reached(lake: Lake, live: Generation, tape: Tape, start: int) -> None
         )
 
 
-def _refuse_second(state: State) -> None:
-    found = state.open_replay()
-    if found is not None and found.state == "held":
+def _check_disk(lake: Lake, plan: ReplayPlan) -> None:
+    if plan.bytes_to_write > plan.free_bytes:
         raise ReplayError(
-            f"replay {found.id} waits to be promoted",
-            hint=f"kappa promote {found.id}, or kappa discard {found.id}, first.",
+            f"the disk of {str(lake.root)!r} does not hold it: the candidates need about "
+            f"{cost.in_words(plan.bytes_to_write)}, {cost.in_words(plan.free_bytes)} are free",
+            hint="Make room (kappa discard removes a replay nobody needs), or replay fewer tables.",
         )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import PromotionRefused, ReplayError
@@ -16,7 +14,9 @@ from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
 from kappa_assets.reached import position_of
 from kappa_assets.registry import Generation, Registry, Release, Replay, State, events, mend_links
-from kappa_assets.replay.build import Progress, build
+from kappa_assets.replay.build import build
+from kappa_assets.replay.open_replay import replaced_since, replay_lock
+from kappa_assets.replay.tape_progress import Progress
 from kappa_assets.streams.host import never
 from kappa_assets.streams.query import Setting
 from kappa_assets.tape import Tape
@@ -25,27 +25,26 @@ _PATIENCE = 60.0
 """Seconds to wait for the host to end its batches and stand aside."""
 
 
-def replay_lock(lake: Lake) -> Path:
-    return lake.system / "replay.lock"
-
-
 def promote_replay(
     setting: Setting,
     pipeline: Pipeline,
     replay_id: str | None = None,
     *,
+    force: bool = False,
     progress: Progress = print,
     wanted: Callable[[], str | None] = never,
 ) -> Release:
     """Make the candidates of a held replay live, all at once, after they have drained the last of the tape.
 
-    Raises PromotionRefused when there is no such replay, it is not compared, the logic changed since, or the candidates
-    stay behind; RegistryConflict when somebody else promoted meanwhile.
+    `force` takes what the comparison found, or that there is none, or that candidates stay behind, into account, and
+    says so in the release's reason. Raises PromotionRefused when there is no such replay, it is a validation, the
+    comparison found faults, the candidates stay behind, the logic changed since, or somebody else promoted or rolled
+    back one of its tables since it started; RegistryConflict when that happens at the same moment.
     """
-    with exclusive(replay_lock(setting.lake), "promote"):
+    with exclusive(replay_lock(setting.lake), f"promotion of {replay_id or 'the held replay'}"):
         registry = Registry(setting.lake)
-        replay = _held_replay(registry.state(), replay_id)
-        return promote_candidates(setting, pipeline, registry, replay, progress, wanted)
+        replay = _promotable(registry.state(), replay_id, force=force)
+        return promote_candidates(setting, pipeline, registry, replay, progress, wanted, force=force)
 
 
 def promote_candidates(
@@ -55,42 +54,45 @@ def promote_candidates(
     replay: Replay,
     progress: Progress,
     wanted: Callable[[], str | None],
+    *,
+    force: bool = False,
 ) -> Release:
     """Do what `promote_replay` says; the caller holds the replay lock."""
     state = registry.state()
-    if replay.comparison is None:
-        raise PromotionRefused(f"replay {replay.id} is not compared", hint="Launch the replay again.")
+    against = _against(replay)
+    if against and not force:
+        raise PromotionRefused(
+            f"replay {replay.id} is not promoted: {'; '.join(against)}",
+            hint=f"Look at it with kappa compare {replay.id}. If it is meant to be so: kappa promote --force.",
+        )
     candidates = candidates_of(state, pipeline, replay)
     _refuse_other_logic(pipeline, candidates)
+    _refuse_replaced(state, replay)
     build(setting, pipeline, candidates, progress, wanted)
-    with exclusive(promotion_lock(setting.lake), "promote"):
+    with exclusive(promotion_lock(setting.lake), f"promotion of {replay.id}"):
         _await_host_aside(setting.lake, candidates)
         build(setting, pipeline, candidates, progress, wanted)
-        return _release(setting.lake, pipeline, registry, replay, candidates, progress)
+        behind = _behind(setting.lake, pipeline, registry.state(), candidates)
+        if behind and not force:
+            raise PromotionRefused(
+                f"the candidates are behind the live tables: {', '.join(behind)}",
+                hint="Promote again; if it stays so, look at the host's log: it did not stand aside.",
+            )
+        forced = [*against, *(f"{name} is behind" for name in behind)]
+        reason = f"replay {replay.id}" + (f", forced although {'; '.join(forced)}" if forced else "")
+        return _release(setting.lake, registry, replay, reason, progress)
 
 
-def _release(
-    lake: Lake,
-    pipeline: Pipeline,
-    registry: Registry,
-    replay: Replay,
-    candidates: list[Generation],
-    progress: Progress,
-) -> Release:
+def _release(lake: Lake, registry: Registry, replay: Replay, reason: str, progress: Progress) -> Release:
     state = registry.state()
-    behind = _behind(lake, pipeline, state, candidates)
-    if behind:
-        raise PromotionRefused(
-            f"the candidates are behind the live tables: {', '.join(behind)}",
-            hint="Promote again; if it stays so, look at the host's log: it did not stand aside.",
-        )
+    _refuse_replaced(state, replay)
     tables = {**(state.release.tables if state.release else {}), **replay.candidates}
     number = max(state.releases, default=0) + 1
     reach("registry_change", "registry")
     state = registry.commit(
         state,
         [
-            events.release_created(number, tables, f"replay {replay.id}", replay=replay.id),
+            events.release_created(number, tables, reason, replay=replay.id),
             events.replay_promoted(replay.id),
         ],
     )
@@ -122,25 +124,6 @@ def rollback(lake: Lake, to: int | None = None, *, reason: str = "") -> Release:
     return state.releases[number]
 
 
-def discard_replay(lake: Lake, replay_id: str) -> None:
-    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError."""
-    with exclusive(replay_lock(lake), "discard"):
-        discard_candidates(lake, Registry(lake), replay_id)
-
-
-def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
-    """Do what `discard_replay` says; the caller holds the replay lock."""
-    state = registry.state()
-    replay = state.replays.get(replay_id)
-    if replay is None or replay.state not in ("building", "held"):
-        raise ReplayError(f"there is no open replay {replay_id!r}", hint="Promoted ones are undone by kappa rollback.")
-    registry.commit(state, [events.replay_discarded(replay_id)])
-    for table, number in replay.candidates.items():
-        for folder in (lake.folder(table, number), lake.checkpoint(table, number)):
-            if folder.exists():
-                shutil.rmtree(folder)
-
-
 def candidates_of(state: State, pipeline: Pipeline, replay: Replay) -> list[Generation]:
     """Return a replay's candidates, upstream first."""
     return [
@@ -148,12 +131,39 @@ def candidates_of(state: State, pipeline: Pipeline, replay: Replay) -> list[Gene
     ]
 
 
-def _held_replay(state: State, replay_id: str | None) -> Replay:
+def _promotable(state: State, replay_id: str | None, *, force: bool) -> Replay:
     found = state.open_replay() if replay_id is None else state.replays.get(replay_id)
-    if found is None or found.state != "held":
+    if found is not None and found.state == "validated":
+        asked = found.plan.get("asked", {})
+        end = next((f"{name} {asked[name]}" for name in ("to_version", "to_time") if name in asked), None)
+        why = (
+            f"it ends with {end}, and what came later would be missing" if end else "it was launched with promote never"
+        )
+        raise PromotionRefused(
+            f"replay {found.id} is a validation and never goes live: {why}",
+            hint="Launch a replay without an end, and with promote hold or auto.",
+        )
+    if found is None or not (found.state == "held" or (force and found.state == "building")):
         what = "no replay waits to be promoted" if replay_id is None else f"replay {replay_id!r} does not wait"
         raise PromotionRefused(what, hint="kappa replay --promote hold makes one.")
     return found
+
+
+def _against(replay: Replay) -> list[str]:
+    """Return what the comparison says against a promotion."""
+    if replay.comparison is None:
+        return ["it is not compared"]
+    return list(replay.comparison.get("faults", ()))
+
+
+def _refuse_replaced(state: State, replay: Replay) -> None:
+    """Refuse to replace a generation that the replay was not compared with."""
+    replaced = replaced_since(state, replay)
+    if replaced:
+        raise PromotionRefused(
+            f"somebody promoted or rolled back {', '.join(map(str, replaced))} since replay {replay.id} started",
+            hint=f"kappa discard {replay.id}, and launch the replay again.",
+        )
 
 
 def _refuse_other_logic(pipeline: Pipeline, candidates: list[Generation]) -> None:

@@ -11,9 +11,11 @@ from kappa_assets.commit import CommitNote, Position
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import DeclarationError, ReplayError
 from kappa_assets.lake import Lake
+from kappa_assets.lock import exclusive
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry, events
 from kappa_assets.replay import plan_replay
+from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets_tests.delta_write.by_hand import append, append_to_tape
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
@@ -105,13 +107,61 @@ def test_an_empty_tape_and_no_table_at_all_are_refused(lake: Lake, tmp_path: Pat
         plan_replay(lake, pipeline, [INVOICES])
 
 
-def test_a_replay_that_waits_for_a_person_is_not_overtaken_by_another(lake: Lake) -> None:
+def started(lake: Lake, replay: str, *, logic: str | None = None, **asked: object) -> None:
+    """Have a replay of daily revenue begin, as generation 2."""
     registry = Registry(lake)
-    started = events.replay_started("r1", {SALES: 2}, {})
-    registry.commit(registry.state(), [events.generation_created(SALES, 2, "x", replay="r1"), started])
-    assert plan_replay(lake, pipeline, [SALES]).steps[0].generation == 3, "one that died is in nobody's way"
-    registry.commit(registry.state(), [events.replay_held("r1")])
+    made = events.generation_created(DAILY, 2, logic or code_version(pipeline[DAILY]), replay=replay)
+    registry.add(made, events.replay_started(replay, {DAILY: 2}, {"asked": asked}, live={DAILY: 1}))
+
+
+def test_a_replay_that_waits_for_a_person_is_not_overtaken_by_another(lake: Lake) -> None:
+    started(lake, "r1")
+    registry = Registry(lake)
+    registry.add(events.replay_held("r1"))
     with pytest.raises(ReplayError, match=r"replay r1 waits to be promoted\nHint: kappa promote r1"):
         plan_replay(lake, pipeline, [SALES])
-    registry.commit(registry.state(), [events.replay_discarded("r1")])
-    assert plan_replay(lake, pipeline, [SALES]).steps[0].generation == 3
+    registry.add(events.replay_discarded("r1"))
+    assert plan_replay(lake, pipeline, [DAILY]).steps[0].generation == 3
+
+
+def test_the_same_request_goes_on_with_the_replay_that_died(lake: Lake) -> None:
+    started(lake, "r1", from_version=3)
+    plan = plan_replay(lake, pipeline, [DAILY], from_version=3)
+    assert (plan.resumes, plan.discards, plan.steps[0].generation) == ("r1", None, 2)
+    assert plan.summary.startswith("r1 goes on: replay from Bronze version 3")
+
+
+@pytest.mark.parametrize(
+    ("tables", "asked"), [([SALES], {}), ([DAILY], {"from_version": 1}), ([DAILY], {"to_version": 4})]
+)
+def test_another_request_is_refused_while_a_dead_replay_is_there(
+    lake: Lake, tables: list[TableName], asked: dict[str, int]
+) -> None:
+    started(lake, "r1")
+    with pytest.raises(ReplayError, match=r"replay r1 died .* gold.daily_revenue, from inception\nHint: .* discard r1"):
+        plan_replay(lake, pipeline, tables, **asked)
+
+
+def test_a_dead_replay_whose_code_changed_is_discarded_by_the_same_request(lake: Lake) -> None:
+    started(lake, "r1", logic="older")
+    plan = plan_replay(lake, pipeline, [DAILY])
+    assert (plan.resumes, plan.discards, plan.steps[0].generation) == (None, "r1", 3)
+    assert "replay r1, which died while it was built: the logic of gold.daily_revenue changed since" in plan.text
+
+
+def test_a_dead_replay_whose_table_was_rolled_back_is_discarded_by_the_same_request(lake: Lake) -> None:
+    started(lake, "r1")
+    made = events.generation_created(DAILY, 3, "x")
+    Registry(lake).add(made, events.release_created(2, {SALES: 1, DAILY: 3}, "by somebody"))
+    assert (
+        plan_replay(lake, pipeline, [DAILY]).discards_because == "gold.daily_revenue was promoted or rolled back since"
+    )
+
+
+def test_a_replay_under_way_is_named(lake: Lake) -> None:
+    started(lake, "r1")
+    with (
+        exclusive(replay_lock(lake), "replay r1"),
+        pytest.raises(ReplayError, match=r"replay r1 is under way: process \d+ on .*, replay r1 since"),
+    ):
+        plan_replay(lake, pipeline, [DAILY])

@@ -1,0 +1,108 @@
+"""What a replay costs, told beforehand from logs, registry and disk: bytes to read, bytes to write, time."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from kappa_assets.errors import ReplayError
+from kappa_assets.lake import Lake
+from kappa_assets.registry import State
+from kappa_assets.replay.tape_range import TapeRange
+from kappa_assets.table import Layer, TableName
+from kappa_assets.tape import Tape
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file of a table's newest version. `batches`: the tape batches it may hold rows of; None: any."""
+
+    path: str
+    bytes: int
+    rows: int
+    batches: tuple[int, int] | None
+
+
+def data_files(lake: Lake, table: TableName, generation: int = 1) -> list[DataFile]:
+    """Return the files a generation consists of now; none for one that was never written."""
+    try:
+        found = pa.table(DeltaTable(lake.folder(table, generation)).get_add_actions(flatten=True)).to_pylist()
+    except TableNotFoundError:
+        return []
+    return [_data_file(row) for row in found]
+
+
+def _data_file(row: dict[str, object]) -> DataFile:
+    first, last = row.get("min._batch_id"), row.get("max._batch_id")
+    batches = (first, last) if isinstance(first, int) and isinstance(last, int) else None
+    return DataFile(str(row["path"]), int(str(row["size_bytes"])), int(str(row.get("num_records") or 0)), batches)
+
+
+def tape_bytes(lake: Lake, tape: Tape, part: TapeRange) -> int:
+    """Return the size of the Bronze files that hold a part of the tape.
+
+    Raises ReplayError when files, or rows that the tape index counts, are gone.
+    """
+    files = [f for f in data_files(lake, tape.bronze) if _holds(f, part)]
+    folder = lake.folder(tape.bronze)
+    gone = [f.path for f in files if not (folder / f.path).exists()]
+    rows = sum(c.rows for c in part.of(tape.commits()))
+    there = sum(f.rows for f in files)
+    if gone or there < rows:
+        lack = f"{len(gone)} of its files are gone, such as {gone[0]}" if gone else f"it holds only {there:,} of them"
+        raise ReplayError(
+            f"{tape.bronze} can no longer be played from batch {part.first}: the tape index counts {rows:,} rows "
+            f"there, but {lack}",
+            hint="Restore them from a backup, or start with a later version: kappa tape lists them.",
+        )
+    return sum(f.bytes for f in files)
+
+
+def _holds(file: DataFile, part: TapeRange) -> bool:
+    if file.batches is None:
+        return True
+    return file.batches[1] >= part.first and (part.last is None or file.batches[0] <= part.last)
+
+
+def table_bytes(lake: Lake, table: TableName, generation: int | None) -> int:
+    """Return the size of the files a generation consists of now."""
+    return 0 if generation is None else sum(f.bytes for f in data_files(lake, table, generation))
+
+
+def reject_bytes(lake: Lake, state: State, table: TableName) -> int:
+    """Return about how much one generation of a Silver sets aside: the side table's size, shared among those in it."""
+    if table.layer is not Layer.SILVER:
+        return 0
+    try:
+        sizes = pa.table(DeltaTable(lake.rejects(table)).get_add_actions()).column("size_bytes").to_pylist()
+    except TableNotFoundError:
+        return 0
+    there = sum(t == table and state.state_of(g) != "discarded" for (t, _), g in state.generations.items())
+    return int(sum(sizes)) // max(there, 1)
+
+
+def rows_per_second(state: State, table: TableName) -> float | None:
+    """Return how fast the newest measured replay built a table, in rows of the tape; None: never measured."""
+    for replay in reversed(list(state.replays.values())):
+        built = ((replay.comparison or {}).get("built") or {}).get(str(table))
+        if built and built["rows"] > 0 and built["seconds"] > 0:
+            return float(built["rows"]) / float(built["seconds"])
+    return None
+
+
+def free_bytes(lake: Lake) -> int:
+    """Return how much the disk of the lake can take."""
+    return shutil.disk_usage(lake.root).free
+
+
+def in_words(size: float) -> str:
+    """Return a number of bytes as people read it: `12.3 MB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:  # noqa: PLR2004 -- a kilo
+            return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} TB"

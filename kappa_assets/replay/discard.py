@@ -1,0 +1,52 @@
+"""A replay given up: the registry says so first, then all that it wrote is removed."""
+
+from __future__ import annotations
+
+import shutil
+
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from kappa_assets.errors import ReplayError
+from kappa_assets.lake import Lake
+from kappa_assets.lock import exclusive, table_turn
+from kappa_assets.registry import Registry, events
+from kappa_assets.replay.open_replay import replay_lock
+from kappa_assets.table import Layer, TableName
+
+
+def discard_replay(lake: Lake, replay_id: str) -> None:
+    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError."""
+    with exclusive(replay_lock(lake), f"discard of {replay_id}"):
+        discard_candidates(lake, Registry(lake), replay_id)
+
+
+def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
+    """Do what `discard_replay` says; the caller holds the replay lock.
+
+    What a discard that died left behind is removed by discarding again.
+    """
+    replay = registry.state().replays.get(replay_id)
+    if replay is None or replay.state == "promoted":
+        raise ReplayError(
+            f"there is no replay {replay_id!r} to discard", hint="Promoted ones are undone by kappa rollback."
+        )
+    if replay.state != "discarded":
+        registry.add(events.replay_discarded(replay_id))
+    for table, number in replay.candidates.items():
+        for folder in (lake.folder(table, number), lake.checkpoint(table, number)):
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+        if table.layer is Layer.SILVER:
+            _remove_rejects(lake, table, number)
+
+
+def _remove_rejects(lake: Lake, table: TableName, number: int) -> None:
+    """Take a candidate's rows out of the side table, between two commits of the stream that shares it."""
+    folder = lake.rejects(table)
+    with table_turn(folder):
+        try:
+            DeltaTable(folder).delete(f"generation = {number}")
+        except TableNotFoundError:
+            return
