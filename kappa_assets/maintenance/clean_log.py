@@ -1,0 +1,91 @@
+"""A table's log kept short: entries that a checkpoint replaces and nobody still has to read are removed.
+
+Spark lists the whole folder each time it looks for new data, so every entry costs every batch of every reader.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+_DIGITS = 20
+_CHECKPOINT = ".checkpoint.parquet"
+_SETTLED = dt.timedelta(days=1)
+"""Age after which a checkpoint or checksum that a newer one replaces goes: a reader that has just opened the table may
+still be at it."""
+
+
+@dataclass(frozen=True)
+class OldEntries:
+    """Files of a log that may go, oldest first, and how many stay."""
+
+    paths: tuple[Path, ...]
+    bytes: int
+    kept: int
+    cleaned_upto: int
+    """The newest version whose commit is among them; -1 if none is."""
+
+
+def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> OldEntries:
+    """Return what may go of a table's log when everything from version `bound` on must stay readable.
+
+    Commits before the newest checkpoint at or before `bound`; and, after a day, the checksums that newer ones replace,
+    and all but the last checkpoint of each day.
+    """
+    entries = _by_version(folder / "_delta_log")
+    checkpoints = [v for v, files in entries.items() if any(p.name.endswith(_CHECKPOINT) for p in files)]
+    if not checkpoints:
+        return OldEntries((), 0, sum(map(len, entries.values())), -1)
+    base = max((v for v in checkpoints if v <= bound), default=-1)
+    found = [path for v, files in entries.items() if v < base for path in files]
+    found += [p for p in _replaced(entries, checkpoints, base) if _is_settled(p, now)]
+    size = sum(path.stat().st_size for path in found)
+    cleaned = [v for v, files in entries.items() if v < base and any(p.suffix == ".json" for p in files)]
+    kept = sum(map(len, entries.values())) - len(found)
+    return OldEntries(tuple(sorted(found, key=_version)), size, kept, max(cleaned, default=-1))
+
+
+def remove_entries(old: OldEntries) -> int:
+    """Remove the entries, oldest first: killed in between, it leaves a log that is whole from somewhere on."""
+    for path in old.paths:
+        path.unlink(missing_ok=True)
+    return len(old.paths)
+
+
+def _replaced(entries: dict[int, list[Path]], checkpoints: list[int], base: int) -> list[Path]:
+    """Return checkpoints from `base` on that a newer one of their day replaces, and checksums before the newest one."""
+    last_of_day: dict[dt.date, int] = {}
+    for version in checkpoints:
+        path = next(p for p in entries[version] if p.name.endswith(_CHECKPOINT))
+        last_of_day[_written(path).date()] = version
+    stay = {base, *checkpoints[-2:], *last_of_day.values()}
+    found = []
+    for version, files in entries.items():
+        if version < base:
+            continue
+        found += [p for p in files if p.name.endswith(_CHECKPOINT) and version not in stay]
+        found += [p for p in files if p.suffix == ".crc" and version < checkpoints[-1]]
+    return found
+
+
+def _by_version(log: Path) -> dict[int, list[Path]]:
+    """Return the log's files by version, in order; hidden ones (Hadoop's checksums of checksums) with their version."""
+    found: defaultdict[int, list[Path]] = defaultdict(list)
+    for path in log.iterdir():
+        if path.is_file() and path.name.lstrip(".")[:_DIGITS].isdigit():
+            found[_version(path)].append(path)
+    return dict(sorted(found.items()))
+
+
+def _version(path: Path) -> int:
+    return int(path.name.lstrip(".")[:_DIGITS])
+
+
+def _written(path: Path) -> dt.datetime:
+    return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
+
+
+def _is_settled(path: Path, now: dt.datetime) -> bool:
+    return _written(path) < now - _SETTLED

@@ -1,0 +1,98 @@
+"""Which generations are still needed. Pure: decided from the registry's state alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+
+from kappa_assets.graph import Pipeline
+from kappa_assets.maintenance.policy import Policy
+from kappa_assets.registry import Generation, Release, Replay, State
+from kappa_assets.table import Layer, TableName
+
+Key = tuple[TableName, int]
+"""A table and the number of one of its generations."""
+
+
+def needed(state: State, pipeline: Pipeline, policy: Policy, now: dt.datetime) -> frozenset[Key]:
+    """Return the generations that stay.
+
+    Those of the current release, of the newest `keep_releases`, of releases younger than `keep_days`, the candidates of
+    open replays (with what they keep rows of), those of young validations, and whatever one of these reads.
+    """
+    found: set[Key] = set()
+    for release in _kept_releases(state, policy, now):
+        found |= set(release.tables.items())
+    for replay in state.replays.values():
+        if _is_open(replay) or (replay.state == "validated" and _time(replay.created_at) >= policy.since(now)):
+            found |= _with_their_past(state, replay)
+    return frozenset(_with_upstreams(state, pipeline, found))
+
+
+def expired(state: State, pipeline: Pipeline, policy: Policy, now: dt.datetime) -> list[Generation]:
+    """Return the generations that nothing needs any more and that are not marked as expired yet."""
+    stay = needed(state, pipeline, policy, now)
+    gone = state.expired | discarded(state)
+    return [g for key, g in sorted(state.generations.items()) if key not in stay and key not in gone]
+
+
+def discarded(state: State) -> frozenset[Key]:
+    """Return the generations of discarded replays: `discard` removes them, but may have been killed at it."""
+    ids = {r.id for r in state.replays.values() if r.state == "discarded"}
+    return frozenset(key for key, g in state.generations.items() if g.replay in ids)
+
+
+def moving(state: State) -> frozenset[Key]:
+    """Return the generations that go on reading: the live ones and the candidates of open replays."""
+    found = set(state.release.tables.items()) if state.release else set()
+    for replay in state.replays.values():
+        if _is_open(replay):
+            found |= set(replay.candidates.items())
+    return frozenset(found)
+
+
+def at_rest(state: State) -> frozenset[Key]:
+    """Return the generations whose files may be rewritten: the live ones, and candidates that are not being built."""
+    building = {k for r in state.replays.values() if r.state == "building" for k in r.candidates.items()}
+    return moving(state) - building
+
+
+def _kept_releases(state: State, policy: Policy, now: dt.datetime) -> Iterator[Release]:
+    newest = sorted(state.releases)[-policy.keep_releases :]
+    for number, release in state.releases.items():
+        young = _time(release.created_at) >= policy.since(now)
+        if number == state.current or number in newest or young:
+            yield release
+
+
+def _is_open(replay: Replay) -> bool:
+    return replay.state in ("building", "held")
+
+
+def _with_their_past(state: State, replay: Replay) -> set[Key]:
+    found = set(replay.candidates.items())
+    for table, number in replay.candidates.items():
+        kept_from = state.generations[table, number].kept_from
+        if kept_from is not None:
+            found.add((table, kept_from))
+    return found
+
+
+def _with_upstreams(state: State, pipeline: Pipeline, keys: Iterable[Key]) -> set[Key]:
+    found = set(keys)
+    for table, number in keys:
+        generation = state.generations.get((table, number))
+        if table.layer is Layer.GOLD and generation is not None:
+            found |= {k for k in state.generations if _is_upstream(k, generation, pipeline)}
+    return found
+
+
+def _is_upstream(key: Key, gold: Generation, pipeline: Pipeline) -> bool:
+    """Return whether a Gold reads this generation. What one reads that is declared no more is not known: all it may."""
+    table, number = key
+    upstream = pipeline.upstreams.get(gold.table)
+    return table.layer is Layer.SILVER and number == gold.upstream and upstream in (None, table)
+
+
+def _time(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)

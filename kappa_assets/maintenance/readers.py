@@ -1,0 +1,79 @@
+"""How far each reader of a table has read, and so which versions' files and log entries must stay."""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kappa_assets.commit import Offset
+from kappa_assets.delta_log import last_note, read_commit, versions
+from kappa_assets.graph import Pipeline
+from kappa_assets.lake import Lake
+from kappa_assets.reached import LogsOnDisk
+from kappa_assets.registry import Generation, State
+from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.table import Layer, TableName
+
+
+def readers_of(
+    state: State, pipeline: Pipeline, table: TableName, number: int, keys: Iterable[tuple[TableName, int]]
+) -> list[Generation]:
+    """Return those of the generations `keys` that read this one."""
+    found = [state.generations[key] for key in keys if pipeline.upstreams.get(key[0]) == table]
+    return [g for g in found if table.layer is Layer.BRONZE or g.upstream == number]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What a reader has not read of its upstream yet."""
+
+    version: int
+    """Where it goes on: the log must be there from this version on."""
+    data: int | None
+    """The first version whose files it still needs; None when nothing there changed rows (OPTIMIZE did not)."""
+
+
+def unread_by(lake: Lake, reader: Generation, upstream: TableName) -> Unread | None:
+    """Return what a reader has not read of `upstream`; None when it will begin anew."""
+    found = last_note(lake.folder(reader.table, reader.number))
+    read = None if found is None else found[1].reads.get(str(upstream))
+    offset = read.until if read else Checkpoint(lake.checkpoint(reader.table, reader.number)).newest_offset()
+    number = 1 if upstream.layer is Layer.BRONZE else reader.upstream
+    return None if offset is None else unread_after(lake.folder(upstream, number), offset)
+
+
+def unread_after(folder: Path, offset: Offset) -> Unread:
+    """Return what a reader that has come to `offset` has not read of the table in `folder`.
+
+    One that is in its first snapshot needs the files of that version until it has read them all.
+    """
+    if offset.starting or offset.index >= 0:
+        return Unread(offset.version, offset.version)
+    return Unread(offset.version, LogsOnDisk().first_data_after(folder, offset.version - 1))
+
+
+def first_kept(folder: Path, unread: Iterable[Unread], since: dt.datetime) -> int:
+    """Return the version from which on everything stays: what was removed earlier is needed by nobody.
+
+    The first commit at or after `since`, or the first whose rows somebody has not read, whichever is earlier; one above
+    the newest when there is neither. 0 for a table that does not exist.
+    """
+    known = versions(folder)
+    if not known:
+        return 0
+    young = bisect_left(known, since, key=lambda version: read_commit(folder, version).at)
+    limits = [known[young] if young < len(known) else known[-1] + 1]
+    return min(limits + [u.data for u in unread if u.data is not None])
+
+
+def log_needed(folder: Path, unread: Iterable[Unread]) -> int | None:
+    """Return the version from which on the log must be there for readers and positions; None when nothing says so.
+
+    The newest note says how far the table is; the one before what a reader has not read, how far that reader is.
+    """
+    starts = [u.version for u in unread]
+    notes = [last_note(folder), *(last_note(folder, at_most=version - 1) for version in starts)]
+    return min([*starts, *(note[0] for note in notes if note is not None)], default=None)

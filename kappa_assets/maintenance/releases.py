@@ -1,0 +1,47 @@
+"""What became of old releases: which can be selected again, and which of their tables can go on from where they are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kappa_assets.commit import InputRange
+from kappa_assets.delta_log import last_note, versions
+from kappa_assets.lake import Lake
+from kappa_assets.maintenance.readers import unread_after
+from kappa_assets.registry import Release, State
+from kappa_assets.table import TableName
+
+ReleaseCondition = Literal["kept", "needs replay", "expired"]
+
+
+def release_condition(lake: Lake, state: State, release: Release) -> ReleaseCondition:
+    """Return whether a release can be selected: `kept`; `needs replay`: readable, but not all tables can go on;
+    `expired`: one of its generations was removed.
+    """
+    if expired_tables(state, release):
+        return "expired"
+    return "needs replay" if stuck_tables(lake, state, release) else "kept"
+
+
+def expired_tables(state: State, release: Release) -> list[TableName]:
+    """Return the tables of a release whose generation was removed."""
+    return [table for table, number in release.tables.items() if (table, number) in state.expired]
+
+
+def stuck_tables(lake: Lake, state: State, release: Release) -> list[TableName]:
+    """Return the tables of a release that would go on from a version whose files, or log entries, are gone."""
+    return [table for table, number in release.tables.items() if _is_stuck(lake, state, table, number)]
+
+
+def _is_stuck(lake: Lake, state: State, table: TableName, number: int) -> bool:
+    found = last_note(lake.folder(table, number))
+    reads = {} if found is None else found[1].reads
+    return any(_is_gone(lake, state, TableName.parse(name), read) for name, read in reads.items())
+
+
+def _is_gone(lake: Lake, state: State, upstream: TableName, read: InputRange) -> bool:
+    folder = lake.folder(upstream, read.generation)
+    unread, log = unread_after(folder, read.until), versions(folder)
+    if not log or unread.version < log[0]:
+        return True
+    return unread.data is not None and unread.data <= state.vacuumed.get((upstream, read.generation), -1)

@@ -1,0 +1,90 @@
+"""Maintenance from plan to done. Safe beside streams and replays: it removes nothing they need, and commits in turn."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+from kappa_assets.errors import RegistryConflict
+from kappa_assets.graph import Pipeline
+from kappa_assets.lake import Lake
+from kappa_assets.lock import exclusive
+from kappa_assets.maintenance.plan import Plan, plan_maintenance
+from kappa_assets.maintenance.policy import Policy
+from kappa_assets.maintenance.steps import Upkeep
+from kappa_assets.registry import Registry
+from kappa_assets.tape import Tape
+
+_TRIES = 5
+
+
+def never() -> str | None:
+    """Say that nobody wants it to stop."""
+    return None
+
+
+def maintain(
+    lake: Lake,
+    pipeline: Pipeline,
+    policy: Policy | None = None,
+    *,
+    now: dt.datetime | None = None,
+    progress: Callable[[str], None] = print,
+    wanted: Callable[[], str | None] = never,
+) -> list[Upkeep]:
+    """Merge small files, remove what nothing needs any more, and return what was done.
+
+    What is removed is first said in the registry; killed in between, the next run goes on with it. `wanted` is asked
+    before each step and returns a reason to stop, or None. Raises HostRunning when maintenance runs already,
+    RegistryConflict when others keep changing the registry, LakeError when a table cannot be read.
+    """
+    moment = now or dt.datetime.now(dt.UTC)
+    with exclusive(_lock(lake), "maintenance"):
+        for bronze in pipeline.bronzes:
+            Tape(lake, bronze.name).sync()  # positions of commits that are cleaned from the log live there alone
+        plan = _said(lake, pipeline, policy or Policy(), moment)
+        done = []
+        for step in plan.steps:
+            if (reason := wanted()) is not None:
+                progress(f"stopped: {reason}")
+                break
+            upkeep = step.do()
+            progress(text(upkeep))
+            done.append(upkeep)
+        return done
+
+
+def preview(
+    lake: Lake, pipeline: Pipeline, policy: Policy | None = None, *, now: dt.datetime | None = None
+) -> list[Upkeep]:
+    """Return what `maintain` would do now. Changes nothing."""
+    moment = now or dt.datetime.now(dt.UTC)
+    plan = plan_maintenance(lake, pipeline, Registry(lake).state(), policy or Policy(), moment)
+    return [step.preview() for step in plan.steps]
+
+
+def text(upkeep: Upkeep) -> str:
+    """Return one line for logs and terminals."""
+    files = f"{upkeep.files_before} files, {upkeep.files_after} after"
+    return f"{upkeep.table}: {upkeep.what}: {files}, {upkeep.bytes:,} bytes"
+
+
+def _said(lake: Lake, pipeline: Pipeline, policy: Policy, now: dt.datetime) -> Plan:
+    """Return a plan whose removals the registry tells of. Who changed it meanwhile may need more: plan anew."""
+    registry = Registry(lake)
+    for attempt in range(1, _TRIES + 1):
+        plan = plan_maintenance(lake, pipeline, registry.state(), policy, now)
+        if not plan.events:
+            break
+        try:
+            registry.commit(plan.state, plan.events)
+            break
+        except RegistryConflict:
+            if attempt == _TRIES:
+                raise
+    return plan
+
+
+def _lock(lake: Lake) -> Path:
+    return lake.system / "maintenance.lock"
