@@ -25,7 +25,8 @@ class Answer:
     """What a command found: `rows` is all of it, the rest is how people see it.
 
     `columns` are the fields shown as columns (none: all). `plain`, where given, is shown instead of a table.
-    `remark` goes to standard error. With `failure` the command fails after it has answered.
+    `parts`, where given, are shown instead: several tables. `remark` goes to standard error. With `failure` the command
+    fails after it has answered.
     """
 
     rows: Sequence[Mapping[str, object]]
@@ -34,6 +35,7 @@ class Answer:
     plain: str | None = None
     remark: str | None = None
     failure: str | None = None
+    parts: Sequence[Answer] = ()
 
     def give(self, *, as_json: bool) -> None:
         """Write the answer to standard output."""
@@ -41,6 +43,9 @@ class Answer:
             click.echo(to_json(self.rows))
         elif self.plain is not None:
             click.echo(self.plain)
+        elif self.parts:
+            for part in self.parts:
+                part.give(as_json=False)
         else:
             self._print_table()
         if self.remark is not None and not as_json:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kappa_assets.streams.query import Setting
 
 
-def setting_of(where: Where, shown: Progress, *, landing: bool = True) -> Setting:
+def setting_of(where: Where, shown: Progress, *, landing: bool = True, cores: int | None = None) -> Setting:
     """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder."""
     from kappa_assets.session import build_session
     from kappa_assets.streams.query import Setting
@@ -22,7 +22,7 @@ def setting_of(where: Where, shown: Progress, *, landing: bool = True) -> Settin
     lake = where.lake(make=landing)
     folder = where.landing() if landing else lake.root
     shown.say("starting Spark")
-    return Setting(build_session("kappa"), lake, folder)
+    return Setting(build_session("kappa", cores=cores), lake, folder)
 
 
 @command

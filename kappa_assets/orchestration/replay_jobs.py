@@ -1,15 +1,16 @@
 """The op jobs that go back: `replay`, `promote`, `rollback`, `discard`. Configured in the Launchpad."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from pydantic import Field
 
 from kappa_assets.graph import Pipeline
 from kappa_assets.orchestration.checks import table_of
 from kappa_assets.orchestration.jobs import as_run
 from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.replay_config import DiscardConfig, PromoteConfig, ReplayConfig, RollbackConfig
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.orchestration.switch import Switch
 from kappa_assets.registry import Release
@@ -19,43 +20,6 @@ if TYPE_CHECKING:
     from kappa_assets.replay import ReplayResult
 
 
-class ReplayConfig(dg.Config):
-    """What to replay."""
-
-    tables: list[str] = Field(
-        description="Where to start, such as silver.sales. Everything downstream is rebuilt too; the plan says so."
-    )
-    from_version: int = Field(
-        default=0,
-        description="First Bronze version (Delta version) to play; 0 is inception. With a later start a row-by-row "
-        "Silver keeps its live rows from before it.",
-    )
-    promote: Literal["auto", "hold"] = Field(
-        default="auto",
-        description="auto: the candidates go live unless the comparison finds a fault. hold: they wait for the job "
-        "promote, or discard.",
-    )
-
-
-class PromoteConfig(dg.Config):
-    """Which held replay goes live."""
-
-    replay_id: str | None = Field(default=None, description="The replay's id; the one that waits if empty.")
-
-
-class RollbackConfig(dg.Config):
-    """Which release readers see again."""
-
-    release: int | None = Field(default=None, description="The release's number; the previous one if empty.")
-    reason: str = Field(default="", description="Why, for whoever reads the registry later.")
-
-
-class DiscardConfig(dg.Config):
-    """Which replay is given up."""
-
-    replay_id: str = Field(description="The replay's id; its candidates are deleted.")
-
-
 def replay_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
     """Return the job that builds tables anew beside the live ones, compares, and promotes or holds them."""
 
@@ -63,19 +27,29 @@ def replay_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
     def replay_tables(context: dg.OpExecutionContext, config: ReplayConfig, spark: KappaSpark) -> None:
         from kappa_assets.replay import plan_replay, run_replay
 
-        with as_run(context) as say:
-            tables = [TableName.parse(t) for t in config.tables]
-            plan = plan_replay(place.lake(), pipeline, tables, from_version=config.from_version)
-            say(plan.summary + _lines(plan.rows()))
+        switch = Switch(context.instance, context.run_id, None)
+        with _terminated_as_such(switch), as_run(context) as say:
+            plan = plan_replay(
+                place.lake(),
+                pipeline,
+                [TableName.parse(t) for t in config.tables],
+                from_version=config.from_version,
+                from_time=config.from_time,
+                to_version=config.to_version,
+                to_time=config.to_time,
+            )
+            say(plan.text + _lines(plan.rows()))
             for table in plan.tables:
-                context.log_event(_observed(table, plan.summary, {"plan": table_of(plan.rows())}))
+                context.log_event(_observed(table, plan.text, {"plan": table_of(plan.rows())}))
             result = run_replay(
-                spark.setting(place, pipeline),
+                spark.setting(place, pipeline, cores=config.cores),
                 pipeline,
                 plan,
                 promote=config.promote,
+                limits=config.limits.limits(),
+                max_bytes_per_batch=config.max_bytes_per_batch,
                 progress=say,
-                wanted=Switch(context.instance, context.run_id, None),
+                wanted=switch,
             )
             _show_comparison(context, result)
             live = f", release {result.release}" if result.release is not None else ""
@@ -105,8 +79,16 @@ def promote_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
     def promote_held(context: dg.OpExecutionContext, config: PromoteConfig, spark: KappaSpark) -> None:
         from kappa_assets.replay import promote_replay
 
-        with as_run(context) as say:
-            release = promote_replay(spark.setting(place, pipeline), pipeline, config.replay_id, progress=say)
+        switch = Switch(context.instance, context.run_id, None)
+        with _terminated_as_such(switch), as_run(context) as say:
+            release = promote_replay(
+                spark.setting(place, pipeline),
+                pipeline,
+                config.replay_id,
+                force=config.force,
+                progress=say,
+                wanted=switch,
+            )
             say(f"release {release.number} is live: {_release(release)}")
 
     @dg.job(
@@ -168,15 +150,46 @@ def discard_job(place: Place) -> dg.JobDefinition:
     return discard
 
 
+@contextmanager
+def _terminated_as_such(switch: Switch) -> Iterator[None]:
+    """End a run that was stopped because somebody terminated it as terminated, not as failed."""
+    try:
+        yield
+    except dg.Failure:
+        if switch.terminated:
+            raise dg.DagsterExecutionInterruptedError from None
+        raise
+
+
 def _show_comparison(context: dg.OpExecutionContext, result: "ReplayResult") -> None:
-    """Show the comparison as a table with the run, and on each asset as numbers that make a plot."""
-    rows = result.comparison.rows()
+    """Show the comparison as tables with the run, and on each asset with numbers that make a plot."""
+    stored = result.comparison.facts()
     verdict = "no fault found" if result.comparison.ok else "; ".join(result.comparison.faults)
-    for row in rows:
-        facts = {name: value for name, value in row.items() if value not in (None, "") and name != "table"}
+    for row in stored["tables"]:
+        numbers = {name: value for name, value in row.items() if value not in (None, "") and name != "table"}
         text = f"Replay {result.id}, compared with the live table: {verdict}."
-        context.log_event(_observed(TableName.parse(row["table"]), text, {"replay": result.id, **facts}))
-    context.add_output_metadata({"replay": result.id, "verdict": verdict, "comparison": table_of(rows)})
+        details = _tables({part: _of_table(rows, row["table"]) for part, rows in _parts(stored).items()})
+        event = _observed(TableName.parse(row["table"]), text, {"replay": result.id, **numbers, **details})
+        context.log_event(event)
+    facts = {"replay": result.id, "state": result.state, "verdict": verdict, "comparison": table_of(stored["tables"])}
+    context.add_output_metadata({**facts, **_tables(_parts(stored))})
+
+
+def _parts(stored: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return what is shown beside the tables' own rows, by what people call it."""
+    return {
+        "changed columns": stored["columns"],
+        "totals and slices": stored["slices"],
+        "differing rows": stored["sample"],
+    }
+
+
+def _tables(parts: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dg.TableMetadataValue]:
+    return {name: table_of(rows) for name, rows in parts.items() if rows}
+
+
+def _of_table(rows: Sequence[Mapping[str, Any]], table: str) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "table"} for row in rows if row["table"] == table]
 
 
 def _observed(table: TableName, text: str, facts: Mapping[str, Any]) -> dg.AssetObservation:

@@ -22,10 +22,14 @@ class KappaSpark(LazyPySparkResource):
     cores: int | None = Field(default=None, description="Threads of the driver; all of the machine's if empty.")
     memory: str | None = Field(default=None, description="Heap of the driver's JVM, such as 2g; 1g if empty.")
 
-    def setting(self, place: Place, pipeline: Pipeline) -> Setting:
-        """Return where queries run, with the session started. Raises SetupError, LakeError."""
+    def setting(self, place: Place, pipeline: Pipeline, *, cores: int | None = None) -> Setting:
+        """Return where queries run, with the session started. Raises SetupError, LakeError.
+
+        `cores`: threads for this run alone, instead of the resource's. A session that runs already keeps its own.
+        """
         lake = place.lake()
-        return Setting(self.session(f"kappa_assets {pipeline.name}"), lake, place.landing)
+        sized = self if cores is None else self.model_copy(update={"cores": cores})
+        return Setting(sized.session(f"kappa_assets {pipeline.name}"), lake, place.landing)
 
     def session(self, name: str) -> SparkSession:
         if self._spark_session is None:

@@ -109,7 +109,7 @@ def _first_batch(tape: Tape, commits: list[TapeCommit], asked: Asked) -> int:
     if found is None:
         raise ReplayError(
             f"nothing on {tape.bronze} arrived on {asked.from_time} or later",
-            hint=f"Its newest slice is {max(day for c in commits for day in c.slices or ('none',))}.",
+            hint=f"Its newest slice is {max((day for c in commits for day in c.slices), default='none')}.",
         )
     return found
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from deltalake import DeltaTable
 
 from kappa_assets import TableName
 from kappa_assets.commit import CommitNote, Position
@@ -14,7 +16,8 @@ from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry, events
-from kappa_assets.replay import plan_replay
+from kappa_assets.replay import cost, plan_replay
+from kappa_assets.replay.cost import in_words
 from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets_tests.delta_write.by_hand import append, append_to_tape
 
@@ -135,7 +138,7 @@ def test_the_same_request_goes_on_with_the_replay_that_died(lake: Lake) -> None:
     ("tables", "asked"), [([SALES], {}), ([DAILY], {"from_version": 1}), ([DAILY], {"to_version": 4})]
 )
 def test_another_request_is_refused_while_a_dead_replay_is_there(
-    lake: Lake, tables: list[TableName], asked: dict[str, int]
+    lake: Lake, tables: list[TableName], asked: dict[str, Any]
 ) -> None:
     started(lake, "r1")
     with pytest.raises(ReplayError, match=r"replay r1 died .* gold.daily_revenue, from inception\nHint: .* discard r1"):
@@ -165,3 +168,62 @@ def test_a_replay_under_way_is_named(lake: Lake) -> None:
         pytest.raises(ReplayError, match=r"replay r1 is under way: process \d+ on .*, replay r1 since"),
     ):
         plan_replay(lake, pipeline, [DAILY])
+
+
+def test_the_plan_counts_the_bytes_of_the_files_and_what_the_disk_has(lake: Lake) -> None:
+    plan = plan_replay(lake, pipeline, [SALES])
+    on_tape = sum(p.stat().st_size for p in lake.folder(INVOICES).rglob("*.parquet") if "_delta_log" not in p.parts)
+    live = sum(p.stat().st_size for p in lake.folder(SALES).rglob("*.parquet") if "_delta_log" not in p.parts)
+    assert [(s.bytes_to_read, s.bytes_to_write) for s in plan.steps] == [(on_tape, live), *[(live, 0)] * 3]
+    assert plan.bytes_to_write == live
+    assert plan.free_bytes > 0
+    assert f"of {in_words(plan.free_bytes)} that are free" in plan.text
+    assert "takes unknown, nothing was measured yet" in plan.text
+
+
+def test_time_is_told_from_the_newest_measured_replay(lake: Lake) -> None:
+    started(lake, "r1")
+    built = {"gold.daily_revenue": {"rows": 100, "seconds": 50}}
+    Registry(lake).add(events.replay_compared("r1", {"built": built}), events.replay_discarded("r1"))
+    (step,) = plan_replay(lake, pipeline, [DAILY]).steps
+    assert step.seconds == 8 / (100 / 50)
+    assert "takes about 4 s" in plan_replay(lake, pipeline, [DAILY]).text
+    assert plan_replay(lake, pipeline, [SALES]).seconds is None, "of three tables nothing is known"
+
+
+def test_a_tape_whose_files_are_gone_cannot_be_played(lake: Lake) -> None:
+    before = plan_replay(lake, pipeline, [SALES])
+    file = next(p for p in sorted(lake.folder(INVOICES).rglob("*.parquet")) if "_delta_log" not in p.parts)
+    file.rename(file.with_suffix(".away"))
+    with pytest.raises(
+        ReplayError, match=r"can no longer be played from batch 0: .* counts 8 rows there, but 1 of its"
+    ):
+        plan_replay(lake, pipeline, [SALES])
+    file.with_suffix(".away").rename(file)
+    assert plan_replay(lake, pipeline, [SALES]) == before
+    DeltaTable(lake.folder(INVOICES)).delete("n = 0")
+    with pytest.raises(ReplayError, match=r"counts 8 rows there, but it holds only 4 of them"):
+        plan_replay(lake, pipeline, [SALES])
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_written(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "free_bytes", lambda lake: 100)
+    with pytest.raises(ReplayError, match=r"does not hold it: the candidates need about .*, 100 bytes are free"):
+        plan_replay(lake, pipeline, [SALES])
+
+
+def test_an_end_on_the_tape_bounds_every_step_and_makes_it_a_validation(lake: Lake) -> None:
+    plan = plan_replay(lake, pipeline, [SALES], from_version=1, to_version=3)
+    assert plan.is_validation
+    assert [(s.from_batch, s.to_batch, s.tape_rows) for s in plan.steps] == [(1, 2, 4), *[(0, 2, 6)] * 3]
+    assert "up to Bronze version 3, to be validated" in plan.summary
+    assert not plan_replay(lake, pipeline, [SALES]).is_validation
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2e6, "2.0 MB"), (3.2e13, "32.0 TB")]
+)
+def test_sizes_are_told_in_words(size: float, words: str) -> None:
+    assert in_words(size) == words
