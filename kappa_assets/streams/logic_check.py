@@ -7,7 +7,10 @@ gives the same answer whenever it is computed: no clock, no dice.
 
 from __future__ import annotations
 
-from pyspark.errors import PySparkException
+import re
+import traceback
+
+from pyspark.errors import PySparkException, QueryContextType
 from pyspark.sql import DataFrame
 
 from kappa_assets.declare.tables import LINEAGE, Gold, Silver
@@ -23,6 +26,8 @@ from kappa_assets.streams.plan_rules import (
 )
 
 _WIDTH = 300  # characters of Spark's own message worth repeating
+_PYTHON_LINE = re.compile(r".+\.py:\d+")
+_SPARKS_OWN = re.compile(r"/(pyspark|py4j)/")
 
 
 def check_logic(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
@@ -73,7 +78,7 @@ def _call(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
     except PySparkException as error:
         refuse(
             table,
-            f"does not fit its upstream: {_short(error)}",
+            f"does not fit its upstream: {_short(error)}{_line(error)}",
             f"The upstream has {upstream.columns}.",
             error,
         )
@@ -114,6 +119,18 @@ def _check_lineage(table: Silver, plan: Plan, mine: dict[int | None, str]) -> No
         name = str(column.fields["name"])
         if name in LINEAGE and mine.get(origin_of(column.id, before)) != name:
             refuse(table, f"changes {name}, which is the row's address on the tape", "Pass it on: *LINEAGE.")
+
+
+def _line(error: PySparkException) -> str:
+    """Return where in the function the error arose: the column's line, if Spark was told to note it, or the call's.
+
+    `kappa check` tells it to. Even then it notes the lines of `F.col` and of what is done to a Column, no others.
+    """
+    contexts = error.getQueryContext() or ()
+    sites = [c.callSite() for c in contexts if c.contextType() is QueryContextType.DataFrame]
+    noted = next((site for site in sites if _PYTHON_LINE.fullmatch(site)), None)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _SPARKS_OWN.search(f.filename)]
+    return f" (at {noted or f'{frames[-1].filename}:{frames[-1].lineno}'})"
 
 
 def _short(error: PySparkException) -> str:

@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from kappa_assets.cli import main
@@ -30,6 +33,19 @@ def sales(invoices):
 def counts(sales):
     return sales.groupBy("count").count()
 """
+_MISSPELT_COLUMN = """\
+from pyspark.sql import functions as F
+from kappa_assets import LINEAGE, Files, bronze, silver
+invoices = bronze("invoices", source=Files("invoices", format="csv", header=True))
+@silver
+def sales(invoices):
+    code = F.col("StockCoed")
+    return invoices.select(
+        "InvoiceNo",
+        F.upper(code).alias("code"),
+        *LINEAGE,
+    )
+"""
 
 
 def test_check_passes_the_plans_of_the_example(shop: Kappa) -> None:
@@ -50,6 +66,21 @@ def test_check_refuses_a_silver_that_groups(shop: Kappa, pipeline_file: Callable
     results = {row["table"]: row["result"] for row in json.loads(result.stdout)}
     assert results == {"bronze.invoices": "ok", "silver.sales": "refused", "gold.counts": "unchecked"}
     assert f"{where}:" in result.stderr
+
+
+@pytest.mark.slow
+def test_check_names_the_line_of_code_that_an_error_arose_in(shop: Kappa, pipeline_file: Callable[[str], str]) -> None:
+    where = pipeline_file(_MISSPELT_COLUMN)
+    command = [sys.executable, "-m", "kappa_assets.cli", "check", "--pipeline", where]
+    done = subprocess.run(  # a process of its own: pyspark looks once per process whether lines are to be noted
+        [*command, "--lake", str(shop.lake), "--landing", str(shop.landing)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    line = 1 + _MISSPELT_COLUMN.splitlines().index('    code = F.col("StockCoed")')
+    assert f"(at {where}:{line})" in done.stderr, done.stderr
 
 
 def test_a_second_drain_with_nothing_new_changes_nothing(own_shop: Kappa) -> None:
