@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from kappa_assets.maintenance.policy import Policy
-from kappa_assets.maintenance.releases import ReleaseCondition, expired_tables, release_condition, stuck_tables
+from kappa_assets.maintenance.releases import (
+    ReleaseCondition,
+    expired_tables,
+    release_condition,
+    stuck_remark,
+    stuck_tables,
+)
 from kappa_assets.maintenance.run import maintain, preview
 from kappa_assets.maintenance.steps import Upkeep
 
@@ -15,5 +21,6 @@ __all__ = [
     "maintain",
     "preview",
     "release_condition",
+    "stuck_remark",
     "stuck_tables",
 ]

@@ -12,6 +12,7 @@ from kappa_assets.registry import Release, State
 from kappa_assets.table import TableName
 
 ReleaseCondition = Literal["kept", "needs replay", "expired"]
+"""Whether a release can be selected, and whether its tables can then go on."""
 
 
 def release_condition(lake: Lake, state: State, release: Release) -> ReleaseCondition:
@@ -31,6 +32,15 @@ def expired_tables(state: State, release: Release) -> list[TableName]:
 def stuck_tables(lake: Lake, state: State, release: Release) -> list[TableName]:
     """Return the tables of a release that would go on from a version whose files, or log entries, are gone."""
     return [table for table, number in release.tables.items() if _is_stuck(lake, state, table, number)]
+
+
+def stuck_remark(lake: Lake, state: State, release: Release) -> str | None:
+    """Return what to say to somebody who selects a release whose tables cannot go on; None when all can."""
+    stuck = stuck_tables(lake, state, release)
+    if not stuck:
+        return None
+    names = ", ".join(map(str, stuck))
+    return f"{names} can be read, but cannot go on: rows that it has not read were vacuumed. Replay before streaming."
 
 
 def _is_stuck(lake: Lake, state: State, table: TableName, number: int) -> bool:

@@ -12,6 +12,7 @@ from kappa_assets.orchestration.assets import table_asset
 from kappa_assets.orchestration.checks import table_checks
 from kappa_assets.orchestration.jobs import drain_job, stream_job
 from kappa_assets.orchestration.lineage_sensor import lineage_sensor
+from kappa_assets.orchestration.maintain_job import maintain_job, maintain_schedule
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.quiet import beta_used_knowingly
 from kappa_assets.orchestration.replay_jobs import discard_job, promote_job, replay_job, rollback_job
@@ -60,7 +61,7 @@ def _build(
         for table, asset in zip(pipeline, assets, strict=True)
         if "dagster/column_schema" not in asset.metadata_by_key[dg.AssetKey(table.name.key)]
     )
-    stream = stream_job(place, pipeline)
+    stream, maintain = stream_job(place, pipeline), maintain_job(place, pipeline)
     return dg.Definitions(
         assets=assets,
         asset_checks=[table_checks(place, pipeline, table) for table in pipeline],
@@ -71,7 +72,9 @@ def _build(
             promote_job(place, pipeline),
             rollback_job(place),
             discard_job(place),
+            maintain,
         ],
+        schedules=[maintain_schedule(pipeline, maintain)],
         sensors=[
             stream_sensor(place, pipeline, stream),
             lineage_sensor(place, pipeline, undescribed),

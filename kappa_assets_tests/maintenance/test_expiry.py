@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kappa_assets.maintenance import Policy, maintain, release_condition, stuck_tables
+from kappa_assets.errors import ReplayError
+from kappa_assets.maintenance import Policy, maintain, release_condition, stuck_remark, stuck_tables
 from kappa_assets.maintenance.needed import at_rest, expired, moving, needed
 from kappa_assets.registry import Event, State, events
 from kappa_assets.registry.state import fold
+from kappa_assets.replay import rollback
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 
@@ -180,3 +182,15 @@ def test_a_release_whose_unread_files_were_vacuumed_needs_a_replay_and_the_live_
     state = hand.registry.state()
     assert stuck_tables(hand.lake, state, state.releases[1]) == [VISITS]
     assert state.vacuumed[CLICKS, 1] == 7
+    remark = stuck_remark(hand.lake, state, state.releases[1])
+    assert remark is not None
+    assert "silver.visits can be read, but cannot go on" in remark
+    rollback(hand.lake, 1)
+    assert conditions() == ["needs replay", "kept"], "it is still allowed: its tables are readable"
+
+
+def test_an_expired_release_cannot_be_selected(hand: HandLake) -> None:
+    run(hand, 8, Policy(keep_releases=1))
+    with pytest.raises(ReplayError, match=r"release 1 has expired: maintenance removed its gold\.pages, silver\.visits"):
+        rollback(hand.lake, 1)
+    assert hand.registry.state().current == 2

@@ -96,7 +96,7 @@ def test_the_two_sensors_run_by_default(definitions: dg.Definitions) -> None:
 
 def test_the_jobs_say_what_they_do_and_every_setting_is_explained(definitions: dg.Definitions) -> None:
     jobs = {j.name: j for j in definitions.get_repository_def().get_all_jobs() if not j.name.startswith("__")}
-    assert set(jobs) == {"stream", "drain", "replay", "promote", "rollback", "discard"}
+    assert set(jobs) == {"stream", "drain", "replay", "promote", "rollback", "discard", "maintain"}
     for job in jobs.values():
         assert job.description
         for node in job.all_node_defs:
