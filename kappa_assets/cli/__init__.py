@@ -9,6 +9,7 @@ from kappa_assets.cli.group import Commands
 from kappa_assets.cli.look import path, releases, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
 from kappa_assets.cli.rewind import compare, discard, promote, replay, rollback
+from kappa_assets.cli.upkeep import maintain
 
 
 @click.group(
@@ -17,6 +18,7 @@ from kappa_assets.cli.rewind import compare, discard, promote, replay, rollback
         "Look": (tables, status, tape, show, path, releases),
         "Play": (check, stream, drain),
         "Rewind": (replay, compare, promote, discard, rollback),
+        "Keep": (maintain,),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -198,10 +198,16 @@ def _missing(table: TableName, hint: str) -> TableMissing:
 
 @command
 def releases(where: Where) -> Answer:
-    """List the releases: which generations readers see, and saw."""
+    """List the releases: which generations readers see, and saw.
+
+    Condition `needs replay`: can be selected, but its tables cannot go on, for what they have not read was vacuumed;
+    `expired`: maintenance removed its tables.
+    """
+    from kappa_assets.maintenance import release_condition
     from kappa_assets.registry import Registry
 
-    state = Registry(where.lake()).state()
+    lake = where.lake()
+    state = Registry(lake).state()
     rows: list[Mapping[str, object]] = [
         {
             "release": release.number,
@@ -210,9 +216,10 @@ def releases(where: Where) -> Answer:
             "reason": release.reason,
             "replay": release.replay,
             "tables": {str(table): number for table, number in release.tables.items()},
+            "condition": release_condition(lake, state, release),
         }
         for release in state.releases.values()
     ]
     waiting = state.open_replay()
     remark = None if waiting is None else f"replay {waiting.id} is {waiting.state}"
-    return Answer(rows, ("release", "current", "created_at", "reason", "tables"), remark=remark)
+    return Answer(rows, ("release", "current", "condition", "created_at", "reason", "tables"), remark=remark)

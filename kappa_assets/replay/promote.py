@@ -12,6 +12,7 @@ from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import host_alive, promotion_lock, read_status
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
+from kappa_assets.maintenance.releases import expired_tables
 from kappa_assets.reached import position_of
 from kappa_assets.registry import Generation, Registry, Release, Replay, State, events, mend_links
 from kappa_assets.replay.build import build
@@ -105,7 +106,8 @@ def _release(lake: Lake, registry: Registry, replay: Replay, reason: str, progre
 def rollback(lake: Lake, to: int | None = None, *, reason: str = "") -> Release:
     """Select an earlier release, or the one named; readers see its generations at once.
 
-    Raises ReplayError when there is none. Its tables move on when the code that wrote them is deployed.
+    Raises ReplayError when there is none, or maintenance has removed one of its generations. Its tables move on when
+    the code that wrote them is deployed; `maintenance.stuck_tables` names those that cannot.
     """
     registry = Registry(lake)
     state = registry.state()
@@ -117,6 +119,11 @@ def rollback(lake: Lake, to: int | None = None, *, reason: str = "") -> Release:
         )
     if number == state.current:
         raise ReplayError(f"release {number} is the current one already", hint="kappa releases lists them.")
+    if gone := expired_tables(state, state.releases[number]):
+        raise ReplayError(
+            f"release {number} has expired: maintenance removed its {', '.join(map(str, gone))}",
+            hint="Deploy the logic of that time and replay; keep more releases with maintenance's keep_releases.",
+        )
     reach("registry_change", "registry")
     state = registry.commit(state, [events.release_selected(number, reason)])
     reach("registry_change", "links")
