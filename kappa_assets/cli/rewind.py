@@ -207,12 +207,16 @@ def discard(where: Where, replay_id: str) -> Answer:
 @click.option("--reason", default="", help="Kept with the change, for those who wonder later.")
 def rollback(where: Where, release: int | None, reason: str) -> Answer:
     """Go back to the previous release, or to the one named."""
+    from kappa_assets.maintenance import stuck_remark
+    from kappa_assets.registry import Registry
     from kappa_assets.replay import rollback as select_release
 
-    return _released(select_release(where.lake(), release, reason=reason))
+    lake = where.lake()
+    selected = select_release(lake, release, reason=reason)
+    return _released(selected, stuck_remark(lake, Registry(lake).state(), selected))
 
 
-def _released(release: Release) -> Answer:
+def _released(release: Release, remark: str | None = None) -> Answer:
     row: Mapping[str, object] = {
         "release": release.number,
         "current": True,
@@ -221,4 +225,6 @@ def _released(release: Release) -> Answer:
         "replay": release.replay,
         "tables": {str(table): number for table, number in release.tables.items()},
     }
-    return Answer([row], ("release", "created_at", "reason", "tables"))
+    if remark is not None:
+        row = {**row, "needs_replay": remark}
+    return Answer([row], ("release", "created_at", "reason", "tables"), remark=remark)

@@ -109,12 +109,17 @@ def rollback_job(place: Place) -> dg.JobDefinition:
         name="select_release", out=dg.Out(dg.Nothing), description="Selects an earlier release; one registry commit."
     )
     def select_release(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
+        from kappa_assets.maintenance import stuck_remark
+        from kappa_assets.registry import Registry
         from kappa_assets.replay import rollback as roll_back
 
         with as_run(context) as say:
             reason = config.reason or f"job rollback, run {context.run_id}"
-            release = roll_back(place.lake(), config.release, reason=reason)
+            lake = place.lake()
+            release = roll_back(lake, config.release, reason=reason)
             say(f"release {release.number} is live: {_release(release)}")
+            if remark := stuck_remark(lake, Registry(lake).state(), release):
+                context.log.warning(remark)
 
     @dg.job(
         name="rollback",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from click.testing import CliRunner, Result
 from deltalake import DeltaTable
 
 from kappa_assets.cli import main
+from kappa_assets.maintenance import maintain
+from kappa_assets.registry import events
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, HandLake
-from kappa_assets_tests.written_logs import CLICKS
+from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 
 
 @pytest.fixture
@@ -52,3 +55,23 @@ def test_releases_say_what_they_are_still_good_for(hand: HandLake) -> None:
     result = run(hand, "releases", "--json")
     assert result.exit_code == 0, result.stderr
     assert [(r["release"], r["current"], r["condition"]) for r in json.loads(result.stdout)] == [(1, True, "kept")]
+
+
+def test_a_rollback_to_tables_that_cannot_go_on_says_so(hand: HandLake) -> None:
+    now = dt.datetime.now(dt.UTC)
+    hand.read()
+    hand.read(PAGES)
+    hand.land(MONDAY)
+    hand.say(
+        events.generation_created(VISITS, 2, "logic"),
+        events.generation_created(PAGES, 2, "logic", upstream=2),
+        events.release_created(2, {VISITS: 2, PAGES: 2}, "second"),
+    )
+    hand.read(generation=2)
+    for days in (0, 8):
+        maintain(hand.lake, PIPELINE, now=now + dt.timedelta(days=days), progress=lambda _: None)
+    listed = run(hand, "releases", "--json")
+    assert [r["condition"] for r in json.loads(listed.stdout)] == ["needs replay", "kept"]
+    result = run(hand, "rollback")
+    assert result.exit_code == 0, result.stderr
+    assert "silver.visits can be read, but cannot go on" in result.stderr
