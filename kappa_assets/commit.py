@@ -23,6 +23,8 @@ class Position:
 
 
 BEFORE_THE_TAPE = Position(-1, -1)
+IMPLAUSIBLE = "implausible_arrivals"
+"""In a Bronze note's `source`: how many of its rows gave a time of arrival that cannot be, and arrive when read."""
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,17 @@ def test_a_slice_before_the_start_is_told_of_and_is_no_fault(web: WrittenLake) -
     assert (found.rows[0]["name"], found.facts["rows_before_start"]) == ("2025-12-24", 7)
 
 
+def test_rows_with_a_time_of_arrival_that_cannot_be_are_counted_and_are_no_fault(web: WrittenLake) -> None:
+    for implausible in (0, 4, 3):
+        web.land(implausible=implausible)
+    say(web, "running")
+    with exclusive(lock_path(web.lake), "stream"):
+        found = check(web, CLICKS, "stream_healthy")
+    assert found.passed
+    assert "7 rows gave a time of arrival that cannot be" in found.summary
+    assert found.facts["implausible_arrivals"] == 7
+
+
 def test_a_file_that_changed_after_it_was_read_is_named(web: WrittenLake, tmp_path: Path) -> None:
     landing = tmp_path / "landing"
     (landing / "clicks").mkdir(parents=True)

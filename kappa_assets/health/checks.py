@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kappa_assets.commit import BEFORE_THE_TAPE, Position
+from kappa_assets.commit import BEFORE_THE_TAPE, IMPLAUSIBLE, Position
 from kappa_assets.declare.tables import Derived, Gold
 from kappa_assets.health.log_watch import LogWatch
 from kappa_assets.health.outcome import CheckOutcome, Severity
@@ -52,6 +52,8 @@ class Arrivals:
     """Files that changed after they were read: file, bytes_read, bytes_now, read_at."""
     early_slices: Mapping[str, int] | None = None
     """Rows in slices before the pipeline's start."""
+    implausible: int = 0
+    """Rows that gave a time of arrival before 2000 or in the future."""
 
 
 def caught_up(table: Derived, position: Position, head: Position, lag: Lag, host: HostSeen) -> CheckOutcome:
@@ -200,6 +202,8 @@ def stream_healthy(
         said += f" {len(arrivals.changed)} files changed after they were read: {names}. Land them anew."
     if early:
         said += f" {sum(early.values())} rows lie in slices before {start}: they flow, but have no partition."
+    if arrivals.implausible:
+        said += f" {arrivals.implausible} rows gave a time of arrival that cannot be, and arrived when they were read."
     query = host.query(table) if host.speaks else None
     facts = {
         "state": query.state if query else None,
@@ -209,6 +213,7 @@ def stream_healthy(
         "files_set_aside": len(arrivals.set_aside),
         "files_changed": len(arrivals.changed),
         "rows_before_start": sum(early.values()),
+        IMPLAUSIBLE: arrivals.implausible,
     }
     return CheckOutcome(table, "stream_healthy", passed, severity, said, facts, _arrival_rows(arrivals))
 

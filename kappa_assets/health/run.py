@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from kappa_assets.commit import BEFORE_THE_TAPE
+from kappa_assets.commit import BEFORE_THE_TAPE, IMPLAUSIBLE
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Bronze, Derived
 from kappa_assets.delta_log import Commit, latest_version
@@ -112,6 +112,7 @@ class _TapeHealth:
         self._last = BEFORE_THE_TAPE
         self._breaks: list[checks.TapeBreak] = []
         self._early: dict[str, int] = {}
+        self._implausible = 0
 
     def grow(self, fresh: list[Commit], lives: int) -> None:
         """Take in what was committed to the tape, in its how manyth life."""
@@ -120,6 +121,7 @@ class _TapeHealth:
         if not fresh:
             return
         self.tape.outdated()
+        self._implausible += sum(c.note.source.get(IMPLAUSIBLE, 0) for c in fresh if c.note)
         if self._landed is not None:
             self._landed.add(fresh)
         self._verify()
@@ -136,7 +138,7 @@ class _TapeHealth:
 
     def outcomes(self, watch: LogWatch, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
         changed = self._landed.changed(now) if self._landed else []
-        arrivals = checks.Arrivals(self._files_set_aside(), changed, self._early)
+        arrivals = checks.Arrivals(self._files_set_aside(), changed, self._early, self._implausible)
         return [
             checks.tape_counts_up(self._name, self.tape.commits(), self._breaks),
             checks.append_only(self._name, watch),

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from kappa_assets.commit import IMPLAUSIBLE
 from kappa_assets.declare.tables import Silver
 from kappa_assets.delta_log import Commit
 from kappa_assets.orchestration.columns import columns_of
@@ -131,6 +132,7 @@ class Reporter:
             "generation": news.generation,
             **self._position(news),
             **self._rejected(news, of_slice, fresh),
+            **_implausible(news, of_slice, fresh),
             **self._seconds(news),
         }
         if of_slice.partition is None and of_slice.days:
@@ -164,8 +166,7 @@ class Reporter:
             return {}
         counts = {f"rejected_{e.name}": 0 for e in table.expectations}
         for commit in fresh:
-            days = commit.rows_by_slice
-            if commit.note is not None and (not days or max(days) in of_slice.days):
+            if commit.note is not None and _is_told_with(commit, of_slice):
                 for name, number in commit.note.rejected.items():
                     counts[f"rejected_{name}"] = counts.get(f"rejected_{name}", 0) + number
         return counts
@@ -183,6 +184,19 @@ class Reporter:
         if query is not None and query.batch_seconds is not None and news.anew is None:
             found["batch_seconds"] = query.batch_seconds
         return found
+
+
+def _implausible(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
+    """Return how many rows of a tape claimed an arrival that cannot be."""
+    if news.table.layer is not Layer.BRONZE or news.anew is not None:
+        return {}
+    told = (c.note for c in fresh if c.note is not None and _is_told_with(c, of_slice))
+    return {IMPLAUSIBLE: sum(note.source.get(IMPLAUSIBLE, 0) for note in told)}
+
+
+def _is_told_with(commit: Commit, of_slice: SliceNews) -> bool:
+    """Return whether a commit's counts belong to a slice: the newest that it touched."""
+    return not commit.rows_by_slice or max(commit.rows_by_slice) in of_slice.days
 
 
 def _rows(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> int:

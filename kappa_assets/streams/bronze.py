@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     LongType,
@@ -17,7 +18,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from kappa_assets.commit import CommitNote, Position
+from kappa_assets.commit import IMPLAUSIBLE, CommitNote, Position
 from kappa_assets.declare.tables import Bronze
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
@@ -50,6 +51,15 @@ _SET_ASIDE = StructType(
         StructField("at", TimestampType()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What became of a batch's files: their rows as files of the table, and how many rows were dated anew."""
+
+    taken: FileBatch
+    files: WrittenFiles = NOTHING
+    implausible: int = 0
 
 
 class BronzeQuery:
@@ -94,14 +104,14 @@ class BronzeQuery:
         if self._writer.is_committed(self._app("main"), number):
             return
         paths = local_paths(row.path for row in batch.collect())
-        taken, written = self._write(batch, paths, [])
-        self._write_rejects(batch, taken.set_aside, number)
+        written = self._write(batch, paths, [])
+        self._write_rejects(batch, written.taken.set_aside, number)
         reach("after_rejects", str(self.table))
         if self._writer.exists():
-            self._commit(taken, written, number)
+            self._commit(written, number)
         reach("after_commit", str(self.table))
 
-    def _write(self, batch: DataFrame, paths: list[str], aside: list[SetAside]) -> tuple[FileBatch, WrittenFiles]:
+    def _write(self, batch: DataFrame, paths: list[str], aside: list[SetAside]) -> _Written:
         """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
         known = self._writer.schema()
         payload = frozenset(f.name for f in known or () if f.name not in _OURS) | set(self._source.columns)
@@ -109,9 +119,10 @@ class BronzeQuery:
         try:
             taken = read_batch(batch.sparkSession, self._source, paths, payload)
             if taken.rows is None:
-                return FileBatch(None, (), (*aside, *taken.set_aside)), NOTHING
+                return _Written(FileBatch(None, (), (*aside, *taken.set_aside)))
             suspects = taken.files
-            rows, small = self._addressed(taken.rows, known), _unpacked_size(suspects) <= SMALL
+            implausible = Observation()
+            rows, small = self._addressed(taken.rows, known, implausible), _unpacked_size(suspects) <= SMALL
             written = write_files(
                 rows.coalesce(1) if small else rows, self._writer.folder, self._writer.partition_by, small=small
             )
@@ -119,10 +130,14 @@ class BronzeQuery:
             damaged = culprits(batch.sparkSession, self._source, suspects, error)
             sound = sorted(set(paths) - {d.file for d in damaged})
             return self._write(batch, sound, [*aside, *damaged])
-        return FileBatch(taken.rows, taken.files, (*aside, *taken.set_aside)), written
+        taken = FileBatch(taken.rows, taken.files, (*aside, *taken.set_aside))
+        return _Written(taken, written, implausible.get["rows"])
 
-    def _addressed(self, rows: DataFrame, known: StructType | None) -> DataFrame:
-        """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns."""
+    def _addressed(self, rows: DataFrame, known: StructType | None, implausible: Observation) -> DataFrame:
+        """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns.
+
+        Rows that claim to have arrived before 2000 or in the future arrive now; `implausible` counts them on the way.
+        """
         micros = int(dt.datetime.now(dt.UTC).timestamp() * 1_000_000)
         now = F.timestamp_micros(_batch_constant(micros))
         plausible = F.col("_arrived_at").between(F.lit(_EARLIEST).cast("timestamp"), now)
@@ -130,7 +145,7 @@ class BronzeQuery:
         declared = StructType([StructField(c, StringType()) for c in self._source.columns])
         # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
         names = {f.name.lower(): f.name for f in known or declared}
-        addressed = rows.select(
+        addressed = rows.observe(implausible, F.count_if(~plausible).alias("rows")).select(
             *[F.col(c).alias(names.get(c.lower(), c)) for c in rows.columns if c not in _OURS],
             "_source",
             _batch_constant(self._tape.head().batch + 1).alias("_batch_id"),
@@ -144,7 +159,7 @@ class BronzeQuery:
         self._writer.prepare(addressed.schema)
         return addressed
 
-    def _commit(self, taken: FileBatch, written: WrittenFiles, number: int) -> None:
+    def _commit(self, written: _Written, number: int) -> None:
         head = self._tape.head()
         batch = head.batch + 1
         note = CommitNote(
@@ -154,14 +169,15 @@ class BronzeQuery:
             code_version="",
             position={str(self.table): Position(batch, self._writer.version() + 1)},
             tape_batch=batch,
-            rows=written.rows,
+            rows=written.files.rows,
             source={
                 "name": self._source.label,
-                "files": len(taken.files),
-                "set_aside": len(taken.set_aside),
+                "files": len(written.taken.files),
+                "set_aside": len(written.taken.set_aside),
+                IMPLAUSIBLE: written.implausible,
             },
         )
-        self._writer.commit(written, self._app("main"), number, note.to_json())
+        self._writer.commit(written.files, self._app("main"), number, note.to_json())
 
     def _write_rejects(self, batch: DataFrame, aside: tuple[SetAside, ...], number: int) -> None:
         if not aside or self._rejects.is_committed(self._app("rejects"), number):

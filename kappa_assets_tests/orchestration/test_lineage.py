@@ -66,6 +66,17 @@ def test_numbers_are_under_stable_names_so_that_they_are_plotted(
     }
 
 
+def test_an_event_of_a_tape_counts_the_arrivals_that_cannot_be_once(
+    instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage
+) -> None:
+    web.land(implausible=2)
+    web.land(implausible=1)
+    cursor = lineage.tick(instance, LineageCursor()).cursor
+    web.land()
+    lineage.tick(instance, cursor)
+    assert [e.metadata["implausible_arrivals"].value for e in reported(instance, CLICKS)] == [3, 0]
+
+
 def test_the_row_count_goes_on_from_the_last_event(
     instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage
 ) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kappa_assets import Pipeline
+from kappa_assets.delta_log import commits
 from kappa_assets.lake import Lake
 from kappa_assets.pipelines.retail.bronze import invoices
 from kappa_assets.pipelines.retail.silver import sales
@@ -160,6 +161,13 @@ def test_a_new_column_is_kept_and_is_null_for_other_files(outcome: Outcome) -> N
     (row,) = outcome.rows("one more column.csv")
     assert row["Channel"] == "web"
     assert {r["Channel"] for r in outcome.rows("2026-01-05.csv")} == {None}
+
+
+def test_arrivals_that_cannot_be_are_counted_exactly_in_the_commits(outcome: Outcome) -> None:
+    notes = [c.note for c in commits(outcome.lake.folder(INVOICES)) if c.note]
+    expected = len(outcome.rows("2999-01-01.csv")) + len(outcome.rows("1066-10-14.csv"))
+    assert expected == 2 * len((LINE + OTHER).splitlines())
+    assert [note.source["implausible_arrivals"] for note in notes] == [0, expected]
 
 
 @pytest.mark.parametrize(
