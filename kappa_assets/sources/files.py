@@ -7,7 +7,7 @@ So one damaged or foreign file is set aside alone, columns are matched by name, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -20,7 +20,13 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from kappa_assets.declare.source import Files
 from kappa_assets.errors import SourceError
-from kappa_assets.sources.inspect_files import SetAside, column_name, find_unreadable, sort_files
+from kappa_assets.sources.inspect_files import (
+    SetAside,
+    column_name,
+    files_of_one_schema,
+    find_unreadable,
+    sort_files,
+)
 
 MALFORMED = "_malformed"
 """The raw line, where a CSV line has more or fewer fields than its header; null for good lines."""
@@ -78,17 +84,46 @@ def local_paths(uris: Iterable[str]) -> list[str]:
     return sorted({f"/{uri.removeprefix('file:').lstrip('/')}" for uri in uris})
 
 
-def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known_columns: frozenset[str]) -> FileBatch:
+def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known: Mapping[str, str | None]) -> FileBatch:
     """Return the rows of `paths`: payload columns, `_source`, and `_arrived_at` where the source knows it.
 
-    Files that cannot be opened, or share no column with the tape, are set aside.
+    `known`: the payload columns the tape has, with their types as Spark names them; None for one that is declared, and
+    has no type yet. Files that cannot be opened, share no column with the tape, or have a column of another type than
+    the tape, are set aside.
     """
-    wanted = tuple(paths)
-    sorted_files = sort_files(source, wanted, known_columns)
-    parts = [_read_group(spark, source, columns, files) for columns, files in sorted_files.groups.items()]
+    found = sort_files(source, tuple(paths), frozenset(known))
+    types = {name.lower(): kind for name, kind in known.items() if kind is not None}
+    parts: list[DataFrame] = []
+    taken: list[str] = []
+    aside = list(found.set_aside)
+    for part, files, misfit in _parts(spark, source, found.groups, types):
+        if misfit:
+            aside += [SetAside(path, f"has columns of another type than the tape: {misfit}") for path in files]
+        else:
+            parts.append(part)
+            taken += files
     rows = reduce(lambda a, b: a.unionByName(b, allowMissingColumns=True), parts) if parts else None
-    taken = tuple(f for files in sorted_files.groups.values() for f in files)
-    return FileBatch(rows, taken, sorted_files.set_aside)
+    return FileBatch(rows, tuple(taken), tuple(aside))
+
+
+def _parts(
+    spark: SparkSession, source: Files, groups: Mapping[tuple[str, ...], tuple[str, ...]], types: dict[str, str]
+) -> Iterator[tuple[DataFrame, tuple[str, ...], str]]:
+    """Yield the rows of files that are read together, these files, and what of them does not fit the tape.
+
+    Only Parquet files have types of their own. A new column gets the type of the first file that has it.
+    """
+    for columns, files in groups.items():
+        if source.format != "parquet":
+            yield _read_group(spark, source, columns, files), files, ""
+            continue
+        for alike in files_of_one_schema(files):
+            part = _read_group(spark, source, columns, alike)
+            kinds = {f.name: f.dataType.simpleString() for f in part.schema if f.name not in ("_source", "_arrived_at")}
+            other = [name for name, kind in kinds.items() if types.get(name.lower(), kind) != kind]
+            if not other:
+                types |= {name.lower(): kind for name, kind in kinds.items()}
+            yield part, alike, ", ".join(f"{name} is {kinds[name]}, not {types[name.lower()]}" for name in other)
 
 
 def culprits(spark: SparkSession, source: Files, files: Iterable[str], error: Exception) -> list[SetAside]:
@@ -119,7 +154,7 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
     paths = [_IN_A_PATTERN.sub(r"\\\g<0>", path) for path in files]
     reader = spark.read
     if source.format == "parquet":
-        payload = reader.option("mergeSchema", "true").parquet(*paths)
+        payload = reader.parquet(*paths)
     elif source.keeps_lines:
         payload = reader.text(paths)
     else:

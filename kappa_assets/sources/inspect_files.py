@@ -18,6 +18,8 @@ from kappa_assets.declare.source import Files
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NOT_IN_A_NAME = re.compile(r"[ ,;{}()\n\t=.`\"]+")
 _HEADER_LIMIT = 1 << 20
+_SPARKS_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
+"""Where Spark writes its own schema into a footer; reading, it takes the types from there."""
 RESERVED = frozenset(
     ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date", "_malformed", "_metadata")
 )
@@ -63,6 +65,16 @@ def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str
         else:
             groups.setdefault(columns, []).append(path)
     return Sorted({k: tuple(v) for k, v in groups.items()}, tuple(aside))
+
+
+def files_of_one_schema(paths: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return Parquet files grouped by the schema in their footers, in their order: Spark reads the types from one."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for path in paths:
+        schema = pq.read_schema(path)
+        fields = tuple((field.name, str(field.type)) for field in schema)
+        groups.setdefault((fields, (schema.metadata or {}).get(_SPARKS_SCHEMA)), []).append(path)
+    return [tuple(group) for group in groups.values()]
 
 
 def find_unreadable(source: Files, paths: Iterable[str]) -> list[SetAside]:

@@ -114,7 +114,8 @@ class BronzeQuery:
     def _write(self, batch: DataFrame, paths: list[str], aside: list[SetAside]) -> _Written:
         """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
         known = self._writer.schema()
-        payload = frozenset(f.name for f in known or () if f.name not in _OURS) | set(self._source.columns)
+        payload: dict[str, str | None] = dict.fromkeys(self._source.columns)
+        payload |= {f.name: f.dataType.simpleString() for f in known or () if f.name not in _OURS}
         suspects = tuple(paths)
         try:
             taken = read_batch(batch.sparkSession, self._source, paths, payload)

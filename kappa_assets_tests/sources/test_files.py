@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,12 @@ ODD_NAMES = (
     "a\\b.csv",
     "it's.csv",
 )
-KNOWN = frozenset({"id", "country"})
+KNOWN: Mapping[str, str | None] = {"id": None, "country": None}
 
 
-def rows(spark: SparkSession, source: Files, paths: Iterable[Path], known: frozenset[str] = KNOWN) -> list[Any]:
+def rows(
+    spark: SparkSession, source: Files, paths: Iterable[Path], known: Mapping[str, str | None] = KNOWN
+) -> list[Any]:
     batch = read_batch(spark, source, [str(p) for p in paths], known)
     return [] if batch.rows is None else sorted(batch.rows.collect(), key=lambda r: (r._source.file, str(r)))
 
@@ -125,6 +127,51 @@ def test_lines_stay_raw_and_parquet_keeps_its_columns(spark: SparkSession, tmp_p
     pq.write_table(pa.table({"id": [1], "unit price": ["2"]}), tmp_path / "x.parquet")
     (row,) = rows(spark, Files("o", format="parquet"), [tmp_path / "x.parquet"])
     assert (row.id, row.unit_price, row._source.file) == (1, "2", "x.parquet")
+
+
+PARQUET = Files("o", format="parquet")
+BIGINT, TEXT = pa.int64(), pa.string()
+OTHER = "has columns of another type than the tape"
+
+
+def parquet(folder: Path, name: str, **columns: tuple[pa.DataType, Sequence[object]]) -> str:
+    pq.write_table(pa.table({c: pa.array(values, kind) for c, (kind, values) in columns.items()}), folder / name)
+    return str(folder / name)
+
+
+def test_a_parquet_file_of_another_type_than_the_tape_is_set_aside_alone(spark: SparkSession, tmp_path: Path) -> None:
+    good = [parquet(tmp_path, name, id=(BIGINT, [1]), country=(TEXT, ["Malta"])) for name in ("a.parquet", "d.parquet")]
+    parquet(tmp_path, "b.parquet", id=(TEXT, ["2"]), country=(BIGINT, [356]))
+    parquet(tmp_path, "c.parquet", ID=(pa.int32(), [3]))
+    paths = [str(p) for p in tmp_path.iterdir()]
+    batch = read_batch(spark, PARQUET, paths, {"id": "bigint", "country": "string"})
+    assert batch.rows is not None
+    assert [(r.id, r.country) for r in batch.rows.collect()] == [(1, "Malta"), (1, "Malta")]
+    assert sorted(batch.files) == good
+    reasons = {Path(a.file).name: a.reason for a in batch.set_aside}
+    assert reasons == {
+        "b.parquet": f"{OTHER}: id is string, not bigint, country is bigint, not string",
+        "c.parquet": f"{OTHER}: ID is int, not bigint",
+    }
+
+
+def test_of_files_that_disagree_about_a_new_column_the_first_is_taken(spark: SparkSession, tmp_path: Path) -> None:
+    for name, kind, value in (("1", BIGINT, 7), ("2", TEXT, "7"), ("3", pa.decimal128(9, 2), 7), ("4", BIGINT, 8)):
+        parquet(tmp_path, f"{name}.parquet", id=(BIGINT, [int(name)]), fresh=(kind, [value]))
+    batch = read_batch(spark, PARQUET, sorted(str(p) for p in tmp_path.iterdir()), {"id": "bigint"})
+    assert batch.rows is not None
+    assert sorted((r.id, r.fresh) for r in batch.rows.collect()) == [(1, 7), (4, 8)]
+    assert [Path(a.file).name for a in batch.set_aside] == ["2.parquet", "3.parquet"]
+
+
+def test_parquet_files_in_other_orders_and_with_other_columns_are_read_together(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    parquet(tmp_path, "1.parquet", id=(BIGINT, [1]), country=(TEXT, ["Malta"]))
+    parquet(tmp_path, "2.parquet", country=(TEXT, ["EIRE"]), id=(BIGINT, [2]))
+    parquet(tmp_path, "3.parquet", id=(BIGINT, [3]), more=(pa.list_(BIGINT), [[3]]))
+    found = rows(spark, PARQUET, tmp_path.iterdir(), {"id": "bigint", "country": "string"})
+    assert [(r.id, r.country, r.more) for r in found] == [(1, "Malta", None), (2, "EIRE", None), (3, None, [3])]
 
 
 def test_a_batch_without_a_readable_file_has_no_rows(spark: SparkSession, tmp_path: Path) -> None:
