@@ -41,14 +41,15 @@ class TapeProgress:
         self._clock = clock
         self._began = self._told = clock()
         self._files: dict[int, int] = {}
-        self._share_before = self._share()
+        self._share_before = self._share_now = self._share()
 
     def __call__(self) -> str | None:
         """Return why to stop, or None."""
         now = self._clock()
         if now - self._told >= _EVERY:
             self._told = now
-            done = progress_line(self._share_before, self._share(), self._rows, now - self._began)
+            self._share_now = max(self._share_now, self._share())  # the next stage of a batch begins at its first task
+            done = progress_line(self._share_before, self._share_now, self._rows, now - self._began)
             self._progress(f"{self._query.table} g{self._query.generation}: {done}")
         return self._wanted()
 
