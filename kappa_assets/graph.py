@@ -22,6 +22,8 @@ _READS: Mapping[Layer, tuple[Layer, ...]] = {
 }
 _FLOW = "Data flows bronze -> silver -> gold."
 _LOADED_FROM_FILE = "__kappa_loaded_from_file__"
+_NO_SESSION = "SESSION_OR_CONTEXT_NOT_EXISTS"
+"""How Spark names an error of a function that was called without one."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,16 @@ def load_pipeline(where: str) -> Pipeline:
     A module that holds a `Pipeline` gives that one; otherwise the tables in it are collected.
     Raises PipelineNotFound; DeclarationError for what is declared wrongly.
     """
-    module = _module_of_file(Path(where)) if where.endswith(".py") else _module_of_name(where)
+    try:
+        module = _module_of_file(Path(where)) if where.endswith(".py") else _module_of_name(where)
+    except Exception as error:
+        if _NO_SESSION not in str(error):
+            raise
+        raise DeclarationError(
+            f"{where} needs a Spark session to load",
+            hint="A pipeline loads without one: give a UDF its type as an object, F.udf(f, StringType()) and not "
+            'F.udf(f, "string"), and call other functions of Spark inside the functions of the tables.',
+        ) from error
     declared = {id(value): value for value in vars(module).values() if isinstance(value, Pipeline)}
     if len(declared) > 1:
         names = ", ".join(sorted(pipeline.name for pipeline in declared.values()))

@@ -83,6 +83,17 @@ def test_check_names_the_line_of_code_that_an_error_arose_in(shop: Kappa, pipeli
     assert f"(at {where}:{line})" in done.stderr, done.stderr
 
 
+def test_a_pipeline_that_asks_for_spark_while_it_loads_is_told_how_to_do_without(
+    pipeline_file: Callable[[str], str],
+) -> None:
+    where = pipeline_file('from pyspark.sql import functions as F\nshout = F.udf("string")(str.upper)\n')
+    command = [sys.executable, "-m", "kappa_assets.cli", "check", "--pipeline", where]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # here a session may be there
+    assert done.returncode == 1
+    assert f"Error: {where} needs a Spark session to load\nHint: " in done.stderr
+    assert "StringType()" in done.stderr
+
+
 def test_a_second_drain_with_nothing_new_changes_nothing(own_shop: Kappa) -> None:
     before = own_shop.rows("status")
     assert own_shop.rows("drain") == before
