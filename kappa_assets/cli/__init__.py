@@ -8,6 +8,7 @@ from kappa_assets.cli.check import check
 from kappa_assets.cli.group import Commands
 from kappa_assets.cli.look import path, releases, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
+from kappa_assets.cli.repair import repair
 from kappa_assets.cli.rewind import compare, discard, promote, replay, rollback
 from kappa_assets.cli.upkeep import maintain
 
@@ -17,7 +18,7 @@ from kappa_assets.cli.upkeep import maintain
     sections={
         "Look": (tables, status, tape, show, path, releases),
         "Play": (check, stream, drain),
-        "Rewind": (replay, compare, promote, discard, rollback),
+        "Rewind": (repair, replay, compare, promote, discard, rollback),
         "Keep": (maintain,),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from kappa_assets.streams.query import Setting
 
 
-def setting_of(where: Where, shown: Progress, *, landing: bool = True, cores: int | None = None) -> Setting:
-    """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder."""
-    from kappa_assets.session import build_session
+def setting_of(
+    where: Where, shown: Progress, *, landing: bool = True, cores: int | None = None, background: bool = False
+) -> Setting:
+    """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder.
+
+    `background`: let live streams on this machine go first.
+    """
+    from kappa_assets.session import build_session, go_behind
     from kappa_assets.streams.query import Setting
 
     lake = where.lake(make=landing)
     folder = where.landing() if landing else lake.root
     shown.say("starting Spark")
+    if background:
+        go_behind()
     return Setting(build_session("kappa", cores=cores), lake, folder)
 
 

@@ -108,7 +108,7 @@ def replay(
         known = {"resumes": plan.resumes, "free_bytes": plan.free_bytes}
         return Answer([{**row, **known} for row in rows], list(rows[0]), title=plan.text)
     with stop_request() as stop, progress() as shown:
-        setting = setting_of(where, shown, landing=False, cores=cores)
+        setting = setting_of(where, shown, landing=False, cores=cores, background=True)
         stop.listen()
         result = run_replay(
             setting,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import deltalake
 import pyarrow as pa
@@ -107,24 +107,20 @@ class DeltaWriter:
             self._transact(list(files.actions), mode, note, [Transaction(app, batch)])
             return self._committed(files, replace=replace)
 
-    def exchange(
-        self, old: Mapping[str, Mapping[str, str | None]], new: WrittenFiles, note: Callable[[], str]
-    ) -> int | None:
+    def exchange(self, old: Collection[str], new: WrittenFiles, note: Callable[[], str]) -> int | None:
         """Put files in the place of others in one commit, and return the version.
 
-        `old`: the paths to remove, relative to the table, with their partition values. When one of them is not in the
-        table any more nothing is done, and None returned: somebody rewrote it meanwhile. `note` is asked for while
-        nobody else can commit.
+        `old`: the paths to remove, relative to the table. When one of them is not in the table any more nothing is
+        done, and None returned: somebody rewrote it meanwhile. `note` is asked for while nobody else can commit.
         """
         with table_turn(self.folder):
             table = self._opened()
             if not old and not new.actions:
                 return table.version()
-            if not old.keys() <= set(pa.table(table.get_add_actions()).column("path").to_pylist()):
+            held = {action["path"]: action for action in pa.table(table.get_add_actions()).to_pylist()}
+            if not set(old) <= held.keys():
                 return None
-            now = int(time.time() * 1000)
-            gone = [RemoveAction(path, True, now, partition_values=dict(values)) for path, values in old.items()]
-            self._transact([*gone, *new.actions], "append", note(), [])
+            self._transact([*(_removal(held[path]) for path in old), *new.actions], "append", note(), [])
             self._checksums.forget()
             return self._committed(new, replace=False)
 
@@ -195,6 +191,12 @@ class DeltaWriter:
         if table is None:
             raise LakeError(f"{self.name} was removed while it was written", hint="Replay it to build it anew.")
         return table
+
+
+def _removal(held: Mapping[str, Any]) -> RemoveAction:
+    """Return the removal of a file. Size and partition are what a reader of the change feed needs of it."""
+    values = {name: None if value is None else str(value) for name, value in (held["partition"] or {}).items()}
+    return RemoveAction(held["path"], True, int(time.time() * 1000), size=held["size_bytes"], partition_values=values)
 
 
 def check_schema(name: str, known: StructType, wanted: StructType) -> list[StructField]:

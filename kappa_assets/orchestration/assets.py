@@ -11,10 +11,12 @@ from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Table
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
-from kappa_assets.orchestration.catch_up import as_result, catch_up, caught_up_events
+from kappa_assets.orchestration.catch_up import as_result
 from kappa_assets.orchestration.columns import columns_of
 from kappa_assets.orchestration.jobs import as_run
 from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.rebuild import Rebuild
+from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.table import Layer
 
@@ -65,23 +67,25 @@ def table_spec(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetSpec:
     )
 
 
-def table_asset(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetsDefinition:
-    """Return one table as an asset. Materialize brings it up to the tape's end; nothing is computed twice."""
+def table_asset(place: Place, pipeline: Pipeline, table: Table, max_slices_per_run: int) -> dg.AssetsDefinition:
+    """Return one table as an asset. Materialize catches up, repairs slices, or replays; the resource `replay` says."""
+    policy = dg.BackfillPolicy.multi_run(max_slices_per_run) if is_sliced(table) else None
 
     @dg.multi_asset(
         name=f"{table.name.layer}_{table.name.name}",
         specs=[table_spec(place, pipeline, table)],
-        backfill_policy=dg.BackfillPolicy.single_run() if is_sliced(table) else None,
+        backfill_policy=policy,
         op_tags={"kappa/table": str(table.name)},
+        pool=f"{pipeline.name}_tables",
     )
-    def bring_up(context: dg.AssetExecutionContext, spark: KappaSpark) -> Iterator[dg.MaterializeResult[None]]:
+    def bring_up(
+        context: dg.AssetExecutionContext, spark: KappaSpark, replay: ReplayOptions
+    ) -> Iterator[dg.MaterializeResult[None]]:
         partitions = context.partition_keys if context.has_partition_key_range else [None]
         if context.has_partition_key:
             partitions = [context.partition_key]
         with as_run(context) as say:
-            said = catch_up(context, place, pipeline, table, spark)
-            say(said)
-            events = caught_up_events(context.instance, place.lake(), pipeline, table, partitions, said)
+            events = Rebuild(context, place, pipeline, table, spark, replay, say).run(partitions)
         if events:
             # Without a result Dagster would skip what is downstream in the same run, or make up a data version.
             yield as_result(events[-1])

@@ -16,6 +16,8 @@ from kappa_assets.orchestration.maintain_job import maintain_job, maintain_sched
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.quiet import beta_used_knowingly
 from kappa_assets.orchestration.replay_jobs import discard_job, promote_job, replay_job, rollback_job
+from kappa_assets.orchestration.replay_options import ReplayOptions
+from kappa_assets.orchestration.replay_sensor import replay_sensor
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.orchestration.stream_sensor import stream_sensor
 
@@ -28,6 +30,7 @@ def build_definitions(
     cores: int | None = None,
     memory: str | None = None,
     extra_sensors: Sequence[dg.SensorDefinition] = (),
+    max_slices_per_run: int = 366,
 ) -> dg.Definitions:
     """Return everything Dagster needs to show and steer `pipeline`.
 
@@ -36,13 +39,14 @@ def build_definitions(
         landing: folder below which the sources' folders lie.
         cores: threads of a Spark driver; None: all of the machine's.
         memory: heap of a driver's JVM, such as "2g"; None: Spark's 1g.
-        extra_sensors: sensors to load beside the pipeline's own two.
+        extra_sensors: sensors to load beside the pipeline's own.
+        max_slices_per_run: slices that one run of a backfill repairs; above it Dagster splits the range.
 
     No JVM is started, here or by a sensor.
     """
     with beta_used_knowingly():
         spark = KappaSpark(spark_config={}, cores=cores, memory=memory)
-        definitions = _build(pipeline, lake, landing, spark, extra_sensors)
+        definitions = _build(pipeline, lake, landing, spark, extra_sensors, max_slices_per_run)
         definitions.get_repository_def()  # resolved here, where what is declared wrongly is found, and kept
         return definitions
 
@@ -53,22 +57,23 @@ def _build(
     landing: Path | str,
     spark: KappaSpark,
     extra_sensors: Sequence[dg.SensorDefinition],
+    max_slices_per_run: int,
 ) -> dg.Definitions:
     place = Place(Path(lake).expanduser().absolute(), Path(landing).expanduser().absolute())
-    assets = [table_asset(place, pipeline, table) for table in pipeline]
+    assets = [table_asset(place, pipeline, table, max_slices_per_run) for table in pipeline]
     undescribed = frozenset(
         table.name
         for table, asset in zip(pipeline, assets, strict=True)
         if "dagster/column_schema" not in asset.metadata_by_key[dg.AssetKey(table.name.key)]
     )
-    stream, maintain = stream_job(place, pipeline), maintain_job(place, pipeline)
+    stream, maintain, replay = stream_job(place, pipeline), maintain_job(place, pipeline), replay_job(place, pipeline)
     return dg.Definitions(
         assets=assets,
         asset_checks=[table_checks(place, pipeline, table) for table in pipeline],
         jobs=[
             stream,
             drain_job(place, pipeline),
-            replay_job(place, pipeline),
+            replay,
             promote_job(place, pipeline),
             rollback_job(place),
             discard_job(place),
@@ -78,9 +83,10 @@ def _build(
         sensors=[
             stream_sensor(place, pipeline, stream),
             lineage_sensor(place, pipeline, undescribed),
+            replay_sensor(place, pipeline, replay),
             *extra_sensors,
         ],
-        resources={"spark": spark},
+        resources={"spark": spark, "replay": ReplayOptions.configure_at_launch()},
         # In one process: the steps of a run share one JVM.
         executor=dg.in_process_executor,
     )

@@ -134,7 +134,7 @@ def caught_up_events(
         tags = kept_provenance(event.tags or {}) if event else {}
         if parse_data_version(tags.get(DATA_VERSION)) is None:
             made = live.code_version if live else code_version(table)
-            inputs = _inputs(instance, pipeline, table, partition)
+            inputs = inputs_of(instance, pipeline, table, partition)
             tags = provenance_tags(data_version(generation, version), made, inputs)
         text = f"{tags[DATA_VERSION]}: {said}. What was written is reported by {pipeline.name}_lineage."
         facts: dict[str, int | str] = {"version": version, "generation": generation, "what happened": text}
@@ -151,7 +151,8 @@ def as_result(event: dg.AssetMaterialization) -> dg.MaterializeResult[None]:
     )
 
 
-def _inputs(instance: dg.DagsterInstance, pipeline: Pipeline, table: Table, partition: str | None) -> list[Input]:
+def inputs_of(instance: dg.DagsterInstance, pipeline: Pipeline, table: Table, partition: str | None) -> list[Input]:
+    """Return what a slice was made from: the last that was reported of its upstream's slice."""
     upstream = pipeline.upstreams.get(table.name)
     if upstream is None:
         return []

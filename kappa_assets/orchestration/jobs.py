@@ -39,7 +39,8 @@ def stream_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
 
     @dg.job(
         name="stream",
-        tags={STREAM_TAG: pipeline.name},
+        # Before the runs of a backfill, which have priority 0.
+        tags={STREAM_TAG: pipeline.name, "dagster/priority": "10"},
         executor_def=dg.in_process_executor,
         description=f"The streams of {pipeline.name}. Started by the sensor {switch_name(pipeline)}, its switch.",
     )

@@ -42,7 +42,7 @@ def replay_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
             for table in plan.tables:
                 context.log_event(_observed(table, plan.text, {"plan": table_of(plan.rows())}))
             result = run_replay(
-                spark.setting(place, pipeline, cores=config.cores),
+                spark.setting(place, pipeline, cores=config.cores, background=True),
                 pipeline,
                 plan,
                 promote=config.promote,
@@ -167,17 +167,27 @@ def _terminated_as_such(switch: Switch) -> Iterator[None]:
 
 
 def _show_comparison(context: dg.OpExecutionContext, result: "ReplayResult") -> None:
-    """Show the comparison as tables with the run, and on each asset with numbers that make a plot."""
+    """Show the comparison as tables with the run, and on each asset."""
+    for event in compared_events(result):
+        context.log_event(event)
     stored = result.comparison.facts()
-    verdict = "no fault found" if result.comparison.ok else "; ".join(result.comparison.faults)
+    facts = {"replay": result.id, "state": result.state, "verdict": _verdict(result)}
+    context.add_output_metadata({**facts, "comparison": table_of(stored["tables"]), **_tables(_parts(stored))})
+
+
+def compared_events(result: "ReplayResult") -> list[dg.AssetObservation]:
+    """Return an event for each table of a replay: how it differs from the live one, with numbers that make a plot."""
+    events, stored = [], result.comparison.facts()
     for row in stored["tables"]:
         numbers = {name: value for name, value in row.items() if value not in (None, "") and name != "table"}
-        text = f"Replay {result.id}, compared with the live table: {verdict}."
+        text = f"Replay {result.id}, compared with the live table: {_verdict(result)}."
         details = _tables({part: _of_table(rows, row["table"]) for part, rows in _parts(stored).items()})
-        event = _observed(TableName.parse(row["table"]), text, {"replay": result.id, **numbers, **details})
-        context.log_event(event)
-    facts = {"replay": result.id, "state": result.state, "verdict": verdict, "comparison": table_of(stored["tables"])}
-    context.add_output_metadata({**facts, **_tables(_parts(stored))})
+        events.append(_observed(TableName.parse(row["table"]), text, {"replay": result.id, **numbers, **details}))
+    return events
+
+
+def _verdict(result: "ReplayResult") -> str:
+    return "no fault found" if result.comparison.ok else "; ".join(result.comparison.faults)
 
 
 def _parts(stored: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:

@@ -56,6 +56,7 @@ class RepairedSlice:
     """What became of one slice; `version` is the table's version that holds it now."""
 
     table: TableName
+    generation: int
     slice: dt.date
     rows: int
     replaced: int
@@ -173,15 +174,18 @@ class _Repair:
         self._writer.prepare(fresh.schema)
         old = slice_files(self._writer.folder, day, plan.from_batch, plan.upto.batch)
         others = old.others(self._setting.spark, fresh.schema)
-        kept = others.count() if old.mixed else 0
-        files = write_files(fresh.unionByName(others), self._writer.folder, self._writer.partition_by)
+        kept = 0 if others is None else others.count()
+        rows = fresh if others is None else fresh.unionByName(others)
+        files = write_files(rows, self._writer.folder, self._writer.partition_by)
         done = Repair(day.isoformat(), plan.upto.batch, plan.upto.version, old.rows - kept)
         reach("slice_written", str(plan.table))
-        version = self._writer.exchange(old.partitions, files, lambda: self._note(done, files.rows - kept))
+        version = self._writer.exchange(old.paths, files, lambda: self._note(done, files.rows - kept))
         if version is None:
             return None
         reach("slice_repaired", str(plan.table))
-        return RepairedSlice(plan.table, day, files.rows - kept, done.replaced, version, plan.upto, plan.code_version)
+        return RepairedSlice(
+            plan.table, plan.generation, day, files.rows - kept, done.replaced, version, plan.upto, plan.code_version
+        )
 
     def _note(self, done: Repair, rows: int) -> str:
         """Return the note of a repair: where the stream is now, and what was done over."""

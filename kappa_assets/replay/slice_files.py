@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,20 +30,23 @@ class SliceFiles:
     mixed: tuple[str, ...]
     """Those that also hold rows of other batches, or may: a file without statistics may."""
 
-    @property
-    def partitions(self) -> Mapping[str, Mapping[str, str | None]]:
-        """Each file's partition values, as a removal names them."""
-        return {path: {SLICE: self.day.isoformat()} for path in self.paths}
-
-    def others(self, spark: SparkSession, schema: StructType) -> DataFrame:
-        """Return the rows of other batches, which are to be written again as they are."""
+    def others(self, spark: SparkSession, schema: StructType) -> DataFrame | None:
+        """Return the rows of other batches, which are to be written again as they are, or None when there are none."""
         if not self.mixed:
-            return spark.createDataFrame([], schema)
-        payload = StructType([f for f in schema if f.name != SLICE])
-        # Read as files: the version they were listed at may be closed to time travel, and is already known.
-        rows = spark.read.schema(payload).parquet(*[str(self.folder / path) for path in self.mixed])
-        found = rows.withColumn(SLICE, F.lit(self.day)).where(~F.col("_batch_id").between(self.first, self.last))
-        return found.select(*schema.names)
+            return None
+        rows = rows_in_files(spark, [str(self.folder / path) for path in self.mixed], schema)
+        return rows.where(~F.col("_batch_id").between(self.first, self.last))
+
+
+def rows_in_files(spark: SparkSession, paths: list[str], schema: StructType) -> DataFrame:
+    """Return the rows of some files of a Silver table, in the columns of `schema`; those they lack are null.
+
+    Read as files: the version they were listed at may be closed to time travel. Their folders say nothing: streams,
+    repairs and maintenance write at different depths, which Spark's partition discovery refuses.
+    """
+    payload = StructType([f for f in schema if f.name != SLICE])
+    rows = spark.read.schema(payload).option("recursiveFileLookup", "true").parquet(*paths)
+    return rows.withColumn(SLICE, F.col("_arrived_at").cast("date")).select(*schema.names)
 
 
 def slice_files(folder: Path, day: dt.date, first: int, last: int) -> SliceFiles:

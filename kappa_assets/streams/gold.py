@@ -144,7 +144,8 @@ class GoldQuery:
         files = self._writer.files()
         spark = batch.sparkSession
         if not files:
-            return spark.createDataFrame([], self._schema())
+            # An empty createDataFrame would start a Python worker to read nothing.
+            return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in self._schema()])
         return spark.read.schema(self._schema()).parquet(*files)
 
     def _schema(self) -> StructType:

@@ -14,6 +14,10 @@ from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.table import TableName
 
 
+class StartAgain(Exception):
+    """Raised by a batch whose query was started on what does not hold any more; nothing of the batch is written."""
+
+
 @dataclass(frozen=True)
 class Pace:
     """How much one micro-batch may take at most: landed files, files of an upstream table, bytes of them."""

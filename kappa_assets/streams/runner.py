@@ -12,7 +12,7 @@ from pyspark.sql.streaming import StreamingQuery
 
 from kappa_assets.errors import KappaError, LakeError, SourceError
 from kappa_assets.host_status import QueryState, QueryStatus
-from kappa_assets.streams.query import TableQuery
+from kappa_assets.streams.query import StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -76,14 +76,16 @@ class Runner:
         """Run the query until it has caught up with what its upstream holds now. Raises what made it fail."""
         if not self.query.is_ready():
             return
-        self._start(availableNow=True)
-        assert self._streaming is not None  # noqa: S101 -- for mypy; `_start` sets it or raises
-        while self._streaming.isActive:
-            if wanted() is not None:
-                self.stop()
-                return
-            time.sleep(0.05)
-        error = self._failure or self._streaming.exception()
+        error: BaseException | None = StartAgain()
+        while isinstance(error, StartAgain):
+            self._start(availableNow=True)
+            assert self._streaming is not None  # noqa: S101 -- for mypy; `_start` sets it or raises
+            while self._streaming.isActive:
+                if wanted() is not None:
+                    self.stop()
+                    return
+                time.sleep(0.05)
+            error = self._failure or self._streaming.exception()
         self._streaming = None
         self._state = "stopped"
         if error is not None:
@@ -151,6 +153,10 @@ class Runner:
         batch went through is it waited for as after a failure, lest restarts follow each other several times a second.
         """
         self._streaming = None
+        if isinstance(error, StartAgain):
+            self._state, self._next_try = "backoff", 0.0
+            log.info("%s restarts: %s", self.query.table, error)
+            return
         text = _text(error)
         schema_changed = any(sign in text for sign in _SCHEMA_CHANGED)
         self._schema_changes += schema_changed

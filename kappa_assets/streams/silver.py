@@ -20,7 +20,7 @@ from kappa_assets.registry import Generation
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
 from kappa_assets.streams.positions import check_tiles, input_range, position_of_bronze_version, read_bytes
-from kappa_assets.streams.query import Setting, app_id, checkpoint_of
+from kappa_assets.streams.query import Setting, StartAgain, app_id, checkpoint_of
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
@@ -41,6 +41,7 @@ class SilverQuery:
         self._generation = generation
         self._tape = tape
         self._code_version = code_version
+        self._first_slice: str | None = None
         lake = setting.lake
         self._upstream = lake.folder(tape.bronze)
         self._bronze = DeltaWriter(str(tape.bronze), self._upstream)
@@ -78,6 +79,9 @@ class SilverQuery:
             .load(str(self._upstream))
         )
         start, end = self._generation.from_batch, self._generation.to_batch
+        self._first_slice = self._oldest_slice_since(start) if start else None
+        if self._first_slice is not None:  # prunes files; `_batch_id` alone would have the whole tape opened
+            stream = stream.where(F.col(SLICE) >= F.lit(self._first_slice).cast("date"))
         stream = stream.where(F.col("_batch_id") >= start) if start else stream
         return stream if end is None else stream.where(F.col("_batch_id") <= end)
 
@@ -88,6 +92,7 @@ class SilverQuery:
         since, until = self.checkpoint.delta_range(number)
         read = input_range(self._upstream, 1, since, until)
         self._check_tiles(read)
+        self._check_slices(read)
         written, rejects, rejected = self._write(batch, small=read_bytes(self._upstream, read) <= SMALL)
         if rejects:
             self._keep_rejects(batch.sparkSession, rejects, number)
@@ -143,6 +148,22 @@ class SilverQuery:
             rejected=rejected,
             replay=self._generation.replay,
         ).to_json()
+
+    def _oldest_slice_since(self, start: int) -> str | None:
+        """Return the oldest slice that the tape's batches from `start` on touch; None when the tape's past is read."""
+        offset = self.checkpoint.newest_offset()
+        if offset is not None and not offset.starting:
+            return None
+        return min((day for c in self._tape.commits() if c.batch >= start for day in c.slices), default=None)
+
+    def _check_slices(self, read: InputRange) -> None:
+        """Have the query start again when rows of an older slice have landed since: its filter would lose them."""
+        first, start = self._first_slice, self._generation.from_batch
+        if first is None:
+            return
+        taken = (c for c in self._tape.commits() if c.batch >= start and c.version <= read.until.version)
+        if any(day < first for c in taken for day in c.slices):
+            raise StartAgain(f"{self.table} was started on slices from {first} on; older ones have landed since")
 
     def _check_tiles(self, read: InputRange) -> None:
         found = last_note(self._writer.folder, at_most=self._writer.version())

@@ -40,7 +40,8 @@ def throughput(spark: SparkSession, root: Path, *, files: int, rounds: int) -> R
     spare = root / "spare"
     land_files(spare, files=files + 1, lines=_LINES, dated=False)
     folders = numbered(root, "throughput")
-    ours, hand = [], []
+    ours: list[float] = []
+    hand: list[float] = []
 
     def through(took: list[float], make: Callable[[Path, Path], Side]) -> tuple[int, str]:
         here = next(folders)

@@ -21,28 +21,18 @@ from kappa_assets.orchestration.lineage_cursor import LineageCursor
 from kappa_assets.orchestration.lineage_sensor import Lineage
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.provenance import DATA_VERSION, REPORTED
-from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry, events
 from kappa_assets.streams.host import Ended, Host
 from kappa_assets.table import TableName
+from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
 from kappa_assets_tests.retail_files import make_files
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SALES, REVENUE = dg.AssetKey(["silver", "sales"]), dg.AssetKey(["gold", "daily_revenue"])
-
-
-class GivenSpark(KappaSpark):
-    """The one session of the test run."""
-
-    def session(self, name: str) -> SparkSession:
-        from pyspark.sql import SparkSession
-
-        found = SparkSession.getActiveSession()
-        assert found is not None
-        return found
 
 
 @pytest.fixture
@@ -69,17 +59,7 @@ def run(
     )
 
 
-RESOURCES = {"spark": GivenSpark(spark_config={})}
-
-
-def messages(instance: dg.DagsterInstance, run_id: str) -> str:
-    """Return everything a run's log says, with what made its steps fail."""
-    said = []
-    for entry in instance.all_logs(run_id):
-        data = entry.dagster_event.event_specific_data if entry.dagster_event else None
-        failure = getattr(data, "user_failure_data", None)
-        said += [entry.user_message or entry.message, (failure.description or "") if failure else ""]
-    return "\n".join(said)
+RESOURCES = {"spark": GivenSpark(spark_config={}), "replay": ReplayOptions()}
 
 
 def materialize(

@@ -1,0 +1,105 @@
+"""Rows from before a candidate's start, kept from the live generation without being read again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.transaction import AddAction
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from kappa_assets.commit import CommitNote, Position
+from kappa_assets.delta_write.delta_writer import DeltaWriter, check_schema
+from kappa_assets.delta_write.file_stats import file_stats
+from kappa_assets.delta_write.parquet_files import WrittenFiles, write_files
+from kappa_assets.errors import LogicError, ReplayError
+from kappa_assets.registry import Generation
+from kappa_assets.replay.slice_files import rows_in_files
+from kappa_assets.replay.tape_progress import Progress
+from kappa_assets.streams.query import Setting, app_id
+from kappa_assets.streams.silver import SLICE, silver_writer
+from kappa_assets.tape import Tape
+
+
+def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Progress) -> None:
+    """Put the rows from before the candidate's start into it, as its first commit.
+
+    Files that hold nothing else are linked: a Parquet file is never changed, and lives until its last name is removed,
+    so either generation may be removed first. Only files that hold later rows too are written again without them.
+    Raises ReplayError when a column of theirs is gone or has another type.
+    """
+    writer = silver_writer(setting, candidate.table, candidate.number)
+    app, schema = app_id(candidate.table, candidate.number, "kept"), writer.schema()
+    if writer.is_committed(app, 0) or schema is None:
+        return
+    folder = setting.lake.folder(candidate.table, candidate.kept_from or 1)
+    batch = candidate.from_batch - 1
+    upto = Position(batch, next((c.version for c in tape.commits() if c.batch == batch), -1))
+    known = DeltaTable(folder)
+    _check_columns(candidate, DeltaWriter(str(candidate.table), folder), schema)
+    linked, mixed = [], []
+    for action in pa.table(known.get_add_actions(flatten=True)).to_pylist():
+        low, high = action.get("min._batch_id"), action.get("max._batch_id")
+        if high is not None and high <= batch:
+            linked.append(_link(folder / action["path"], writer.folder, action[f"partition.{SLICE}"].isoformat()))
+        elif low is None or low <= batch:
+            mixed.append(action["path"])
+    files = _together(linked, _rewritten(setting, writer, folder, mixed, schema, batch))
+    note = CommitNote(
+        table=str(candidate.table),
+        generation=candidate.number,
+        batch=-1,
+        code_version=candidate.code_version,
+        position={str(tape.bronze): upto},
+        rows=files.rows,
+        replay=candidate.replay,
+    )
+    writer.commit(files, app, 0, note.to_json())
+    progress(
+        f"{candidate.table} g{candidate.number}: {files.rows:,} rows kept from g{candidate.kept_from}, "
+        f"{len(linked)} files as they are, {len(mixed)} in part"
+    )
+
+
+def _check_columns(candidate: Generation, live: DeltaWriter, wanted: StructType) -> None:
+    try:
+        check_schema(str(candidate.table), live.schema() or StructType(), wanted)
+    except LogicError as error:
+        raise ReplayError(
+            f"the rows before batch {candidate.from_batch} cannot be kept: {error.what}",
+            hint="Replay from inception (from_version 0): old rows are then computed by the new logic too.",
+        ) from error
+
+
+def _link(source: Path, target: Path, day: str) -> AddAction:
+    """Give a file a second name below the candidate's folder; on a file system without links, copy it."""
+    path = f"data/{uuid.uuid4().hex}/{SLICE}={day}/{source.name}"
+    (target / path).parent.mkdir(parents=True)
+    try:
+        os.link(source, target / path)
+    except OSError:
+        shutil.copyfile(source, target / path)
+    stat = (target / path).stat()
+    _, stats = file_stats(target / path)
+    return AddAction(path, stat.st_size, {SLICE: day}, int(stat.st_mtime * 1000), True, stats)
+
+
+def _rewritten(
+    setting: Setting, writer: DeltaWriter, folder: Path, mixed: list[str], schema: StructType, batch: int
+) -> WrittenFiles:
+    if not mixed:
+        return WrittenFiles((), 0, 0)
+    rows = rows_in_files(setting.spark, [str(folder / path) for path in mixed], schema)
+    return write_files(rows.where(F.col("_batch_id") <= batch), writer.folder, writer.partition_by)
+
+
+def _together(linked: list[AddAction], written: WrittenFiles) -> WrittenFiles:
+    rows = sum(int(json.loads(action.stats)["numRecords"]) for action in linked)
+    size = sum(action.size for action in linked)
+    return WrittenFiles((*linked, *written.actions), rows + written.rows, size + written.bytes)

@@ -1,0 +1,179 @@
+"""Materialize with `resources.replay.config`: slices repaired, refused, or replayed since the logic changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+from deltalake import DeltaTable
+
+from kappa_assets import Pipeline
+from kappa_assets.orchestration.build import build_definitions
+from kappa_assets.orchestration.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.lineage_sensor import Lineage
+from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.provenance import CODE_VERSION, DATA_VERSION
+from kappa_assets.orchestration.replay_sensor import changed_tables
+from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.registry import Registry
+from kappa_assets.streams.host import Host
+from kappa_assets.streams.query import Pace, Setting
+from kappa_assets.table import TableName
+from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
+from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.whole.corrected_retail import CORRECTED
+from kappa_assets_tests.whole.verify import read, verify
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SALES, REVENUE = dg.AssetKey(["silver", "sales"]), dg.AssetKey(["gold", "daily_revenue"])
+SILVER = TableName.parse("silver.sales")
+DAYS = ("2026-01-05", "2026-01-06", "2026-01-07")
+
+
+@pytest.fixture
+def place(spark: SparkSession, tmp_path: Path) -> Place:
+    """A lake with three slices, drained."""
+    make_files(tmp_path / "landing" / "invoices", seed=4, files=3, lines=30)
+    found = Place(tmp_path / "lake", tmp_path / "landing")
+    Host(Setting(spark, found.lake(), found.landing, Pace(landed_files=1)), pipeline).drain()
+    return found
+
+
+def materialize(
+    place: Place,
+    instance: dg.DagsterInstance,
+    days: tuple[str, ...],
+    config: dict[str, object] | None = None,
+    *,
+    of: Pipeline = pipeline,
+) -> dg.ExecuteInProcessResult:
+    """Press Materialize on silver/sales for a range of slices, as a backfill does with one run."""
+    definitions = build_definitions(of, lake=place.root, landing=place.landing)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        {"resources": {"replay": {"config": config}}} if config else {},
+        instance=instance,
+        asset_selection=[SALES],
+        resources={"spark": GivenSpark(spark_config={})},
+        tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]},
+        raise_on_error=False,
+    )
+
+
+def by_slice(place: Place) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {day: Counter() for day in DAYS}
+    for row in read(place.lake().link(SILVER)).to_pylist():
+        found[str(row["_arrival_date"])][repr(sorted(row.items()))] += 1
+    return found
+
+
+def newest(instance: dg.DagsterInstance, day: str) -> dg.AssetMaterialization:
+    record = instance.get_latest_data_version_record(SALES, False, day)
+    assert record is not None
+    assert record.asset_materialization is not None
+    return record.asset_materialization
+
+
+def number(event: dg.AssetMaterialization, name: str) -> int:
+    return int(str(event.metadata[name].value))
+
+
+def test_chosen_slices_are_repaired_and_each_gets_its_own_event(place: Place, instance: dg.DagsterInstance) -> None:
+    before = by_slice(place)
+    DeltaTable(place.lake().folder(SILVER)).delete("quantity > 3")
+    damaged = by_slice(place)
+    assert all(damaged[day] != before[day] for day in DAYS)
+
+    result = materialize(place, instance, DAYS[:2])
+
+    assert result.success, messages(instance, result.run_id)
+    assert by_slice(place) == before | {DAYS[2]: damaged[DAYS[2]]}
+    events = {day: newest(instance, day) for day in DAYS[:2]}
+    assert {day: number(e, "rows") for day, e in events.items()} == {d: before[d].total() for d in DAYS[:2]}
+    assert {day: number(e, "replaced") for day, e in events.items()} == {d: damaged[d].total() for d in DAYS[:2]}
+    versions = [str((e.tags or {})[DATA_VERSION]) for e in events.values()]
+    assert len(set(versions)) == 2
+    assert all(v.startswith("g1.v") for v in versions)
+    live = Registry(place.lake()).state().live(SILVER)
+    assert live is not None
+    assert {(e.tags or {})[CODE_VERSION] for e in events.values()} == {live.code_version}
+    assert all(number(e, "tape_version") > 0 for e in events.values())
+
+
+def test_a_repair_with_other_logic_is_refused_and_auto_replays_from_the_first_slice(
+    place: Place, instance: dg.DagsterInstance
+) -> None:
+    refused = materialize(place, instance, DAYS[1:], {"mode": "repair"}, of=CORRECTED)
+    assert not refused.success
+    assert "would mix two" in messages(instance, refused.run_id)
+
+    held = materialize(place, instance, DAYS[1:], {"promote": "hold"}, of=CORRECTED)
+
+    assert held.success, messages(instance, held.run_id)
+    assert "is replayed from slice 2026-01-06 to the head of the tape" in messages(instance, held.run_id)
+    state = Registry(place.lake()).state()
+    waiting = state.open_replay()
+    assert waiting is not None
+    assert state.generations[SILVER, 2].from_batch == 1
+    assert state.generations[SILVER, 2].kept_from == 1
+    assert state.live(SILVER) == state.generations[SILVER, 1]
+
+
+def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(place: Place, instance: dg.DagsterInstance) -> None:
+    before = by_slice(place)
+    result = materialize(place, instance, DAYS, {"mode": "replay", "limits": {"lost_keys": 0, "changed_share": 0.0}})
+    assert result.success, messages(instance, result.run_id)
+    live = Registry(place.lake()).state().live(SILVER)
+    assert live is not None
+    assert live.number == 2
+    assert by_slice(place) == before
+    verify(place.lake(), sorted((place.landing / "invoices").iterdir()))
+
+
+def test_a_repair_as_of_a_bronze_version_is_told_with_that_version(place: Place, instance: dg.DagsterInstance) -> None:
+    version = DeltaTable(place.root / "bronze" / "invoices").version() - 1
+    result = materialize(place, instance, DAYS[:1], {"mode": "repair", "bronze_version": version})
+    assert result.success, messages(instance, result.run_id)
+    assert number(newest(instance, DAYS[0]), "tape_version") == version
+
+
+def test_the_lineage_sensor_reports_what_a_repair_wrote(place: Place, instance: dg.DagsterInstance) -> None:
+    lineage = Lineage(place, pipeline)
+    cursor = lineage.tick(instance, LineageCursor()).cursor
+    DeltaTable(place.lake().folder(SILVER)).delete("_arrival_date = '2026-01-06'")
+    materialize(place, instance, DAYS[1:2])
+
+    tick = lineage.tick(instance, cursor)
+
+    assert "silver.sales g1" in tick.said
+    event = newest(instance, DAYS[1])
+    rows = sum(1 for row in read(place.lake().link(SILVER)).to_pylist() if str(row["_arrival_date"]) == DAYS[1])
+    assert number(event, "dagster/row_count") == rows > 0
+
+
+def test_the_sensor_names_the_highest_tables_whose_logic_changed(place: Place) -> None:
+    state = Registry(place.lake()).state()
+    assert changed_tables(pipeline, state) == {}
+    assert [str(t) for t in changed_tables(CORRECTED, state)] == ["silver.sales"]
+
+
+def run_of(place: Place, of: Pipeline, instance: dg.DagsterInstance) -> Any:
+    definitions = build_definitions(of, lake=place.root, landing=place.landing)
+    sensor = next(s for s in definitions.sensors or () if s.name == "retail_replay")
+    assert isinstance(sensor, dg.SensorDefinition)
+    with dg.build_sensor_context(instance=instance) as context:
+        return sensor.evaluate_tick(context)
+
+
+def test_the_replay_sensor_asks_once_for_each_logic_and_holds(place: Place, instance: dg.DagsterInstance) -> None:
+    assert run_of(place, pipeline, instance).run_requests == []
+    first, again = run_of(place, CORRECTED, instance), run_of(place, CORRECTED, instance)
+    assert first.run_requests is not None
+    config = first.run_requests[0].run_config["ops"]["replay_tables"]["config"]
+    assert config == {"tables": ["silver.sales"], "promote": "hold"}
+    assert [r.run_key for r in first.run_requests] == [r.run_key for r in again.run_requests]
