@@ -114,6 +114,18 @@ def test_a_folder_of_jars_is_used_as_it_is(machine: Path, tmp_path: Path, monkey
     assert session.spark_conf()["spark.jars"] == jars
 
 
+def test_python_workers_find_what_this_process_finds_in_the_same_order(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    java(machine, "17")
+    monkeypatch.setenv("KAPPA_JARS", str(tmp_path))
+    (tmp_path / "delta-spark_4.2_2.13-4.4.0.jar").touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path), "", str(tmp_path / "gone"), *sys.path])
+    given = session.spark_conf()["spark.executorEnv.PYTHONPATH"].split(":")
+    assert given[:2] == [str(tmp_path), str(Path.cwd())]
+    assert str(tmp_path / "gone") not in given
+
+
 def test_jars_are_fetched_once_even_when_several_start_together(
     machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
