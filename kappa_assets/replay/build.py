@@ -11,6 +11,7 @@ from kappa_assets.delta_log import last_note
 from kappa_assets.errors import ReplayError
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
+from kappa_assets.reached import position_of
 from kappa_assets.registry import Generation
 from kappa_assets.replay.keep_rows import keep_rows
 from kappa_assets.replay.tape_progress import Progress, TapeProgress
@@ -46,6 +47,8 @@ def build(
     built = {}
     for candidate in candidates:
         tape = tapes[pipeline.tape_of(candidate.table)]
+        if position_of(setting.lake, pipeline, tape, candidate.table, candidate.number) >= tape.head():
+            continue  # starting a query to find nothing takes a second, in a promotion too
         query = query_of(setting, pipeline, candidate, tapes)
         upstream = setting.lake.folder(pipeline.upstreams[candidate.table], candidate.upstream)
         before, began = _rows_taken_in(setting, candidate, tape), time.monotonic()

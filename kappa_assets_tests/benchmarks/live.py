@@ -14,16 +14,16 @@ from pyspark.sql import SparkSession
 
 from kappa_assets.delta_log import latest_version
 from kappa_assets.lake import Lake
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Setting
 from kappa_assets_tests.benchmarks.by_hand import ByHand
+from kappa_assets_tests.benchmarks.path import PATH
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, percentile, say, side_by_side
 from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, expected_columns, land_files, numbered, table_answer
 from kappa_assets_tests.benchmarks.sessions import session
 
 _COLUMNS = expected_columns()[DAILY_REVENUE]
-_LINES = 1_000
+LINES = 1_000
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Side:
 
 def throughput(spark: SparkSession, root: Path, *, files: int, rounds: int) -> Result:
     """Files that land at once while the queries run, until all their lines are in Gold: through the host / by hand."""
-    say(f"throughput: {files} files of {_LINES} lines")
+    say(f"throughput: {files} files of {LINES} lines")
     spare = root / "spare"
-    land_files(spare, files=files + 1, lines=_LINES, dated=False)
+    land_files(spare, files=files + 1, lines=LINES, dated=False)
     folders = numbered(root, "throughput")
     ours: list[float] = []
     hand: list[float] = []
@@ -52,18 +52,18 @@ def throughput(spark: SparkSession, root: Path, *, files: int, rounds: int) -> R
         stop = side.start()
         try:
             os.link(first, landing / first.name)  # the queries have started, and seen data, before the clock does
-            _wait_for_lines(side.gold, _LINES)
+            wait_for_lines(side.gold, LINES)
             began = time.perf_counter()
             for path in others:
                 os.link(path, landing / path.name)
-            _wait_for_lines(side.gold, (files + 1) * _LINES)
+            wait_for_lines(side.gold, (files + 1) * LINES)
             took.append(time.perf_counter() - began)
         finally:
             stop()
         return table_answer(spark, side.gold, _COLUMNS)
 
     side_by_side(
-        lambda _: through(ours, lambda lake, landing: _host_side(spark, lake, landing)),
+        lambda _: through(ours, lambda lake, landing: host_side(spark, lake, landing)),
         lambda _: through(hand, lambda lake, landing: _by_hand_side(spark, lake, landing, interval="0 seconds")),
         rounds=rounds,
     )
@@ -72,7 +72,7 @@ def throughput(spark: SparkSession, root: Path, *, files: int, rounds: int) -> R
         "  of which after the first file: "
         + ", ".join(f"{x:.1f} s against {y:.1f} s" for x, y in zip(a, b, strict=True))
     )
-    rows = files * _LINES
+    rows = files * LINES
     return Result(
         "live throughput through the host / the same queries by hand (foreachBatch, Delta's sink, MERGE)",
         f"{rows / statistics.median(a):,.0f} rows/s",
@@ -86,7 +86,7 @@ def latency(root: Path, *, files: int, warm_up: int) -> list[Result]:
     """A file landed (1 000 lines, one a second) until its lines are visible in Gold: the host / Spark's defaults."""
     say(f"latency: {files} files, one a second, after {warm_up} to warm up")
     with session() as spark:
-        side = _host_side(spark, root / "latency-ours", root / "landing-ours")
+        side = host_side(spark, root / "latency-ours", root / "landing-ours")
         ours = _latencies(side, root / "landing-ours", files, warm_up)
     with session(defaults=True) as spark:
         side = _by_hand_side(spark, root / "latency-hand", root / "landing-hand", interval=None)
@@ -106,26 +106,36 @@ def latency(root: Path, *, files: int, warm_up: int) -> list[Result]:
 def _latencies(side: Side, landing: Path, files: int, warm_up: int) -> list[float]:
     """Return the seconds from each file's landing to the Gold commit with which its lines are in."""
     spare = landing.with_name(f"{landing.name}-spare")
-    land_files(spare, files=files + warm_up, lines=_LINES, dated=False)
+    land_files(spare, files=files + warm_up, lines=LINES, dated=False)
     (landing / "invoices").mkdir(parents=True, exist_ok=True)
     stop = side.start()
     landed: list[float] = []
     try:
-        for path in sorted((spare / "invoices").iterdir()):
-            path.rename(landing / "invoices" / path.name)
-            landed.append(time.time())
-            time.sleep(max(0.0, 1.0 - (time.time() - landed[-1])))
-        _wait_for_lines(side.gold, len(landed) * _LINES)
+        landed.extend(land_one(path, landing) for path in sorted((spare / "invoices").iterdir()))
+        wait_for_lines(side.gold, len(landed) * LINES)
     finally:
         stop()
-    visible = _lines_by_time(side.gold)
+    return visible_after(side.gold, landed)[warm_up:]
+
+
+def land_one(path: Path, landing: Path) -> float:
+    """Land a file, let the rest of a second pass, and return when it landed."""
+    path.rename(landing / "invoices" / path.name)
+    landed = time.time()
+    time.sleep(max(0.0, 1.0 - (time.time() - landed)))
+    return landed
+
+
+def visible_after(gold: Path, landed: list[float], *, before: int = 0) -> list[float]:
+    """Return how long after each landing the file's lines were counted in Gold, which held `before` lines already."""
+    visible = lines_by_time(gold)
     # Files are taken in the order they land, so file n is in once Gold counts n + 1 files' lines.
     return [
-        next(at for at, lines in visible if lines >= (n + 1) * _LINES) - landed[n] for n in range(warm_up, len(landed))
+        next(at for at, lines in visible if lines >= before + (n + 1) * LINES) - landed[n] for n in range(len(landed))
     ]
 
 
-def _lines_by_time(gold: Path) -> list[tuple[float, int]]:
+def lines_by_time(gold: Path) -> list[tuple[float, int]]:
     """Return, for each Gold commit, when its log file was written and how many lines the table then counted."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -139,7 +149,7 @@ def _lines_by_time(gold: Path) -> list[tuple[float, int]]:
     return found
 
 
-def _wait_for_lines(gold: Path, lines: int, patience: float = 900.0) -> None:
+def wait_for_lines(gold: Path, lines: int, patience: float = 900.0) -> None:
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
@@ -154,15 +164,12 @@ def _wait_for_lines(gold: Path, lines: int, patience: float = 900.0) -> None:
     raise AssertionError(f"Gold does not count {lines} lines after {patience:.0f} s")
 
 
-def _host_side(spark: SparkSession, root: Path, landing: Path) -> Side:
+def host_side(spark: SparkSession, root: Path, landing: Path) -> Side:
     """The host with all tables of the path: Bronze, Silver and the combined Gold."""
-    from kappa_assets.graph import Pipeline
-
-    path = Pipeline.from_tables("path", [t for t in pipeline if t.name.name in ("invoices", "sales", "daily_revenue")])
     lake = Lake.at(root)
     (landing / "invoices").mkdir(parents=True, exist_ok=True)
     stopped = threading.Event()
-    host = Host(Setting(spark, lake, landing), path, wanted=lambda: "measured" if stopped.is_set() else None)
+    host = Host(Setting(spark, lake, landing), PATH, wanted=lambda: "measured" if stopped.is_set() else None)
 
     def start() -> Callable[[], None]:
         thread = threading.Thread(target=host.stream)
