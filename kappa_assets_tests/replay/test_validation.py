@@ -29,6 +29,8 @@ from kappa_assets_tests.replay.conftest import Shop
 from kappa_assets_tests.whole.corrected_retail import AS_IT_WAS, CORRECTED
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read
 
+pytestmark = pytest.mark.slow
+
 DAILY, CUSTOMERS = TableName.parse("gold.daily_revenue"), TableName.parse("gold.customer_value")
 
 
