@@ -64,6 +64,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
+def _priority_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command run in the tests' own process must not lower its priority for all that follow."""
+    monkeypatch.setattr("kappa_assets.session.go_behind", lambda: None)
+
+
+@pytest.fixture(autouse=True)
 def _no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own lake must never be what a test writes into."""
     for name in ("KAPPA_LAKE", "KAPPA_LANDING", "KAPPA_PIPELINE", "KAPPA_PORT", "DAGSTER_HOME"):
