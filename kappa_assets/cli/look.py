@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kappa_assets.declare.tables import Table
     from kappa_assets.graph import Pipeline
     from kappa_assets.lake import Lake
-    from kappa_assets.registry import State
+    from kappa_assets.registry import Replay, State
 
 
 @command
@@ -220,6 +220,15 @@ def releases(where: Where) -> Answer:
         }
         for release in state.releases.values()
     ]
-    waiting = state.open_replay()
-    remark = None if waiting is None else f"replay {waiting.id} is {waiting.state}"
+    aside = [r for r in state.replays.values() if r.state in ("building", "held", "validated")]
+    remark = "\n".join(f"replay {r.id} is {r.state}: {', '.join(_candidates(state, r))}" for r in aside) or None
     return Answer(rows, ("release", "current", "condition", "created_at", "reason", "tables"), remark=remark)
+
+
+def _candidates(state: State, replay: Replay) -> list[str]:
+    """Return a replay's candidates in words, with where on the tape they end if they do."""
+    ends = {table: state.generations[table, number].to_batch for table, number in replay.candidates.items()}
+    return [
+        f"{table} g{number}" + (f" up to batch {ends[table]}" if ends[table] is not None else "")
+        for table, number in replay.candidates.items()
+    ]
