@@ -8,6 +8,7 @@ end, 3 a crash that was armed never came, otherwise it died.
 
 from __future__ import annotations
 
+import datetime as dt
 import faulthandler
 import os
 import signal
@@ -18,15 +19,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deltalake import DeltaTable
+
 from kappa_assets import Layer, TableName, delta_log
 from kappa_assets.faults import Point, inject
 from kappa_assets.lake import Lake
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.replay import plan_replay, run_replay
+from kappa_assets.replay import plan_repair, plan_replay, run_repair, run_replay
 from kappa_assets.session import build_session
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Pace, Setting
-from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Replay, Step, Stream, load
+from kappa_assets.tape import Tape
+from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Repair, Replay, Step, Stream, load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -92,6 +96,16 @@ def walk(spark: SparkSession, folder: Path, steps: Sequence[Step]) -> None:
                 Host(setting, pipeline, wanted=_until(setting.lake, tape_batches)).stream()
             case Replay():
                 run_replay(setting, pipeline, plan_replay(setting.lake, pipeline, [SALES]), progress=lambda _: None)
+            case Repair():
+                DeltaTable(setting.lake.folder(SALES)).delete("quantity > 3")
+                repair_all(setting)
+
+
+def repair_all(setting: Setting) -> None:
+    """Do every slice of Silver over."""
+    tape = Tape(setting.lake, TableName(Layer.BRONZE, "invoices"))
+    days = sorted({dt.date.fromisoformat(day) for commit in tape.commits() for day in commit.slices})
+    list(run_repair(setting, pipeline, plan_repair(setting.lake, pipeline, SALES, days), progress=lambda _: None))
 
 
 def land(folder: Path, files: Sequence[str]) -> None:

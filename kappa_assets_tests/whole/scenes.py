@@ -40,6 +40,11 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class Repair:
+    """Rows of `silver.sales` are deleted by hand, and then every slice is done over."""
+
+
+@dataclass(frozen=True)
 class Crash:
     """From here on: the `nth` time that `what` (a table, `registry` or `links`) is at `point`, `mode` is killed."""
 
@@ -49,8 +54,8 @@ class Crash:
     nth: int = 1
 
 
-Step = Land | Drain | Stream | Replay | Crash
-_KINDS = {kind.__name__: kind for kind in (Land, Drain, Stream, Replay, Crash)}
+Step = Land | Drain | Stream | Replay | Repair | Crash
+_KINDS = {kind.__name__: kind for kind in (Land, Drain, Stream, Replay, Repair, Crash)}
 
 
 def dump(steps: Sequence[Step], path: Path) -> Path:
