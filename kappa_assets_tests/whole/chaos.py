@@ -33,7 +33,7 @@ def scenes(dice: random.Random, files: Sequence[str]) -> list[list[Step]]:
         landing = [waiting.pop(0) for _ in range(min(len(waiting), dice.randint(1, 2)))]
         work: list[Step] = [_crash(dice), Drain()]
         if dice.random() < 0.25:
-            work = [Drain(), _crash(dice), Replay()]
+            work = [Drain(), _replay_crash(dice) if dice.random() < 0.5 else _crash(dice), Replay()]
         found.append([Land(tuple(landing)), *work])
     return [*found, [Drain()]]
 
@@ -46,6 +46,12 @@ def _crash(dice: random.Random) -> Crash:
     if kind < 0.85:
         return Crash("between_tables", dice.choice(_TABLES), mode)
     return Crash("registry_change", dice.choice(("registry", "links")), mode, nth)
+
+
+def _replay_crash(dice: random.Random) -> Crash:
+    points: Sequence[tuple[Point, str]] = [("comparing", "registry"), *(("building", t) for t in _TABLES[1:])]
+    point, what = dice.choice(points)
+    return Crash(point, what, dice.choice(MODES))
 
 
 def one_round(root: Path, seed: int) -> str:
