@@ -117,6 +117,14 @@ def test_logic_that_cannot_be_built_is_discarded_at_once(shop: Shop, start: int)
     live_sales_are(shop, 1)
 
 
+def test_a_column_of_another_type_with_the_same_values_is_told_and_is_no_change(shop: Shop) -> None:
+    of = retyped()
+    plan = plan_replay(shop.lake, of, [SILVER])
+    (found,) = run_replay(shop.setting, of, plan, promote="never", progress=lambda _: None).comparison.tables
+    assert found.retyped_columns == ("amount: decimal(18,4) -> string",)
+    assert (found.changed, found.only_live, found.only_candidate, found.columns) == (0, 0, 0, {})
+
+
 def test_beyond_its_limits_a_replay_is_held_with_figures_and_only_force_promotes_it(shop: Shop) -> None:
     plan = plan_replay(shop.lake, CORRECTED, [SILVER])
     result = run_replay(
