@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from kappa_assets.registry import Registry
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Setting
 from kappa_assets.tape import Tape
+from kappa_assets_tests.disks import fill, read_only, small_disk
 from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole.test_bad_files import WITHOUT_GOLD
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, verify_bronze, verify_ranges, verify_tape
@@ -134,50 +133,18 @@ def test_a_missing_landing_folder_is_waited_for_by_a_stream_and_named_by_a_drain
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MB of its own, which only root can make."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if made.returncode != 0:
-        pytest.skip(f"mounting a small disk needs root: {made.stderr.decode().strip()}")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-@contextmanager
-def read_only(disk: Path, view: Path) -> Iterator[Path]:
-    """Show the disk at another place, where nothing can be written."""
-    view.mkdir()
-    subprocess.run(["mount", "--bind", str(disk), str(view)], check=True)
-    subprocess.run(["mount", "-o", "remount,ro,bind", str(view)], check=True)
-    try:
-        yield view
-    finally:
-        subprocess.run(["umount", "-l", str(view)], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Leave not a byte free."""
-    with (disk / "filler").open("wb", buffering=0) as filler:
-        size = 1 << 20
-        while size:
-            try:
-                if filler.write(b"x" * size) < size:
-                    size //= 2
-            except OSError:
-                size //= 2
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as made:
+        yield made
 
 
 def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
-    spark: SparkSession, tmp_path: Path, small_disk: Path
+    spark: SparkSession, tmp_path: Path, disk: Path
 ) -> None:
     landing = tmp_path / "landing" / "invoices"
     landing.mkdir(parents=True)
     files = make_files(tmp_path / "staged", 7, files=5, lines=20)
-    setting = Setting(spark, Lake.at(small_disk / "lake"), tmp_path / "landing")
+    setting = Setting(spark, Lake.at(disk / "lake"), tmp_path / "landing")
     director = Director([])
 
     def refused() -> bool:
@@ -185,7 +152,7 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
         return told and "backoff" in director.states
 
     def fill_and_land() -> None:
-        fill(small_disk)
+        fill(disk)
         director.errors.clear()
         director.states.clear()
         files[1].rename(landing / files[1].name)
@@ -197,7 +164,7 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
             fill_and_land,
         ),
         (refused, lambda: whole_without_index(setting.lake, [landing / files[0].name])),
-        (lambda: True, (small_disk / "filler").unlink),
+        (lambda: True, (disk / "filler").unlink),
         (silver_reached(setting.lake, 2), move(files[2], landing)),
         (silver_reached(setting.lake, 3), nothing),
     ]
@@ -205,13 +172,13 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
     assert "parked" not in director.states
     whole(setting.lake, sorted(landing.iterdir()))
 
-    fill(small_disk)
+    fill(disk)
     files[3].rename(landing / files[3].name)
     with pytest.raises(Exception, match=r"No space left|disk"):
         Host(setting, WITHOUT_GOLD).drain()
-    (small_disk / "filler").unlink()
+    (disk / "filler").unlink()
     with (
-        read_only(small_disk, tmp_path / "view") as view,
+        read_only(disk, tmp_path / "view") as view,
         pytest.raises(LakeError, match=r"lake '.*view/lake' is not writable"),
     ):
         Lake.at(view / "lake")
