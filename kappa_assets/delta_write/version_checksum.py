@@ -18,6 +18,10 @@ from deltalake import DeltaTable
 
 from kappa_assets.delta_write.parquet_files import WrittenFiles
 
+_KEPT = 40
+"""Checksums kept: readers want the newest. All of them would double the log's folder, which every look for new data
+lists, by Spark and by delta-rs."""
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -60,6 +64,7 @@ class VersionChecksums:
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         fresh.write_text(json.dumps(body, separators=(",", ":")))
         fresh.replace(path)
+        (self._log / f"{version - _KEPT:020d}.crc").unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Count the table's files anew at the next commit: it did more than add."""
