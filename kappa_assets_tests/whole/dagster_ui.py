@@ -17,9 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from kappa_assets.host_status import host_alive
+from kappa_assets.lake import Lake
 from kappa_assets_tests.browser import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -30,11 +33,29 @@ _Found = TypeVar("_Found")
 class Running:
     """Dagster with the retail pipeline, on a copy of the package that a test may edit."""
 
-    def __init__(self, root: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, root: Path, port: int) -> None:
         self.root = root
         self.lake = root / ".kappa" / "lake"
         self.url = f"http://127.0.0.1:{port}"
-        self._process = process
+        self._environment = {**os.environ, "PYTHONPATH": str(root), "KAPPA_PORT": str(port), "KAPPA_MEMORY": "1g"}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start Dagster, for the first time or again, and wait until the web server answers."""
+        with (self.root / "log").open("ab") as log:
+            command = [sys.executable, "-m", "kappa_assets.run"]
+            self._process = subprocess.Popen(command, cwd=self.root, env=self._environment, stdout=log, stderr=log)
+        eventually(lambda: _answers(self), "the web server to answer", 180)
+
+    def family(self) -> list[psutil.Process]:
+        """Return the living processes that the last start has begun, and that are still below it."""
+        assert self._process is not None
+        return psutil.Process(self._process.pid).children(recursive=True)
+
+    def ended(self) -> int:
+        """Wait until the launcher has ended by itself, and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(120)
 
     def ask(self, query: str, **variables: object) -> Any:
         """Return the data of a GraphQL answer. Raises AssertionError with the errors of a failed one."""
@@ -67,13 +88,33 @@ class Running:
         )["assetCheckExecutions"]
         return data[0]["evaluation"]["success"] if data and data[0]["evaluation"] else None
 
-    def newest_run(self, job: str) -> dict[str, str] | None:
-        data = self.ask(
-            """query ($job: String!) { runsOrError(filter: {pipelineName: $job}, limit: 1) {
+    def runs(self, job: str) -> list[dict[str, str]]:
+        """Return the newest runs of a job, newest first: runId, status."""
+        found: list[dict[str, str]] = self.ask(
+            """query ($job: String!) { runsOrError(filter: {pipelineName: $job}, limit: 10) {
                  ... on Runs { results { runId status } } } }""",
             job=job,
         )["runsOrError"]["results"]
-        return data[0] if data else None
+        return found
+
+    def newest_run(self, job: str) -> dict[str, str] | None:
+        return next(iter(self.runs(job)), None)
+
+    def newest_tick(self, sensor: str) -> dict[str, str] | None:
+        """Return what a sensor did last: timestamp, status, skipReason; None while its code is not loaded."""
+        found: dict[str, Any] = self.ask(
+            """query ($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { ... on Sensor {
+                 sensorState { ticks(limit: 1) { timestamp status skipReason } } } } }""",
+            sensor={"repositoryName": "__repository__", "repositoryLocationName": LOCATION, "sensorName": sensor},
+        )["sensorOrError"]
+        return next(iter(found["sensorState"]["ticks"]), None) if "sensorState" in found else None
+
+    def reload(self) -> None:
+        """Click Reload beside the code location."""
+        self.ask(
+            "mutation ($name: String!) { reloadRepositoryLocation(repositoryLocationName: $name) { __typename } }",
+            name=LOCATION,
+        )
 
     def launch(self, driver: Browser, job: str, config: str) -> str:
         """Type a config into a job's Launchpad, click Launch, and return the run's id once it has succeeded."""
@@ -99,8 +140,17 @@ class Running:
 
     def interrupt(self) -> int:
         """Press Ctrl-C and return the exit code."""
+        assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         return self._process.wait(120)
+
+    def close(self) -> None:
+        """End what is left, whatever happened: streams that outlived their Dagster too."""
+        if self._process is not None and self._process.poll() is None:
+            self.interrupt()
+        alive = host_alive(Lake.at(self.lake)) if self.lake.is_dir() else None
+        if alive is not None:
+            os.kill(alive.pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -111,18 +161,12 @@ def make_run(root: Path) -> Iterator[Running]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(root), "KAPPA_PORT": str(port), "KAPPA_MEMORY": "1g"}
-    with (root / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "kappa_assets.run"], cwd=root, env=environment, stdout=log, stderr=log
-        )
-        running = Running(root, port, process)
-        try:
-            eventually(lambda: _answers(running), "the web server to answer", 180)
-            yield running
-        finally:
-            if process.poll() is None:
-                running.interrupt()
+    running = Running(root, port)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
 
 
 def eventually(look: Callable[[], _Found | None], what: str, patience: float = 300.0) -> _Found:
