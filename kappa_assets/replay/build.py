@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kappa_assets.commit import BEFORE_THE_TAPE
@@ -57,7 +58,7 @@ def build(
             keep_rows(setting, candidate, tape, progress)
         ahead = sum(c.rows for c in tape.commits() if c.batch >= candidate.from_batch)
         watched = TapeProgress(setting.spark, query, upstream, ahead, progress, wanted)
-        Runner(query).drain(watched)
+        _drain(Runner(query), watched)
         if (reason := wanted()) is not None:
             raise ReplayError(f"the replay was stopped: {reason}", hint="Launch the same again, and it goes on.")
         done = Built(_rows_taken_in(setting, candidate, tape) - before, time.monotonic() - began)
@@ -66,6 +67,18 @@ def build(
             progress(f"{candidate.table} g{candidate.number}: {done.rows:,} rows in {done.seconds:.1f} s")
         reach("building", str(candidate.table))
     return built
+
+
+def _drain(runner: Runner, wanted: Wanted) -> None:
+    """Run a query until it has caught up; interrupted by a Terminate, it ends after its batch, still under our lock."""
+    try:
+        runner.drain(wanted)
+    except KeyboardInterrupt:  # the second Ctrl-C: at once
+        raise
+    except BaseException:
+        with suppress(Exception):  # the JVM may be what died
+            runner.stop()
+        raise
 
 
 def _rows_taken_in(setting: Setting, candidate: Generation, tape: Tape) -> int:

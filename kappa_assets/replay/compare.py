@@ -85,7 +85,7 @@ class _Comparer:
         if candidate.to_batch is not None:
             reached = min(reached, candidate.to_batch)
         if live is None:
-            return self._new_table(gold.name, reached, self._load(gold.name, candidate.number), gold.keys, None)
+            return self._new_table(gold.name, reached, self._candidate_gold(gold, candidate, reached), gold.keys, None)
         shown = self._live_gold(gold, live, reached)
         if isinstance(shown, str):
             return _not_comparable(gold.name, reached, shown)
@@ -153,7 +153,7 @@ class _Comparer:
     ) -> TableComparison:
         found = differences(shown.rows, new, keys)
         sums, slices_differ = aggregates(shown.rows, new, keys, slice_column)
-        before, after = self._types(live), self._types(candidate)
+        before, after = self._types(live, shown.rows), self._types(candidate, new)
         return TableComparison(
             candidate.table,
             shown.batch,
@@ -168,8 +168,10 @@ class _Comparer:
             slices_differ=slices_differ,
         )
 
-    def _types(self, generation: Generation) -> dict[str, str]:
-        return dict(self._load(generation.table, generation.number).dtypes)
+    def _types(self, generation: Generation, rows: DataFrame) -> dict[str, str]:
+        """Return the types of the table's columns; of what it would hold, when nothing was ever written to it."""
+        written = latest_version(self._lake.folder(generation.table, generation.number)) is not None
+        return dict((self._load(generation.table, generation.number) if written else rows).dtypes)
 
     def _new_table(
         self, table: TableName, batch: int, rows: DataFrame, keys: tuple[str, ...], slice_column: str | None
