@@ -149,7 +149,8 @@ class Reporter:
         if news.table.layer is Layer.GOLD:
             return None if news.note is None else news.note.rows
         added = _rows(news, of_slice, fresh)
-        if last is not None and last.row_count is not None and not any(c.removes_data for c in fresh):
+        only_added = not any(c.removes_data or _is_repair(c) for c in fresh)
+        if last is not None and last.row_count is not None and only_added:
             return last.row_count + added
         known = rows_by_slice(self.sight.lake, news.table, news.generation, news.version)
         return sum(known.get(day, 0) for day in of_slice.days)
@@ -208,6 +209,10 @@ def _rows(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> int:
     return sum(c.rows_by_slice.get(day, 0) for c in fresh for day in of_slice.days)
 
 
+def _is_repair(commit: Commit) -> bool:
+    return commit.note is not None and commit.note.repair is not None
+
+
 def _text(news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: int) -> str:
     rows = _rows(news, of_slice, fresh)
     made = data_version(news.generation, version)
@@ -219,6 +224,8 @@ def _text(news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: in
         total = "rows in all" if news.table.layer is Layer.GOLD else "new rows"
         commits = "1 commit" if len(fresh) == 1 else f"{len(fresh)} commits"
         what = f"{made}: {rows:,} {total}, {commits} ({span})."
+        if all(_is_repair(c) for c in fresh):
+            what = f"{made}: repaired, {rows:,} rows ({span})."
     else:
         what = f"{made}: no new rows; what arrived in this slice gave none."
     return " ".join([what, *_read(news), *_early(of_slice)])

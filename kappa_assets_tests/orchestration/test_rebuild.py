@@ -16,6 +16,8 @@ from kappa_assets.orchestration.lineage_cursor import LineageCursor
 from kappa_assets.orchestration.lineage_sensor import Lineage
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.provenance import CODE_VERSION, DATA_VERSION
+from kappa_assets.orchestration.replay_config import LimitsConfig
+from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.replay_sensor import changed_tables
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry
@@ -48,18 +50,17 @@ def materialize(
     place: Place,
     instance: dg.DagsterInstance,
     days: tuple[str, ...],
-    config: dict[str, object] | None = None,
+    options: ReplayOptions | None = None,
     *,
     of: Pipeline = pipeline,
 ) -> dg.ExecuteInProcessResult:
     """Press Materialize on silver/sales for a range of slices, as a backfill does with one run."""
     definitions = build_definitions(of, lake=place.root, landing=place.landing)
-    job = definitions.resolve_implicit_global_asset_job_def()
-    return job.execute_in_process(
-        {"resources": {"replay": {"config": config}}} if config else {},
+    return dg.materialize(
+        [a for a in definitions.assets or () if isinstance(a, dg.AssetsDefinition)],
+        selection=[SALES],
         instance=instance,
-        asset_selection=[SALES],
-        resources={"spark": GivenSpark(spark_config={})},
+        resources={"spark": GivenSpark(spark_config={}), "replay": options or ReplayOptions()},
         tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[-1]},
         raise_on_error=False,
     )
@@ -108,11 +109,11 @@ def test_chosen_slices_are_repaired_and_each_gets_its_own_event(place: Place, in
 def test_a_repair_with_other_logic_is_refused_and_auto_replays_from_the_first_slice(
     place: Place, instance: dg.DagsterInstance
 ) -> None:
-    refused = materialize(place, instance, DAYS[1:], {"mode": "repair"}, of=CORRECTED)
+    refused = materialize(place, instance, DAYS[1:], ReplayOptions(mode="repair"), of=CORRECTED)
     assert not refused.success
     assert "would mix two" in messages(instance, refused.run_id)
 
-    held = materialize(place, instance, DAYS[1:], {"promote": "hold"}, of=CORRECTED)
+    held = materialize(place, instance, DAYS[1:], ReplayOptions(promote="hold"), of=CORRECTED)
 
     assert held.success, messages(instance, held.run_id)
     assert "is replayed from slice 2026-01-06 to the head of the tape" in messages(instance, held.run_id)
@@ -126,7 +127,8 @@ def test_a_repair_with_other_logic_is_refused_and_auto_replays_from_the_first_sl
 
 def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(place: Place, instance: dg.DagsterInstance) -> None:
     before = by_slice(place)
-    result = materialize(place, instance, DAYS, {"mode": "replay", "limits": {"lost_keys": 0, "changed_share": 0.0}})
+    none_changed = LimitsConfig(lost_keys=0, changed_share=0.0)
+    result = materialize(place, instance, DAYS, ReplayOptions(mode="replay", limits=none_changed))
     assert result.success, messages(instance, result.run_id)
     live = Registry(place.lake()).state().live(SILVER)
     assert live is not None
@@ -137,7 +139,7 @@ def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(place: Place, ins
 
 def test_a_repair_as_of_a_bronze_version_is_told_with_that_version(place: Place, instance: dg.DagsterInstance) -> None:
     version = DeltaTable(place.root / "bronze" / "invoices").version() - 1
-    result = materialize(place, instance, DAYS[:1], {"mode": "repair", "bronze_version": version})
+    result = materialize(place, instance, DAYS[:1], ReplayOptions(mode="repair", bronze_version=version))
     assert result.success, messages(instance, result.run_id)
     assert number(newest(instance, DAYS[0]), "tape_version") == version
 
@@ -154,6 +156,7 @@ def test_the_lineage_sensor_reports_what_a_repair_wrote(place: Place, instance: 
     event = newest(instance, DAYS[1])
     rows = sum(1 for row in read(place.lake().link(SILVER)).to_pylist() if str(row["_arrival_date"]) == DAYS[1])
     assert number(event, "dagster/row_count") == rows > 0
+    assert f"repaired, {rows} rows" in str(event.description)
 
 
 def test_the_sensor_names_the_highest_tables_whose_logic_changed(place: Place) -> None:
