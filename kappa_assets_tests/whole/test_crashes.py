@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 
 from kappa_assets.pipelines.retail import pipeline
@@ -15,10 +16,13 @@ from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets.streams.host import Host
 from kappa_assets_tests.whole.conftest import TRUNCATED, Running, Stage, run_scene
 from kappa_assets_tests.whole.crashing_host import land
+from kappa_assets_tests.whole.reports import Reports, report_whole
 from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Replay, Step, Stream
 from kappa_assets_tests.whole.verify import SILVER, verify
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyspark.sql import SparkSession
 
 pytestmark = pytest.mark.slow
@@ -114,6 +118,7 @@ def test_a_crash_loses_nothing_and_doubles_nothing(name: str, crashes: Running, 
     _assert_died(SCENES[name], running.result().code, running.result().said)
     _finish(stage, spark)
     verify(stage.lake, stage.landed)
+    report_whole(stage.lake, pipeline)
     release = Registry(stage.lake).state().release
     assert release is not None
     promoted = name == "between a promotion and its links"
@@ -133,6 +138,36 @@ def test_a_replay_that_died_goes_on_under_its_name(crashes: Running, spark: Spar
     assert state.release is not None
     assert set(state.release.tables.values()) == {2}
     verify(stage.lake, stage.landed)
+
+
+KILLS = (
+    Crash("after_rejects", "silver.sales", "driver"),
+    Crash("after_commit", "bronze.invoices", "both"),
+    Crash("after_commit", "gold.daily_revenue", "jvm"),
+    Crash("before_offsets", "gold.customer_value", "driver"),
+)
+
+
+def test_a_sensor_that_ticks_before_between_during_and_after_kills_tells_of_every_commit_once(
+    tmp_path: Path, side_by_side: ThreadPoolExecutor, spark: SparkSession
+) -> None:
+    stage = Stage.make(tmp_path / "stage", seed=91)
+    with dg.DagsterInstance.ephemeral() as instance:
+        reports = Reports(instance, stage.lake, pipeline)
+        reports.tick()
+        for kill in KILLS:
+            scene: list[Step] = [land_(stage.staged[0]), kill, Drain()]
+            host = side_by_side.submit(run_scene, stage.root, scene)
+            while not wait([host], timeout=0.2).done:
+                reports.tick()
+                reports.tick_that_dies()
+            _assert_died(scene, host.result().code, host.result().said)
+            reports.tick_that_dies()
+            reports.tick()
+        _finish(stage, spark)
+        reports.tick()
+        verify(stage.lake, stage.landed)
+        reports.verify()
 
 
 def _finish(stage: Stage, spark: SparkSession) -> None:
