@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kappa_assets import TableName
-from kappa_assets.delta_log import latest_version
+from kappa_assets.delta_log import commits, latest_version
 from kappa_assets.lake import Lake
 from kappa_assets.registry import Registry
 from kappa_assets.tape import Tape
 from kappa_assets_tests.browser import browser
+from kappa_assets_tests.whole.backfill_ui import backfill, click
 from kappa_assets_tests.whole.dagster_ui import Running, eventually, make_run, seen
 
 if TYPE_CHECKING:
@@ -25,10 +27,12 @@ INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sa
 DATA_VERSION = "dagster/data_version"
 
 
-def test_a_person_watches_the_streams_changes_the_logic_replays_promotes_and_rolls_back(tmp_path: Path) -> None:
+def test_a_person_watches_repairs_changes_the_logic_validates_replays_promotes_and_rolls_back(tmp_path: Path) -> None:
     with make_run(tmp_path) as running, browser(tmp_path / "screenshots", height=1200) as driver:
         _streams_show_with_no_click(running, driver)
+        _slices_are_repaired_with_the_stream_running(running, driver)
         _changed_logic_is_flagged_while_live_goes_on(running, driver)
+        _the_past_is_validated_with_the_new_logic(running, driver)
         _a_replay_is_held_promoted_and_rolled_back(running, driver)
         assert running.interrupt() == 0
 
@@ -56,6 +60,49 @@ def _streams_show_with_no_click(running: Running, driver: Browser) -> None:
     eventually(lambda: running.materializations("gold", "daily_revenue")[0] != seen_again, "the next event")
 
 
+def _slices_are_repaired_with_the_stream_running(running: Running, driver: Browser) -> None:
+    folder = Lake.at(running.lake).folder(SALES, 1)
+    today = dt.datetime.now(dt.UTC).date()
+    first, last = today - dt.timedelta(days=2), today  # the last slice is still growing
+    before = latest_version(folder) or 0
+    config = "resources:\n  replay:\n    config:\n      mode: repair\n"
+    backfill(running, driver, "silver/sales", f"[{first}...{last}]", config, "repair-dialog")
+
+    notes = [c.note for c in commits(folder, after=before) if c.note is not None]
+    repaired = [n.repair.slice for n in notes if n.repair is not None]
+    assert repaired == [str(first + dt.timedelta(days=n)) for n in range(3)]
+    told = [m for m in running.materializations("silver", "sales", limit=50) if "in the place of" in m["description"]]
+    assert len(told) == 3
+    assert all(int(m["rows"]) == int(m["replaced"]) > 0 for m in told), told  # the same logic, and nothing was damaged
+    driver.get(f"{running.url}/assets/silver/sales?view=partitions&partition={last}")
+    seen(driver, "repaired")
+    time.sleep(3)
+    driver.screenshot("repaired")
+    after = latest_version(folder) or 0
+    eventually(lambda: (latest_version(folder) or 0) > after, "the stream to go on after the repair")
+    assert running.check("tape_continuous", "silver", "sales")
+
+
+def _the_past_is_validated_with_the_new_logic(running: Running, driver: Browser) -> None:
+    lake = Lake.at(running.lake)
+    version = Tape(lake, INVOICES).commits()[2].version
+    config = f"ops:\n  replay_tables:\n    config:\n      tables: [silver.sales]\n      to_version: {version}\n"
+    run = running.launch(driver, "replay", config)
+    found = next(iter(Registry(lake).state().replays.values()))
+    assert found.state == "validated"
+    assert found.comparison is not None
+    compared = {row["table"]: row for row in found.comparison["tables"]}["silver.sales"]
+    # Countries are in capitals now: every sale has changed, none is lost, as of that version.
+    assert (compared["only_live"], compared["only_candidate"]) == (0, 0)
+    assert compared["changed"] == compared["live_rows"] == compared["candidate_rows"] > 0
+    assert {row["column"] for row in found.comparison["columns"] if row["table"] == "silver.sales"} == {"country"}
+    driver.get(f"{running.url}/runs/{run}")
+    seen(driver, "is validated")
+    time.sleep(3)
+    driver.screenshot("validation-run")
+    assert Registry(lake).state().live(SALES) == Registry(lake).state().generations[SALES, 1]
+
+
 def _changed_logic_is_flagged_while_live_goes_on(running: Running, driver: Browser) -> None:
     eventually(lambda: running.check("logic_current", "silver", "sales"), "the check to pass first")
     logic = running.root / "kappa_assets" / "pipelines" / "retail" / "silver.py"
@@ -64,7 +111,7 @@ def _changed_logic_is_flagged_while_live_goes_on(running: Running, driver: Brows
     logic.write_text(text.replace('_unless_blank(sf.col("Country"))', '_unless_blank(sf.upper("Country"))'))
     driver.get(f"{running.url}/deployment/locations")
     seen(driver, "Reload")
-    _click(driver, "Reload")
+    click(driver, "Reload")
     eventually(lambda: running.check("logic_current", "silver", "sales") is False, "the check to flag the logic")
     driver.get(f"{running.url}/assets/silver/sales?view=checks")
     seen(driver, "logic_current")
@@ -92,14 +139,14 @@ def _a_replay_is_held_promoted_and_rolled_back(running: Running, driver: Browser
     running.launch(driver, "promote", "{}")
     live = Registry(lake).state().live(SALES)
     assert live is not None
-    assert live.number == 2
+    assert live.number == 3  # the validation was the second
     assert live.from_batch == 1
-    eventually(lambda: _generation(running, "gold", "daily_revenue") == "g2", "events of the new generation")
+    eventually(lambda: _generation(running, "gold", "daily_revenue") == "g3", "events of the new generation")
     eventually(lambda: running.check("logic_current", "silver", "sales"), "the check to pass again")
     driver.get(f"{running.url}/assets/gold/daily_revenue?view=events")
-    seen(driver, "g2.v")
+    seen(driver, "g3.v")
     driver.screenshot("promoted")
-    folder = lake.folder(SALES, 2)
+    folder = lake.folder(SALES, 3)
     before = latest_version(folder) or 0
     eventually(lambda: (latest_version(folder) or 0) > before, "the new generation to go on live")
 
@@ -115,13 +162,3 @@ def _a_replay_is_held_promoted_and_rolled_back(running: Running, driver: Browser
 
 def _generation(running: Running, *key: str) -> str:
     return running.materializations(*key)[0][DATA_VERSION].partition(".")[0]
-
-
-def _click(driver: Browser, label: str) -> None:
-    from selenium.webdriver.common.by import By
-
-    def found() -> object:
-        return next((b for b in driver.find_elements(By.TAG_NAME, "button") if b.text.strip() == label), None)
-
-    button = eventually(found, f"the button {label!r}", 60)
-    button.click()  # type: ignore[attr-defined]  # a WebElement

@@ -1,0 +1,66 @@
+"""Materialize in the browser: a range of slices chosen, a config typed, and the backfill watched to its end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from kappa_assets_tests.whole.dagster_ui import eventually, seen
+
+if TYPE_CHECKING:
+    from selenium.webdriver.remote.webelement import WebElement
+
+    from kappa_assets_tests.browser import Browser
+    from kappa_assets_tests.whole.dagster_ui import Running
+
+_ENDED = ("COMPLETED_SUCCESS", "COMPLETED_FAILED", "COMPLETED", "FAILED", "CANCELED")
+
+
+def backfill(running: Running, driver: Browser, asset: str, slices: str, config: str, picture: str) -> None:
+    """Press Materialize on an asset, choose `slices`, launch with `config`, and wait until all of it has succeeded."""
+    before = {b["id"] for b in _backfills(running)}
+    driver.get(f"{running.url}/assets/{asset}?view=partitions")
+    click(driver, "Materialize…")
+    seen(driver, "Launch backfill")
+    chosen = [i for i in driver.find_elements(By.TAG_NAME, "input") if i.is_displayed()]
+    box = next(i for i in chosen if i.get_attribute("placeholder") == "No matching partitions")
+    box.click()
+    box.send_keys(slices)
+    box.send_keys(Keys.ENTER)
+    driver.find_elements(By.XPATH, "//*[text()='Config']")[-1].click()
+    click(driver, "Add config")
+    seen(driver, "Config Editor")
+    driver.execute_script("document.querySelector('.CodeMirror').CodeMirror.setValue(arguments[0])", config)
+    seen(driver, "No errors")
+    click(driver, "Save config")
+    seen(driver, "Config saved")
+    time.sleep(1)  # the editor folds away before its text is drawn in the dialog
+    driver.screenshot(picture)
+    click(driver, "Launch backfill")
+
+    def ended() -> dict[str, str] | None:
+        found = next((b for b in _backfills(running) if b["id"] not in before), None)
+        return found if found and found["status"] in _ENDED else None
+
+    found = eventually(ended, f"the backfill of {asset} to end", 420)
+    assert found["status"] == "COMPLETED_SUCCESS", f"{running.url}/runs/b/{found['id']}: {found['status']}"
+
+
+def click(driver: Browser, label: str) -> None:
+    """Click the newest button with this text, once it is there."""
+
+    def found() -> WebElement | None:
+        buttons = [b for b in driver.find_elements(By.TAG_NAME, "button") if b.text.strip() == label and b.is_enabled()]
+        return buttons[-1] if buttons else None
+
+    eventually(found, f"the button {label!r}", 60).click()
+
+
+def _backfills(running: Running) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = running.ask(
+        "{ partitionBackfillsOrError { ... on PartitionBackfills { results { id status } } } }"
+    )["partitionBackfillsOrError"]["results"]
+    return found
