@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from kappa_assets_tests.benchmarks import live, overhead, throughput, upkeep
+from kappa_assets_tests.benchmarks import live, overhead, rewind, throughput, upkeep
 from kappa_assets_tests.benchmarks.rounds import Result
 from kappa_assets_tests.benchmarks.sessions import session
 
@@ -34,6 +34,7 @@ def main() -> None:
             lambda s: [live.throughput(s, root, files=max(400 // scale, 10), rounds=arguments.rounds)]
         ),
         "latency": lambda: live.latency(root, files=max(60 // scale, 5), warm_up=max(40 // scale, 3)),
+        "rewind": lambda: _in_our_session(lambda s: _rewind(s, root, arguments.rounds, scale)),
         "overhead": lambda: overhead.overhead(root, seconds=120 // scale),
         "upkeep": lambda: _in_our_session(
             lambda s: upkeep.upkeep(s, root, commits=5_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
@@ -45,6 +46,16 @@ def main() -> None:
     finally:
         shutil.rmtree(root, ignore_errors=True)
     _print(results)
+
+
+def _rewind(spark: SparkSession, root: Path, rounds: int, scale: int) -> list[Result]:
+    rows = 2_000_000 // scale
+    return [
+        rewind.replay_against_plain_spark(spark, root, rows=rows, rounds=rounds),
+        rewind.late_start(spark, root, rows=rows, rounds=rounds),
+        *rewind.growth(spark, root, rows=rows // 4),
+        *rewind.beside_live(spark, root, rows=rows, files=max(60 // scale, 5)),
+    ]
 
 
 def _print(results: list[Result]) -> None:
@@ -64,7 +75,9 @@ def _in_our_session(bench: Callable[[SparkSession], list[Result]]) -> list[Resul
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", default="", help="comma-separated: drain, replay, live, latency, overhead, upkeep")
+    parser.add_argument(
+        "--only", default="", help="comma-separated: drain, replay, live, latency, rewind, overhead, upkeep"
+    )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")
     return parser.parse_args()

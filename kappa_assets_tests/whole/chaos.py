@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kappa_assets.faults import Point
 from kappa_assets_tests.whole.conftest import Stage, run_scene
-from kappa_assets_tests.whole.scenes import MODES, Crash, Drain, Land, Replay, Step
+from kappa_assets_tests.whole.scenes import MODES, Crash, Drain, Land, Repair, Replay, Step
 from kappa_assets_tests.whole.verify import verify
 
 _BATCHES: tuple[Point, ...] = ("before_offsets", "after_rejects", "after_commit")
@@ -32,10 +32,14 @@ def scenes(dice: random.Random, files: Sequence[str]) -> list[list[Step]]:
     while waiting:
         landing = [waiting.pop(0) for _ in range(min(len(waiting), dice.randint(1, 2)))]
         work: list[Step] = [_crash(dice), Drain()]
-        if dice.random() < 0.25:
+        kind = dice.random()
+        if kind < 0.25:
             work = [Drain(), _replay_crash(dice) if dice.random() < 0.5 else _crash(dice), Replay()]
+        elif kind < 0.4:
+            point: Point = dice.choice(("slice_written", "slice_repaired"))
+            work = [Drain(), Crash(point, "silver.sales", dice.choice(MODES), dice.randint(1, 2)), Repair()]
         found.append([Land(tuple(landing)), *work])
-    return [*found, [Drain()]]
+    return [*found, [Drain(), Repair(), Drain()]]  # a repair that died had deleted rows first
 
 
 def _crash(dice: random.Random) -> Crash:
