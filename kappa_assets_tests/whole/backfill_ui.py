@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from kappa_assets_tests.whole.dagster_ui import eventually, seen
 
 if TYPE_CHECKING:
-    from selenium.webdriver.remote.webelement import WebElement
-
     from kappa_assets_tests.browser import Browser
     from kappa_assets_tests.whole.dagster_ui import Running
 
@@ -52,11 +51,17 @@ def backfill(running: Running, driver: Browser, asset: str, slices: str, config:
 def click(driver: Browser, label: str) -> None:
     """Click the newest button with this text, once it is there."""
 
-    def found() -> WebElement | None:
-        buttons = [b for b in driver.find_elements(By.TAG_NAME, "button") if b.text.strip() == label and b.is_enabled()]
-        return buttons[-1] if buttons else None
+    def clicked() -> bool:
+        try:
+            found = [b for b in driver.find_elements(By.TAG_NAME, "button") if b.text.strip() == label]
+            if found and found[-1].is_enabled():
+                found[-1].click()
+                return True
+        except StaleElementReferenceException:  # the page was drawn anew between two questions
+            pass
+        return False
 
-    eventually(found, f"the button {label!r}", 60).click()
+    eventually(clicked, f"the button {label!r}", 60)
 
 
 def _backfills(running: Running) -> list[dict[str, str]]:

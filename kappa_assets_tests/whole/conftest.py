@@ -16,7 +16,7 @@ import pytest
 from kappa_assets.lake import Lake
 from kappa_assets.streams.query import Setting
 from kappa_assets_tests.retail_files import make_files
-from kappa_assets_tests.whole.scenes import Step, dump
+from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Step, dump
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,3 +91,22 @@ def side_by_side() -> Iterator[ThreadPoolExecutor]:
 
 
 Running = Mapping[str, tuple[Stage, "Future[Ended]"]]
+
+
+def walk_crashes(
+    request: pytest.FixtureRequest,
+    folders: pytest.TempPathFactory,
+    pool: ThreadPoolExecutor,
+    crashes: Mapping[str, Crash],
+    work: Step,
+    seed: int,
+) -> Running:
+    """Walk the crashes of the tests that were asked for, side by side: `work` on a lake drained of three files."""
+    chosen = {str(item.callspec.params.get("name")) for item in request.session.items if hasattr(item, "callspec")}
+    found = {}
+    for number, (name, crash) in enumerate(crashes.items(), seed):
+        if name in chosen:
+            stage = Stage.make(folders.mktemp("crash"), number)
+            steps: Sequence[Step] = [Land(tuple(stage.staged[:3])), Drain(), crash, work]
+            found[name] = stage, pool.submit(run_scene, stage.root, steps)
+    return found

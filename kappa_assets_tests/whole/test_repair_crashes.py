@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ from kappa_assets.delta_log import commits
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.streams.host import Host
 from kappa_assets_tests.oracle import SALES, oracle, rows_of
-from kappa_assets_tests.whole.conftest import Running, Stage, run_scene
+from kappa_assets_tests.whole.conftest import Running, walk_crashes
 from kappa_assets_tests.whole.crashing_host import repair_all
-from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Repair, Step
+from kappa_assets_tests.whole.scenes import Crash, Repair
 from kappa_assets_tests.whole.verify import SILVER, read, verify
 
 if TYPE_CHECKING:
@@ -36,14 +36,7 @@ def dead(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, side_by_side: ThreadPoolExecutor
 ) -> Running:
     """The crashes of the tests that were asked for, walked side by side."""
-    chosen = {str(item.callspec.params.get("name")) for item in request.session.items if hasattr(item, "callspec")}
-    found = {}
-    for seed, (name, crash) in enumerate(CRASHES.items(), 300):
-        if name in chosen:
-            stage = Stage.make(tmp_path_factory.mktemp("repair"), seed)
-            steps: Sequence[Step] = [Land(tuple(stage.staged[:3])), Drain(), crash, Repair()]
-            found[name] = stage, side_by_side.submit(run_scene, stage.root, steps)
-    return found
+    return walk_crashes(request, tmp_path_factory, side_by_side, CRASHES, Repair(), seed=300)
 
 
 @pytest.mark.parametrize("name", CRASHES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +19,9 @@ from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry, Replay
 from kappa_assets.replay import discard_replay, plan_replay, run_replay
 from kappa_assets.streams.host import Host
-from kappa_assets_tests.whole.conftest import Running, Stage, run_scene
+from kappa_assets_tests.whole.conftest import Running, Stage, walk_crashes
 from kappa_assets_tests.whole.crashing_host import land
-from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Step
+from kappa_assets_tests.whole.scenes import Crash
 from kappa_assets_tests.whole.scenes import Replay as ReplayStep
 from kappa_assets_tests.whole.verify import SILVER, verify
 
@@ -49,14 +49,7 @@ def dead(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, side_by_side: ThreadPoolExecutor
 ) -> Running:
     """The crashes of the tests that were asked for, walked side by side."""
-    chosen = {str(item.callspec.params.get("name")) for item in request.session.items if hasattr(item, "callspec")}
-    found = {}
-    for seed, (name, crash) in enumerate(CRASHES.items(), 200):
-        if name in chosen:
-            stage = Stage.make(tmp_path_factory.mktemp("replay"), seed)
-            steps: Sequence[Step] = [Land(tuple(stage.staged[:3])), Drain(), crash, ReplayStep()]
-            found[name] = stage, side_by_side.submit(run_scene, stage.root, steps)
-    return found
+    return walk_crashes(request, tmp_path_factory, side_by_side, CRASHES, ReplayStep(), seed=200)
 
 
 @pytest.mark.parametrize("name", CRASHES)
