@@ -13,7 +13,7 @@ from deltalake.transaction import AddAction
 from pyspark.sql import DataFrame
 
 from kappa_assets.delta_write.file_stats import file_stats
-from kappa_assets.delta_write.small_files import fetch_small, write_small
+from kappa_assets.delta_write.small_files import ResultTooLarge, fetch_small, write_small
 
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -30,13 +30,22 @@ class WrittenFiles:
 NOTHING = WrittenFiles((), 0, 0)
 
 
-def write_files(df: DataFrame, table: Path, partition_by: Iterable[str] = (), *, small: bool = False) -> WrittenFiles:
+def write_files(
+    df: DataFrame, table: Path, partition_by: Iterable[str] = (), *, small: bool = False, observed: bool = False
+) -> WrittenFiles:
     """Write `df` as Parquet files below `table` and return them, ready to commit.
 
-    `small`: the batch was made of little, so that fetching it is cheaper than a write job of Spark.
+    `small`: the batch was made of little, so that fetching it is cheaper than a write job of Spark. When it is too
+    large after all, Spark writes it. `observed`: an Observation counts its rows; then ResultTooLarge is raised, for the
+    caller to try again with `small=False` and another Observation.
     """
     columns = tuple(partition_by)
-    return describe_files(table, _write(df, table, columns, small=small), columns)
+    try:
+        return describe_files(table, _write(df, table, columns, small=small), columns)
+    except ResultTooLarge:
+        if observed:
+            raise
+        return describe_files(table, _write(df, table, columns, small=False), columns)
 
 
 def write_apart(
@@ -45,7 +54,7 @@ def write_apart(
     """Write `df` in one pass; return the files of rows whose `flag` is false, ready to commit, and those of the others.
 
     The others are for the caller to read and delete: no commit names them. Two passes, one for each kind, took a fifth
-    longer on 5 M rows.
+    longer on 5 M rows. Raises ResultTooLarge, as `write_files` does for what is observed.
     """
     paths = _write(df, table, (flag, *partition_by), small=small)
     apart = [path for path in paths if f"/{flag}=true/" in path]

@@ -57,11 +57,14 @@ _TOO_LARGE = "spark.driver.maxResultSize"
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
-def fetch_small(df: DataFrame) -> pa.Table | None:
-    """Return the rows of a small batch, or None where only Spark can write them.
+class ResultTooLarge(Exception):
+    """A function makes so much of a small input that it exceeds `spark.driver.maxResultSize`."""
 
-    That is so for types that Arrow has no equal of, and when a function makes so much of a small input that it exceeds
-    `spark.driver.maxResultSize`.
+
+def fetch_small(df: DataFrame) -> pa.Table | None:
+    """Return the rows of a small batch, or None where only Spark can write them: Arrow has no equal of their types.
+
+    Raises ResultTooLarge. An Observation of `df` is spent then: it counts nothing when Spark writes the rows after all.
     """
     if not _fits_arrow(df.schema):
         return None
@@ -69,7 +72,7 @@ def fetch_small(df: DataFrame) -> pa.Table | None:
         return df.toArrow()
     except (Py4JJavaError, PySparkException) as error:
         if _TOO_LARGE in str(error):
-            return None
+            raise ResultTooLarge from error
         raise
 
 

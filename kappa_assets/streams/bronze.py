@@ -22,7 +22,7 @@ from kappa_assets.commit import IMPLAUSIBLE, CommitNote, Position
 from kappa_assets.declare.tables import Bronze
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
-from kappa_assets.delta_write.small_files import SMALL
+from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
 from kappa_assets.faults import reach
 from kappa_assets.sources.files import (
     READ_FAILED,
@@ -111,7 +111,7 @@ class BronzeQuery:
             self._commit(written, number)
         reach("after_commit", str(self.table))
 
-    def _write(self, batch: DataFrame, paths: list[str], aside: list[SetAside]) -> _Written:
+    def _write(self, batch: DataFrame, paths: list[str], aside: list[SetAside], *, small: bool = True) -> _Written:
         """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
         known = self._writer.schema()
         payload: dict[str, str | None] = dict.fromkeys(self._source.columns)
@@ -123,14 +123,16 @@ class BronzeQuery:
                 return _Written(FileBatch(None, (), (*aside, *taken.set_aside)))
             suspects = taken.files
             implausible = Observation()
-            rows, small = self._addressed(taken.rows, known, implausible), _unpacked_size(suspects) <= SMALL
-            written = write_files(
-                rows.coalesce(1) if small else rows, self._writer.folder, self._writer.partition_by, small=small
-            )
+            rows = self._addressed(taken.rows, known, implausible)
+            small = small and _unpacked_size(suspects) <= SMALL
+            rows, folder = rows.coalesce(1) if small else rows, self._writer.folder
+            written = write_files(rows, folder, self._writer.partition_by, small=small, observed=True)
+        except ResultTooLarge:
+            return self._write(batch, paths, aside, small=False)
         except READ_FAILED as error:
             damaged = culprits(batch.sparkSession, self._source, suspects, error)
             sound = sorted(set(paths) - {d.file for d in damaged})
-            return self._write(batch, sound, [*aside, *damaged])
+            return self._write(batch, sound, [*aside, *damaged], small=small)
         taken = FileBatch(taken.rows, taken.files, (*aside, *taken.set_aside))
         return _Written(taken, written, implausible.get["rows"])
 

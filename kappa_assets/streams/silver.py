@@ -13,7 +13,7 @@ from kappa_assets.declare.tables import LINEAGE, Silver
 from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import WrittenFiles, write_apart, write_files
-from kappa_assets.delta_write.small_files import SMALL
+from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
 from kappa_assets.errors import LogicError
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
@@ -93,7 +93,10 @@ class SilverQuery:
         read = input_range(self._upstream, 1, since, until)
         self._check_tiles(read)
         self._check_slices(read)
-        written, rejects, rejected = self._write(batch, small=read_bytes(self._upstream, read) <= SMALL)
+        try:
+            written, rejects, rejected = self._write(batch, small=read_bytes(self._upstream, read) <= SMALL)
+        except ResultTooLarge:
+            written, rejects, rejected = self._write(batch, small=False)
         if rejects:
             self._keep_rejects(batch.sparkSession, rejects, number)
         reach("after_rejects", str(self.table))

@@ -7,7 +7,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -259,28 +258,6 @@ def test_a_type_that_arrow_has_no_equal_of_is_left_to_sparks_writer(
     files = write_files(rows.coalesce(1), tmp_path, small=True)
     assert files.rows == 3
     assert spark.read.parquet(str(tmp_path / "data" / "*")).schema.simpleString() == rows.schema.simpleString()
-
-
-@contextmanager
-def largest_result(spark: SparkSession, size: str) -> Iterator[None]:
-    """Set what the driver takes as a job's result; every job reads it from the context's own settings."""
-    conf = spark.sparkContext._jsc.sc().conf()
-    before = conf.get("spark.driver.maxResultSize", "1g")
-    conf.set("spark.driver.maxResultSize", size)
-    try:
-        yield
-    finally:
-        conf.set("spark.driver.maxResultSize", before)
-
-
-def test_a_result_too_large_for_the_driver_is_left_to_sparks_writer(spark: SparkSession, tmp_path: Path) -> None:
-    rows = spark.range(40_000).selectExpr("id", "repeat(sha2(CAST(id AS STRING), 512), 2) AS text")
-    with largest_result(spark, "1m"):
-        assert fetch_small(rows) is None
-        files = write_files(rows, tmp_path, small=True)
-    assert files.rows == 40_000
-    back = spark.read.parquet(*[str(tmp_path / a.path) for a in files.actions])
-    assert back.exceptAll(rows).isEmpty()
 
 
 def test_a_batch_that_fails_for_another_reason_fails(spark: SparkSession, tmp_path: Path) -> None:
