@@ -111,8 +111,8 @@ class SilverQuery:
         if not self._silver.expectations:
             return write_files(output, folder, slices, small=small), [], {}
         observation = Observation()
-        judged, counts = judge(self._silver, output)
-        written, rejects = write_apart(judged.observe(observation, *counts), folder, REJECTED, slices, small=small)
+        judged = judge(self._silver, output, observation)
+        written, rejects = write_apart(judged, folder, REJECTED, slices, small=small)
         return written, rejects, {name: n for name, n in observation.get.items() if n}
 
     def _keep_rejects(self, spark: SparkSession, files: list[Path], number: int) -> None:
@@ -182,15 +182,18 @@ def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaW
     return DeltaWriter(str(table), setting.lake.folder(table, generation), partition_by=(SLICE,), properties=PROPERTIES)
 
 
-def judge(silver: Silver, output: DataFrame) -> tuple[DataFrame, list[Column]]:
-    """Return a function's output with REJECTED, and how many rows fail each expectation, as columns to observe."""
+def judge(silver: Silver, output: DataFrame, observation: Observation | None = None) -> DataFrame:
+    """Return a function's output with REJECTED; `observation` counts the rows that fail each expectation."""
     meets = {f"_meets_{e.name}": F.coalesce(F.expr(e.condition), F.lit(False)) for e in silver.expectations}
     judged = output.withColumns(meets)
+    if observation is not None:
+        judged = judged.observe(
+            observation, *[F.count_if(~F.col(f"_meets_{e.name}")).alias(e.name) for e in silver.expectations]
+        )
     rejected = F.lit(False)
     for name in meets:
         rejected = rejected | ~F.col(name)
-    counts = [F.count_if(~F.col(f"_meets_{e.name}")).alias(e.name) for e in silver.expectations]
-    return judged.withColumn(REJECTED, rejected), counts
+    return judged.withColumn(REJECTED, rejected).drop(*meets)
 
 
 def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
@@ -198,8 +201,7 @@ def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
     output = silver(upstream)
     if not silver.expectations:
         return output
-    judged, _ = judge(silver, output)
-    return judged.where(~F.col(REJECTED)).select(*output.columns)
+    return judge(silver, output).where(~F.col(REJECTED)).drop(REJECTED)
 
 
 def failed_expectations(silver: Silver) -> Column:

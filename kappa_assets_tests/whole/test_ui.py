@@ -74,8 +74,8 @@ def _slices_are_repaired_with_the_stream_running(running: Running, driver: Brows
     told = [m for m in running.materializations("silver", "sales", limit=50) if "in the place of" in m["description"]]
     assert len(told) == 3
     assert all(int(m["rows"]) == int(m["replaced"]) > 0 for m in told), told  # the same logic, and nothing was damaged
-    driver.get(f"{running.url}/assets/silver/sales?view=partitions&partition={last}")
-    seen(driver, "repaired")
+    driver.get(f"{running.url}/assets/silver/sales?view=partitions&partition={first}")
+    seen(driver, "Latest materialization", "tape_version")
     time.sleep(3)
     driver.screenshot("repaired")
     after = latest_version(folder) or 0

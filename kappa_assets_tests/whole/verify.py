@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from kappa_assets import Layer, TableName
@@ -66,6 +67,10 @@ def verify_tables(lake: Lake, files: Sequence[Path]) -> None:
     expected = oracle(files)
     sales = read(lake.link(SILVER)).select(list(SALES))
     same(Counter(rows_of(sales, SALES)), expected.sales, "rows of silver.sales")
+    folder = lake.link(SILVER).resolve()
+    known = set(DeltaTable(folder).schema().to_arrow().names)
+    for file in (folder / "data").rglob("*.parquet"):  # the files hold what the table says, and nothing of ours beside
+        assert set(pq.read_schema(file).names) <= known, file
     for name, columns in _GOLDS.items():
         found = rows_of(read(lake.link(TableName(Layer.GOLD, name))), columns)
         same(Counter(found), Counter(getattr(expected, name)), f"rows of gold.{name}")
