@@ -46,7 +46,7 @@ def test_definitions_load_without_a_jvm_and_without_touching_the_disk(tmp_path: 
         check=False,
     )
     assert found.returncode == 0, found.stderr
-    assert found.stdout.strip() == "['retail_feed', 'retail_lineage', 'retail_stream']"
+    assert found.stdout.strip() == "['retail_feed', 'retail_lineage', 'retail_replay', 'retail_stream']"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,10 +88,17 @@ def test_every_table_has_the_checks_of_its_layer(definitions: dg.Definitions) ->
     assert found == {(dg.AssetKey(t.name.key), name) for t in pipeline for name in checks_of(t.name.layer)}
 
 
-def test_the_two_sensors_run_by_default(definitions: dg.Definitions) -> None:
-    sensors = {s.name: s for s in definitions.get_repository_def().sensor_defs}
-    assert set(sensors) == {"retail_stream", "retail_lineage"}
-    assert {s.default_status for s in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
+def test_the_switch_and_lineage_run_by_default_and_nothing_is_replayed_unasked(definitions: dg.Definitions) -> None:
+    sensors = {s.name: s.default_status for s in definitions.get_repository_def().sensor_defs}
+    running, stopped = dg.DefaultSensorStatus.RUNNING, dg.DefaultSensorStatus.STOPPED
+    assert sensors == {"retail_stream": running, "retail_lineage": running, "retail_replay": stopped}
+
+
+def test_what_materialize_may_be_told_is_explained(definitions: dg.Definitions) -> None:
+    schema = definitions.resolve_implicit_global_asset_job_def().run_config_schema.config_type
+    options = schema.fields["resources"].config_type.fields["replay"].config_type.fields["config"].config_type.fields  # type: ignore[attr-defined]  # Dagster types them by their base
+    assert set(options) == {"mode", "bronze_version", "promote", "limits", "max_bytes_per_batch", "cores"}
+    assert all(option.description for option in options.values())
 
 
 def test_the_jobs_say_what_they_do_and_every_setting_is_explained(definitions: dg.Definitions) -> None:
