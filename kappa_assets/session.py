@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 OLDEST_JAVA = 17
-_BEHIND = 10
-"""The niceness of replays and repairs: beside a busy stream they get about a tenth of a core's time."""
+_BEHIND = 5
+"""The niceness of replays and repairs: beside a busy stream they get about a third of its share of a core."""
 
 # Delta's POM lists 28 jars beside its own five. What a local lake needs of them is in pyspark's folder, in
 # newer versions; missing is only Unity Catalog's client. So a first fetch took 5 s and 12 MB, not 32 s and

@@ -9,9 +9,9 @@ import dagster as dg
 
 from kappa_assets.commit import Position
 from kappa_assets.declare.code_version import code_version
-from kappa_assets.declare.tables import Derived, Table
+from kappa_assets.declare.tables import Table
 from kappa_assets.delta_log import latest_version
-from kappa_assets.errors import HostRunning, KappaError, LogicChanged
+from kappa_assets.errors import HostRunning, KappaError
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import QueryStatus, host_alive
 from kappa_assets.lake import Lake
@@ -41,12 +41,8 @@ _PATIENCE = 600.0
 def catch_up(
     context: dg.AssetExecutionContext, place: Place, pipeline: Pipeline, table: Table, spark: KappaSpark
 ) -> str:
-    """Bring the table to the tape's end as of now, and say how: drained here, or waited for the host that lives.
-
-    Raises LogicChanged when the deployed logic did not write the table: mixing two logics in one table is refused.
-    """
+    """Bring the table to the tape's end as of now, and say how: drained here, or waited for the host that lives."""
     lake = place.lake()
-    refuse_other_logic(lake, table)
     switch = Switch(context.instance, context.run.run_id, None)
     while True:
         if host_alive(lake) is not None:
@@ -62,19 +58,6 @@ def catch_up(
         if switch.terminated:
             raise dg.DagsterExecutionInterruptedError
         return f"no host ran; drained here: {ended.reason}"
-
-
-def refuse_other_logic(lake: Lake, table: Table) -> None:
-    """Raise LogicChanged when the live generation was written by other logic than is deployed."""
-    live = Registry(lake).state().live(table.name)
-    if not isinstance(table, Derived) or live is None or table.on_change == "forward":
-        return
-    deployed = code_version(table)
-    if live.code_version != deployed:
-        raise LogicChanged(
-            f"{table.name} g{live.number} was written by logic {live.code_version}; deployed is {deployed}",
-            hint=f"Launch the job replay with tables: [{table.name}]; or deploy the old logic again.",
-        )
 
 
 def _wait(lake: Lake, pipeline: Pipeline, table: Table, switch: Switch) -> str | None:

@@ -73,8 +73,8 @@ def replay(setting: Setting) -> None:
     """Build the first generations by the steps a replay takes, without the comparison: there is nothing to compare."""
     state = register(Registry(setting.lake), PATH)
     assert state.release is not None
-    made = [state.generations[t, n] for t, n in state.release.tables.items()]
-    build(setting, PATH, sorted(made, key=lambda g: g.table), quiet, lambda: None)
+    made = [state.generations[t.name, state.release.tables[t.name]] for t in PATH.derived]
+    build(setting, PATH, made, quiet, lambda: None)
 
 
 def plain_spark(spark: SparkSession, lake: Lake, out: Path) -> None:

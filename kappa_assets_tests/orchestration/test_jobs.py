@@ -108,12 +108,10 @@ def test_pressing_materialize_drains_when_no_host_runs_and_repeats_the_known_pro
     assert materialize(definitions, instance, REVENUE).success
     lineage = Lineage(place, pipeline)
     lineage.tick(instance, LineageCursor())
-    found = materialize(definitions, instance, SALES, "2026-01-05")
+    found = materialize(definitions, instance, REVENUE)
     assert found.success
-    (event,) = found.asset_materializations_for_node("silver_sales")
-    (known,) = [
-        e for e in lineage_events(instance, SALES) if e.partition == "2026-01-05" and REPORTED in (e.tags or {})
-    ]
+    (event,) = found.asset_materializations_for_node("gold_daily_revenue")
+    (known,) = [e for e in lineage_events(instance, REVENUE) if REPORTED in (e.tags or {})]
     assert event.tags is not None
     assert known.tags is not None
     assert REPORTED not in event.tags
@@ -153,7 +151,7 @@ def test_pressing_materialize_waits_for_the_host_that_lives(
     assert "the host streams" in messages(instance, found.run_id)
 
 
-def test_pressing_materialize_with_other_logic_is_refused_with_the_way_out(
+def test_pressing_materialize_with_other_logic_replays_or_says_why_it_cannot(
     definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
 ) -> None:
     registry = Registry(Lake.at(place.root))
@@ -162,7 +160,9 @@ def test_pressing_materialize_with_other_logic_is_refused_with_the_way_out(
     registry.commit(registry.state(), [made, events.release_created(1, {table: 1}, "first")])
     found = materialize(definitions, instance, SALES, "2026-01-05")
     assert not found.success
-    assert "Launch the job replay" in messages(instance, found.run_id)
+    said = messages(instance, found.run_id)
+    assert "silver.sales is replayed from slice 2026-01-05" in said
+    assert "bronze.invoices holds nothing yet" in said
 
 
 def test_a_stream_that_another_host_locks_out_fails_and_names_it(
