@@ -73,6 +73,7 @@ def promote_candidates(
     with exclusive(promotion_lock(setting.lake), f"promotion of {replay.id}"):
         _await_host_aside(setting.lake, candidates)
         build(setting, pipeline, candidates, progress, wanted)
+        drained = time.monotonic()
         behind = _behind(setting.lake, pipeline, registry.state(), candidates)
         if behind and not force:
             raise PromotionRefused(
@@ -81,10 +82,14 @@ def promote_candidates(
             )
         forced = [*against, *(f"{name} is behind" for name in behind)]
         reason = f"replay {replay.id}" + (f", forced although {'; '.join(forced)}" if forced else "")
-        return _release(setting.lake, registry, replay, reason, progress)
+        release = _release(setting.lake, registry, replay, reason)
+        progress(
+            f"release {release.number} is live, {time.monotonic() - drained:.2f} s after the last batch was drained"
+        )
+        return release
 
 
-def _release(lake: Lake, registry: Registry, replay: Replay, reason: str, progress: Progress) -> Release:
+def _release(lake: Lake, registry: Registry, replay: Replay, reason: str) -> Release:
     state = registry.state()
     _refuse_replaced(state, replay)
     tables = {**(state.release.tables if state.release else {}), **replay.candidates}
@@ -99,7 +104,6 @@ def _release(lake: Lake, registry: Registry, replay: Replay, reason: str, progre
     )
     reach("registry_change", "links")
     mend_links(lake, state)
-    progress(f"release {number} is live")
     return state.releases[number]
 
 

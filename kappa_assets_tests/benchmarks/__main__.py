@@ -49,12 +49,12 @@ def main() -> None:
 
 
 def _rewind(spark: SparkSession, root: Path, rounds: int, scale: int) -> list[Result]:
-    rows = 2_000_000 // scale
+    rows = 5_000_000 // scale
     return [
         rewind.replay_against_plain_spark(spark, root, rows=rows, rounds=rounds),
         rewind.late_start(spark, root, rows=rows, rounds=rounds),
-        *rewind.growth(spark, root, rows=rows // 4),
-        *rewind.beside_live(spark, root, rows=rows, files=max(60 // scale, 5)),
+        *rewind.growth(spark, root, rows=rows // 10),
+        *rewind.beside_live(spark, root, rows=rows // 2, files=max(60 // scale, 5)),
     ]
 
 
