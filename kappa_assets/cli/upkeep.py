@@ -36,8 +36,9 @@ def maintain(
     Safe while streams and replays run. Small files of finished days become few; files that no reader still needs,
     old log entries, and generations of old releases go.
     """
-    from kappa_assets.maintenance import Policy, preview
-    from kappa_assets.maintenance import maintain as do_maintain
+    from kappa_assets.maintenance import Policy
+    from kappa_assets.maintenance.run import maintain as do_maintain
+    from kappa_assets.maintenance.run import preview
 
     lake, pipeline, policy = where.lake(), where.pipeline(), Policy(keep_releases, keep_days)
     if dry_run:

@@ -1,4 +1,7 @@
-"""Upkeep: small files merged, files and generations that nothing needs removed, logs kept short. It starts no JVM."""
+"""Upkeep: small files merged, files and generations that nothing needs removed, logs kept short. It starts no JVM.
+
+The work is in `kappa_assets.maintenance.run`; what people look at is here, and loads neither Spark nor the work.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,11 @@ from kappa_assets.maintenance.releases import (
     stuck_remark,
     stuck_tables,
 )
-from kappa_assets.maintenance.run import maintain, preview
-from kappa_assets.maintenance.steps import Upkeep
 
 __all__ = [
     "Policy",
     "ReleaseCondition",
-    "Upkeep",
     "expired_tables",
-    "maintain",
-    "preview",
     "release_condition",
     "stuck_remark",
     "stuck_tables",

@@ -40,7 +40,8 @@ def maintain_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
         description="Merges small files; removes what no live table, candidate or kept release needs.",
     )
     def maintain_tables(context: dg.OpExecutionContext, config: MaintainConfig) -> None:
-        from kappa_assets.maintenance import Policy, maintain
+        from kappa_assets.maintenance import Policy
+        from kappa_assets.maintenance.run import maintain
 
         wanted = Switch(context.instance, context.run_id, None)
         with as_run(context) as say:

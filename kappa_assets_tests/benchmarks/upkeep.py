@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from kappa_assets.delta_log import last_note, latest_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
-from kappa_assets.maintenance import maintain
+from kappa_assets.maintenance.run import maintain
 from kappa_assets.pipelines.retail import pipeline as retail
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Pace, Setting

@@ -114,7 +114,7 @@ def test_a_table_for_people_has_no_control_codes_and_folds_nothing_in_a_pipe(
         ("show", "gold.daily_revenue", "--limit", "0"),
         ("replay",),
         ("replay", "--tables", "bronze.invoices"),
-        ("replay", "--tables", "silver.sales", "--promote", "never"),
+        ("replay", "--tables", "silver.sales", "--promote", "now"),
         ("rollback", "yesterday"),
         ("rewind",),
     ],
@@ -143,7 +143,7 @@ def test_a_missing_lake_option_is_wrong_usage_and_a_missing_lake_a_failure(tmp_p
         (("path", "silver.nothing"), "The lake holds bronze.invoices, silver.sales"),
         (("status", "--pipeline", "no_such_module"), "no module 'no_such_module'"),
         (("rollback",), "there is no earlier release"),
-        (("discard", "r1"), "no open replay"),
+        (("discard", "r1"), "there is no replay 'r1' to discard"),
         (("replay", "--tables", "silver.sales", "--from-version", "99", "--plan"), "no version 99"),
     ],
 )

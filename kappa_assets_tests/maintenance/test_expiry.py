@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kappa_assets.errors import ReplayError
-from kappa_assets.maintenance import Policy, maintain, release_condition, stuck_remark, stuck_tables
+from kappa_assets.maintenance import Policy, release_condition, stuck_remark, stuck_tables
 from kappa_assets.maintenance.needed import at_rest, expired, moving, needed
+from kappa_assets.maintenance.run import maintain
 from kappa_assets.registry import Event, State, events
 from kappa_assets.registry.state import fold
 from kappa_assets.replay import rollback

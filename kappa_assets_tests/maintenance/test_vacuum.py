@@ -12,7 +12,9 @@ from deltalake import DeltaTable
 from kappa_assets.commit import Position
 from kappa_assets.delta_log import last_note, versions
 from kappa_assets.errors import PolicyRefused
-from kappa_assets.maintenance import Policy, Upkeep, maintain, preview
+from kappa_assets.maintenance import Policy
+from kappa_assets.maintenance.run import maintain, preview
+from kappa_assets.maintenance.steps import Upkeep
 from kappa_assets.reached import position_of
 from kappa_assets.tape import Tape
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake, write_file

@@ -13,7 +13,9 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets.lake import Lake
-from kappa_assets.maintenance import Policy, Upkeep, maintain, release_condition
+from kappa_assets.maintenance import Policy, release_condition
+from kappa_assets.maintenance.run import maintain
+from kappa_assets.maintenance.steps import Upkeep
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry
 from kappa_assets.streams.host import Host
