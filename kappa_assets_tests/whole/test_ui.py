@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from deltalake import DeltaTable
 
 from kappa_assets import TableName
 from kappa_assets.delta_log import commits, latest_version
@@ -92,9 +93,12 @@ def _the_past_is_validated_with_the_new_logic(running: Running, driver: Browser)
     assert found.state == "validated"
     assert found.comparison is not None
     compared = {row["table"]: row for row in found.comparison["tables"]}["silver.sales"]
-    # Countries are in capitals now: every sale has changed, none is lost, as of that version.
+    # Countries are in capitals now: as of that version those sales have changed whose country was not, and none is lost.
+    sales = DeltaTable(lake.folder(SALES, 1)).to_pyarrow_table(columns=["country", "_batch_id"]).to_pylist()
+    then = [row["country"] or "" for row in sales if row["_batch_id"] <= compared["batch"]]
     assert (compared["only_live"], compared["only_candidate"]) == (0, 0)
-    assert compared["changed"] == compared["live_rows"] == compared["candidate_rows"] > 0
+    assert compared["live_rows"] == compared["candidate_rows"] == len(then) < len(sales)
+    assert compared["changed"] == sum(country != country.upper() for country in then) > 0
     assert {row["column"] for row in found.comparison["columns"] if row["table"] == "silver.sales"} == {"country"}
     driver.get(f"{running.url}/runs/{run}")
     seen(driver, "is validated")
