@@ -93,7 +93,7 @@ def _the_past_is_validated_with_the_new_logic(running: Running, driver: Browser)
     assert found.state == "validated"
     assert found.comparison is not None
     compared = {row["table"]: row for row in found.comparison["tables"]}["silver.sales"]
-    # Countries are in capitals now: as of that version those sales have changed whose country was not, and none is lost.
+    # Countries are in capitals now: of the sales as of then those whose country was not have changed; none is lost.
     sales = DeltaTable(lake.folder(SALES, 1)).to_pyarrow_table(columns=["country", "_batch_id"]).to_pylist()
     then = [row["country"] or "" for row in sales if row["_batch_id"] <= compared["batch"]]
     assert (compared["only_live"], compared["only_candidate"]) == (0, 0)
