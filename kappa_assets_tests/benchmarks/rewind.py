@@ -210,8 +210,9 @@ def beside_live(spark: SparkSession, root: Path, *, rows: int, files: int) -> li
     live = lake.folder(DAILY_REVENUE, 1)
     alone = visible_after(live, landed, before=before)[40:]
     # Files that landed while the promotion drained are seen in the promoted generation.
+    seen = [lines_by_time(folder) for folder in (live, gold)]
     felt = [
-        min(_first_seen(folder, before + (len(landed) + n + 1) * LINES) for folder in (live, gold)) - at
+        min(_first_seen(one, before + (len(landed) + n + 1) * LINES) for one in seen) - at
         for n, at in enumerate(beside_it)
     ]
     return [
@@ -233,8 +234,8 @@ def beside_live(spark: SparkSession, root: Path, *, rows: int, files: int) -> li
     ]
 
 
-def _first_seen(gold: Path, lines: int) -> float:
-    return next((at for at, found in lines_by_time(gold) if found >= lines), float("inf"))
+def _first_seen(visible: list[tuple[float, int]], lines: int) -> float:
+    return next((at for at, found in visible if found >= lines), float("inf"))
 
 
 def _settled_lines(gold: Path) -> int:
