@@ -54,11 +54,18 @@ def test_the_stream_outlives_code_server_web_server_and_daemon(tmp_path: Path) -
 
 def _kill(running: Running, *words: str) -> None:
     """Kill the processes whose command has all the words, children of what `make run` started, with -9."""
-    found = [p for p in running.family() if set(words) <= set(p.cmdline())]
-    assert found, [p.cmdline() for p in running.family()]
+    found = [process for process in running.family() if set(words) <= set(_command(process))]
+    assert found, [_command(process) for process in running.family()]
     for process in found:
         process.kill()
     psutil.wait_procs(found, timeout=30)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # it ended meanwhile, or is a zombie
+        return []
 
 
 def _goes_on(running: Running, host: Holder, file: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kappa_assets.commit import BEFORE_THE_TAPE
@@ -41,6 +41,7 @@ STEPS: tuple[Step, ...] = ("land", "repair", "repair as of", "replay", "replay l
     steps=st.lists(st.sampled_from(STEPS), min_size=4, max_size=6),
     table_files=st.sampled_from([1, 2**31 - 1]),
 )
+@example(seed=1793, steps=["land", "land", "optimize", "replay", "land", "replay late"], table_files=1)
 def test_any_mix_of_repairs_and_replays_leaves_what_the_files_say(
     spark: SparkSession, tmp_path: Path, seed: int, steps: Sequence[Step], table_files: int
 ) -> None:
