@@ -10,6 +10,7 @@ from kappa_assets.health import HealthChecks
 from kappa_assets.lake import Lake
 from kappa_assets.orchestration.checks import evaluation, verdict
 from kappa_assets.orchestration.follow import FollowedLogs
+from kappa_assets.orchestration.kept_instance import instance_of
 from kappa_assets.orchestration.lineage_cursor import LineageCursor
 from kappa_assets.orchestration.lineage_plan import LineagePlan, Sight, plan_lineage
 from kappa_assets.orchestration.lineage_report import Reporter
@@ -160,7 +161,7 @@ def lineage_sensor(place: Place, pipeline: Pipeline, undescribed: frozenset[Tabl
         ),
     )
     def report(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        tick = lineage.tick(context.instance, LineageCursor.from_json(context.cursor))
+        tick = lineage.tick(instance_of(context), LineageCursor.from_json(context.cursor))
         return dg.SensorResult(skip_reason=tick.said, cursor=tick.cursor.to_json())
 
     return report

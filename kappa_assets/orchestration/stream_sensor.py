@@ -10,6 +10,7 @@ import dagster as dg
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import HostStatus, host_alive, read_status
 from kappa_assets.lake import Lake
+from kappa_assets.orchestration.kept_instance import instance_of
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.stream_decision import RunSeen, Seen, decide
 
@@ -37,16 +38,16 @@ def stream_sensor(place: Place, pipeline: Pipeline, job: dg.JobDefinition) -> dg
         ),
     )
     def keep_streaming(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        instance = context.instance
+        instance = instance_of(context)
         decision = decide(look(instance, place.lake(), pipeline, switched_on=context.last_sensor_start_time))
         for run_id, why in decision.fail.items():
             run = instance.get_run_by_id(run_id)
             if run is not None and not run.is_finished:
                 instance.report_run_failed(run, f"The stream sensor found that this run is dead: {why}.")
-        context.log.info(decision.reason)
         if decision.ask is None:
             yield dg.SkipReason(decision.reason)
         else:
+            context.log.info(decision.reason)
             yield dg.RunRequest(run_key=decision.ask, tags={"kappa/why": decision.reason[:200]})
 
     return keep_streaming

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kappa_assets.errors import LakeError, SourceError
+from kappa_assets.errors import LakeError, ReplayError, SourceError
 from kappa_assets.lake import Lake
 from kappa_assets.reached import live_position
 from kappa_assets.registry import Registry
+from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
+from kappa_assets.streams.query import Pace, Setting
 from kappa_assets.tape import Tape
 from kappa_assets_tests.disks import fill, read_only, small_disk
 from kappa_assets_tests.retail_files import make_files
@@ -183,6 +184,35 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
     ):
         Lake.at(view / "lake")
     Host(setting, WITHOUT_GOLD).drain()
+    whole(setting.lake, sorted(landing.iterdir()))
+
+
+def test_a_disk_that_fills_up_during_a_replay_leaves_live_as_it_is_and_the_replay_goes_on_or_away(
+    spark: SparkSession, tmp_path: Path, disk: Path
+) -> None:
+    landing = tmp_path / "landing" / "invoices"
+    landing.mkdir(parents=True)
+    for file in make_files(tmp_path / "staged", 8, files=3, lines=20):
+        file.rename(landing / file.name)
+    setting = Setting(spark, Lake.at(disk / "lake"), tmp_path / "landing", Pace(landed_files=1, table_files=1))
+    Host(setting, WITHOUT_GOLD).drain()
+    plan = plan_replay(setting.lake, WITHOUT_GOLD, [SILVER])
+
+    def fill_while_it_builds() -> None:
+        if setting.lake.folder(SILVER, 2).exists() and not (disk / "filler").exists():
+            fill(disk)
+
+    with pytest.raises(Exception, match=r"No space left|disk"):
+        run_replay(setting, WITHOUT_GOLD, plan, progress=lambda _: None, wanted=fill_while_it_builds)
+    whole(setting.lake, sorted(landing.iterdir()))
+    with pytest.raises(ReplayError, match=r"the disk of .* does not hold it"):
+        plan_replay(setting.lake, WITHOUT_GOLD, [SILVER])
+    (disk / "filler").unlink()
+
+    again = plan_replay(setting.lake, WITHOUT_GOLD, [SILVER])
+    assert again.resumes is not None
+    result = run_replay(setting, WITHOUT_GOLD, again, progress=lambda _: None)
+    assert (result.id, result.state) == (again.resumes, "promoted")
     whole(setting.lake, sorted(landing.iterdir()))
 
 
