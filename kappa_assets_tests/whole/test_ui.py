@@ -65,6 +65,8 @@ def _slices_are_repaired_with_the_stream_running(running: Running, driver: Brows
     folder = Lake.at(running.lake).folder(SALES, 1)
     today = dt.datetime.now(dt.UTC).date()
     first, last = today - dt.timedelta(days=2), today  # the last slice is still growing
+    tape = Tape(Lake.at(running.lake), INVOICES)
+    eventually(lambda: any(str(last) in commit.slices for commit in tape.commits()), "the feed to come to today", 420)
     before = latest_version(folder) or 0
     config = "resources:\n  replay:\n    config:\n      mode: repair\n"
     backfill(running, driver, "silver/sales", f"[{first}...{last}]", config, "repair-dialog")
