@@ -10,11 +10,11 @@ from kappa_assets.health import HealthChecks
 from kappa_assets.lake import Lake
 from kappa_assets.orchestration.checks import evaluation, verdict
 from kappa_assets.orchestration.follow import FollowedLogs
-from kappa_assets.orchestration.kept_instance import instance_of
 from kappa_assets.orchestration.lineage_cursor import LineageCursor
 from kappa_assets.orchestration.lineage_plan import LineagePlan, Sight, plan_lineage
 from kappa_assets.orchestration.lineage_report import Reporter
 from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.ticks import TICK_SECONDS, instance_of
 from kappa_assets.registry import Registry
 from kappa_assets.status import living_host, query_statuses
 from kappa_assets.table import Layer, TableName
@@ -153,7 +153,7 @@ def lineage_sensor(place: Place, pipeline: Pipeline, undescribed: frozenset[Tabl
 
     @dg.sensor(
         name=f"{pipeline.name}_lineage",
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=TICK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             f"Reports what the streams of {pipeline.name} wrote, read from the Delta logs: one materialization per "

@@ -10,9 +10,9 @@ import dagster as dg
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import HostStatus, host_alive, read_status
 from kappa_assets.lake import Lake
-from kappa_assets.orchestration.kept_instance import instance_of
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.stream_decision import RunSeen, Seen, decide
+from kappa_assets.orchestration.ticks import TICK_SECONDS, instance_of
 
 STREAM_TAG = "kappa/stream"
 _LOOK_AT = 8
@@ -29,7 +29,7 @@ def stream_sensor(place: Place, pipeline: Pipeline, job: dg.JobDefinition) -> dg
     @dg.sensor(
         name=switch_name(pipeline),
         job=job,
-        minimum_interval_seconds=5,
+        minimum_interval_seconds=TICK_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             f"The on/off switch of {pipeline.name}'s streams. On: sees to it that a host runs, and brings it back when "

@@ -133,8 +133,12 @@ def _a_replay_is_held_promoted_and_rolled_back(running: Running, driver: Browser
     version = Tape(lake, INVOICES).commits()[1].version
     config = f"ops:\n  replay_tables:\n    config:\n      tables: [silver.sales]\n      from_version: {version}\n"
     run = running.launch(driver, "replay", config + "      promote: hold\n")
-    driver.get(f"{running.url}/runs/{run}")
-    seen(driver, "replay from Bronze version")
+    driver.get(f"{running.url}/runs/{run}?logs=replay%20from")  # the plan, found by the log's own filter
+    seen(driver, "replay from Bronze version", "beside the live tables")
+    time.sleep(3)
+    driver.screenshot("replay-plan")
+    driver.get(f"{running.url}/runs/{run}")  # opens at the end of the log, where the comparison is
+    seen(driver, "is held", "only_candidate")
     time.sleep(3)
     driver.screenshot("replay-run")
     replay = Registry(lake).state().open_replay()

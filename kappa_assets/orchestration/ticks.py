@@ -1,4 +1,4 @@
-"""The Dagster instance of a sensor's tick, opened once in a code server and kept."""
+"""What all ticks share: how often they come, and the Dagster instance, opened once in a code server and kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import threading
 
 import dagster as dg
 from dagster._core.instance import InstanceRef
+
+TICK_SECONDS = 15
+"""Seconds between two ticks of a sensor. A tick costs Dagster about 100 ms of CPU in four processes, whatever it finds;
+commits of one slice that come between two ticks are told in one event."""
 
 
 class _Kept:
