@@ -27,7 +27,7 @@ run: setup ## Start Dagster with the retail pipeline at http://127.0.0.1:3000 (K
 
 # Two workers, of two Spark cores each: more are no faster on four cores, and each takes 2 GiB.
 test: setup ## Run the whole test suite, with the slow whole-system tests
-	$(BIN)/python -m pytest --slow --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup ## Run the tests without the slow ones
 	$(BIN)/python -m pytest
