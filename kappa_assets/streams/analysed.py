@@ -1,4 +1,4 @@
-"""Spark's analysed plan of a DataFrame: fetched in one call, read in Python."""
+"""Spark's plan of a DataFrame, analysed or optimized: fetched in one call, read in Python."""
 
 from __future__ import annotations
 
@@ -62,6 +62,28 @@ def analysed(frame: DataFrame) -> Plan | None:
         return None
     plan = frame.select("*")._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way shows the plan
     return Plan(tree(json.loads(plan.toJSON())), bool(plan.deterministic()))
+
+
+def columns_used(frame: DataFrame) -> frozenset[str] | None:
+    """Return the names of the columns that `frame` needs of the empty DataFrame it was made from.
+
+    A bare count of rows needs none. None where that cannot be told: on Spark Connect, which shows no plan, and where
+    the optimizer has seen that what is read is empty.
+    """
+    if not hasattr(frame, "_jdf"):
+        return None
+    plan = frame._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - no public way shows the plan
+    result = plan.output()
+    used = {int(result.apply(n).exprId().id()) for n in range(result.size())}
+    nodes = list(tree(json.loads(plan.toJSON())))
+    for node in nodes:
+        if node.children:
+            used |= {int(fields["exprId"]["id"]) for _, fields in node.mentioned() if "exprId" in fields}
+    leaves = [node for node in nodes if not node.children]
+    if any(leaf.kind != "LogicalRDD" for leaf in leaves):
+        return None
+    read = [column for leaf in leaves for column in leaf.expressions("output")]
+    return frozenset(str(column.fields["name"]) for column in read if column.id in used)
 
 
 def _next(nodes: Iterator[dict[str, Any]]) -> Node:

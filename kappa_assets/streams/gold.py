@@ -19,6 +19,7 @@ from kappa_assets.delta_write.small_files import SMALL
 from kappa_assets.errors import LogicError
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
+from kappa_assets.streams.analysed import columns_used
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
 from kappa_assets.streams.positions import check_tiles, input_range, position_of_silver_version, read_bytes
@@ -26,7 +27,6 @@ from kappa_assets.streams.query import Setting, app_id, checkpoint_of
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
-_FEED_COLUMNS = ("_change_type", "_commit_version", "_commit_timestamp")
 _MERGE = {"sum": F.sum, "count": F.sum, "min": F.min, "max": F.max}
 _ONE_FILE = 64 << 20
 """Bytes up to which a Gold is kept in one file: it is rewritten whole with each batch."""
@@ -54,6 +54,8 @@ class GoldQuery:
         self._silver_path = setting.lake.folder(upstream, generation.upstream)
         self._silver = DeltaWriter(self._silver_name, self._silver_path)
         self._writer = DeltaWriter(str(gold.name), setting.lake.folder(gold.name, generation.number))
+        self._read = StructType()
+        self._columns: list[str] = []
 
     @property
     def table(self) -> TableName:
@@ -80,16 +82,23 @@ class GoldQuery:
         if schema is None:
             raise LogicError(f"{self.table} has nothing to read yet", hint="Start its Silver first.")
         output = check_logic(self._gold, self._setting.spark.createDataFrame([], schema))
+        used = columns_used(output)
+        self._read = schema
+        self._columns = [name for name in schema.names if used is None or name in used] or schema.names[:1]
         self._writer.prepare(self._merge(output).schema if self._gold.combine else output.schema)
 
     def stream(self) -> DataFrame:
+        """Return the change feed, with the columns that the function uses.
+
+        They are chosen here because Spark cannot leave a column out of what it hands to `foreachBatch`.
+        """
         return self._bounded(
             self._setting.spark.readStream.format("delta")
             .option("readChangeFeed", "true")
             .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
             .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
             .load(str(self._silver_path))
-        )
+        ).select(*[F.col(f"`{name}`") for name in self._columns])
 
     def apply(self, batch: DataFrame, number: int) -> None:
         reach("before_offsets", str(self.table))
@@ -113,7 +122,7 @@ class GoldQuery:
         """Return the whole table as it stands after the batch."""
         if not self._gold.keys:
             return self._recomputed(batch, until)
-        rows = batch.drop(*_FEED_COLUMNS)
+        rows = self._rows(batch)
         if self._gold.combine and not self._has_deletes(since, until):
             both = self._current(batch).unionByName(self._fitted(self._gold(rows)))
             return self._merge(both.coalesce(1) if small else both)
@@ -121,6 +130,14 @@ class GoldQuery:
         fresh = _semi_join(self._recomputed(batch, until), touched, self._gold.keys)
         kept = _semi_join(self._current(batch), touched, self._gold.keys, how="left_anti")
         return kept.unionByName(self._fitted(fresh))
+
+    def _rows(self, batch: DataFrame) -> DataFrame:
+        """Return the batch with all columns of the upstream. Those that were not read have no effect, and are null."""
+        read = set(self._columns)
+        unread = [f for f in self._read if f.name not in read]
+        return batch.withColumns({f.name: F.lit(None).cast(f.dataType) for f in unread}).select(
+            *[F.col(f"`{name}`") for name in self._read.names]
+        )
 
     def _merge(self, rows: DataFrame) -> DataFrame:
         """Aggregate partial aggregates. Sums of decimals get all 38 digits, so that a long life does not overflow."""
