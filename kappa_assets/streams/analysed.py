@@ -67,8 +67,9 @@ def analysed(frame: DataFrame) -> Plan | None:
 def columns_used(frame: DataFrame) -> frozenset[str] | None:
     """Return the names of the columns that `frame` needs of the empty DataFrame it was made from.
 
-    A bare count of rows needs none. None where that cannot be told: on Spark Connect, which shows no plan, and where
-    the optimizer has seen that what is read is empty.
+    A bare count of rows needs none. A column without nulls is always needed: the optimizer counts its values without
+    reading them, and they must not become null. None where that cannot be told: on Spark Connect, which shows no plan,
+    and where the optimizer has seen that what is read is empty.
     """
     if not hasattr(frame, "_jdf"):
         return None
@@ -83,7 +84,8 @@ def columns_used(frame: DataFrame) -> frozenset[str] | None:
     if any(leaf.kind != "LogicalRDD" for leaf in leaves):
         return None
     read = [column for leaf in leaves for column in leaf.expressions("output")]
-    return frozenset(str(column.fields["name"]) for column in read if column.id in used)
+    needed = [column for column in read if column.id in used or not column.fields["nullable"]]
+    return frozenset(str(column.fields["name"]) for column in needed)
 
 
 def _next(nodes: Iterator[dict[str, Any]]) -> Node:

@@ -11,7 +11,7 @@ from kappa_assets.streams.analysed import columns_used
 from kappa_assets_tests.streams.test_logic_check_gold import MERGED
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
     from kappa_assets_tests.streams.declared_logic import Logic
 
@@ -47,6 +47,11 @@ def test_a_function_that_passes_all_on_needs_all(logic: Logic, sales: DataFrame)
 
 def test_a_plan_that_was_folded_away_tells_nothing(sales: DataFrame) -> None:
     assert columns_used(sales.where("false").groupBy("day").count()) is None
+
+
+def test_a_column_without_nulls_stays_what_it_is_where_its_values_are_counted(spark: SparkSession) -> None:
+    whole = spark.createDataFrame([], "day date, line string not null, country string")
+    assert columns_used(whole.groupBy("day").agg(F.count("line"))) == frozenset({"day", "line"})
 
 
 def test_a_function_in_python_is_asked_what_it_takes(sales: DataFrame) -> None:
