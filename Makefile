@@ -25,7 +25,7 @@ $(STAMP): setup.py
 run: setup ## Start Dagster with the retail pipeline at http://127.0.0.1:3000 (KAPPA_PORT=...); Ctrl-C ends everything
 	@$(BIN)/python -m kappa_assets.run
 
-# Two workers, of two Spark cores each: more are no faster on four cores, and each takes 2 GiB.
+# Two workers, of two Spark cores each: with what they start, they keep four cores busy. Each takes 2 GiB and more.
 test: setup ## Run the whole test suite, with the slow whole-system tests
 	$(BIN)/python -m pytest --slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
 

@@ -48,7 +48,7 @@ setup(
             "polars",
             "hypothesis",
             "pytest",
-            # Two test modules at a time, each with a Spark session of its own: the suite waits more than it works.
+            # Runs two test modules at a time, each with a Spark session of its own.
             "pytest-xdist",
             # Drives Debian's Chromium in the tests of the user interface; its own driver download is off.
             "selenium",

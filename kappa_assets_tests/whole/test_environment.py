@@ -187,7 +187,7 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
     whole(setting.lake, sorted(landing.iterdir()))
 
 
-def test_a_disk_that_fills_up_during_a_replay_leaves_live_as_it_is_and_the_replay_goes_on_or_away(
+def test_a_disk_that_fills_up_during_a_replay_leaves_live_as_it_is_and_the_replay_goes_on_afterwards(
     spark: SparkSession, tmp_path: Path, disk: Path
 ) -> None:
     landing = tmp_path / "landing" / "invoices"

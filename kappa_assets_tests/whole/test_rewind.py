@@ -35,7 +35,7 @@ Step = Literal["land", "repair", "repair as of", "replay", "replay late", "delet
 STEPS: tuple[Step, ...] = ("land", "repair", "repair as of", "replay", "replay late", "delete", "optimize", "roll back")
 
 
-@settings(max_examples=1)
+@settings(max_examples=2)
 @given(
     seed=st.integers(0, 10_000),
     steps=st.lists(st.sampled_from(STEPS), min_size=4, max_size=6),
