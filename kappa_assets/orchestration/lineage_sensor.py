@@ -22,8 +22,6 @@ from kappa_assets.tape import Tape
 
 _BUDGET = 30.0
 """Seconds of a tick after which the rest is left to the next: Dagster's limit is 60, and one event takes 0.04."""
-_CHECK_EVERY = 20.0
-"""Seconds between two looks at the checks while nothing happens."""
 _TELL_EVERY = 300.0
 """Seconds after which an unchanged check result is reported again, so that its numbers make a plot."""
 
@@ -46,7 +44,6 @@ class Lineage:
         self._lake: Lake | None = None
         self._seen: object = None
         self._plan = LineagePlan({}, ())
-        self._looked_at = 0.0
 
     def tick(self, instance: dg.DagsterInstance, cursor: LineageCursor, *, budget: float = _BUDGET) -> Tick:
         """Report what is new, once, and the checks when they changed or are due."""
@@ -72,7 +69,7 @@ class Lineage:
             )
             # After a cut that an earlier tick began there may be more to report.
             self._seen, self._plan = ((seen, cursor.marks) if done and not begun else None), plan
-        cursor, checked = self._check(instance, cursor, changed=reporter.events > 0) if done else (cursor, 0)
+        cursor, checked = self._check(instance, cursor) if done else (cursor, 0)
         return Tick(cursor, _said(plan, reporter, done=done, checked=checked))
 
     def _open(self) -> Lake:
@@ -98,16 +95,11 @@ class Lineage:
         states = {name: query.state for name, query in sight.queries.items()}
         return sight.state.version, versions, states
 
-    def _check(
-        self, instance: dg.DagsterInstance, cursor: LineageCursor, *, changed: bool
-    ) -> tuple[LineageCursor, int]:
+    def _check(self, instance: dg.DagsterInstance, cursor: LineageCursor) -> tuple[LineageCursor, int]:
         """Report the checks that changed; all of them when they are due, or a run's own event has greyed them."""
         now = time.time()
         finished = _run_finished_since(instance, cursor.checked_at)
         due = finished or now - cursor.checked_at > _TELL_EVERY
-        if not (changed or due or now - self._looked_at > _CHECK_EVERY):
-            return cursor, 0
-        self._looked_at = now
         outcomes = self._health.run()
         verdicts = {f"{o.table}/{o.check}": verdict(o) for o in outcomes if not o.passed}
         told = 0

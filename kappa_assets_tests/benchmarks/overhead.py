@@ -63,7 +63,11 @@ def _idle_tick(root: Path) -> Result:
             lineage.tick(instance, cursor)
             times.append(1000 * (time.perf_counter() - began))
     return Result(
-        "a lineage tick over 50 tables with nothing new", f"{statistics.median(times):.0f} ms", "", None, "<= 100 ms"
+        "a lineage tick over 50 tables with nothing new, checks and all",
+        f"{statistics.median(times):.0f} ms",
+        "",
+        None,
+        "<= 100 ms",
     )
 
 

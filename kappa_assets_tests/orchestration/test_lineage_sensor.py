@@ -32,10 +32,8 @@ def test_checks_are_reported_at_first_and_then_when_they_change_or_a_run_has_end
     with host():
         cursor = lineage.tick(instance, LineageCursor()).cursor
         assert "check results" not in lineage.tick(instance, cursor).said
-        lineage._looked_at = 0
         assert "check results" not in lineage.tick(instance, cursor).said
     with host({"silver.visits": "held"}):
-        lineage._looked_at = 0
         tick = lineage.tick(instance, cursor)
     assert tick.said.endswith("1 check results")
     assert tick.cursor.verdicts["silver.visits/stream_healthy"] == "warn"
