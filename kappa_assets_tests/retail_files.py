@@ -6,7 +6,9 @@ import csv
 import datetime as dt
 import gzip
 import io
+import os
 import random
+import time
 from pathlib import Path
 
 COLUMNS = (
@@ -55,7 +57,15 @@ def make_files(folder: Path, seed: int, files: int = 5, lines: int = 200, *, dri
         content = _csv(dice, columns, rows)
         path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
         written.append(path)
+    _order_by_time(written)
     return written
+
+
+def _order_by_time(files: list[Path]) -> None:
+    """Let files be as old as their order says: Spark reads those of one millisecond in any order."""
+    newest = time.time_ns()
+    for age, path in enumerate(reversed(files)):
+        os.utime(path, ns=(newest - age * 2_000_000,) * 2)
 
 
 def _line(dice: random.Random, day: dt.date, seen: list[dict[str, str]]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.storagelevel import StorageLevel
 
 from kappa_assets.commit import CommitNote, InputRange
 from kappa_assets.declare.code_version import code_version
@@ -17,7 +18,7 @@ from kappa_assets.graph import Pipeline
 from kappa_assets.registry import Generation, State
 from kappa_assets.replay.aggregates import aggregates
 from kappa_assets.replay.comparison import UNLIMITED, Comparison, Limits, TableComparison
-from kappa_assets.replay.differences import differences
+from kappa_assets.replay.differences import Differences, differences
 from kappa_assets.streams.query import Setting
 from kappa_assets.streams.silver import SLICE
 from kappa_assets.table import TableName
@@ -58,6 +59,7 @@ class _Comparer:
         self._lake = setting.lake
         self._pipeline = pipeline
         self._state = state
+        self._kept: list[DataFrame] = []
 
     def compared(self, candidate: Generation) -> TableComparison:
         table = self._pipeline.derived_table(candidate.table)
@@ -69,6 +71,9 @@ class _Comparer:
         except PySparkException as error:  # a version or file that is in the log, but cannot be read any more
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             return _not_comparable(candidate.table, -1, f"it cannot be read: {lines[0]}")
+        finally:
+            while self._kept:
+                self._kept.pop().unpersist()
 
     def _silver(self, candidate: Generation, live: Generation | None) -> TableComparison:
         batch = self._reached(candidate.table, candidate.number)
@@ -105,7 +110,7 @@ class _Comparer:
         if live.code_version == code_version(gold):
             cut = min(reached, self._reached(upstream, live.upstream))
             if cut >= 0:
-                return _Shown(gold(_cut(self._load(upstream, live.upstream), cut)), cut)
+                return _Shown(self._computed(gold, live, cut), cut)
         return self._earlier_version(live, upstream, reached)
 
     def _earlier_version(self, live: Generation, upstream: TableName, reached: int) -> _Shown | str:
@@ -124,7 +129,14 @@ class _Comparer:
         found = last_note(self._lake.folder(candidate.table, candidate.number))
         if found and self._exact_batch(found[1], upstream) == batch:
             return self._load(candidate.table, candidate.number)
-        return gold(_cut(self._load(upstream, candidate.upstream), batch))
+        return self._computed(gold, candidate, batch)
+
+    def _computed(self, gold: Gold, generation: Generation, batch: int) -> DataFrame:
+        """Return what a Gold holds at a batch, from its upstream; kept on disk, since a comparison reads it often."""
+        above = self._load(self._pipeline.upstreams[gold.name], generation.upstream)
+        rows = gold(_cut(above, batch)).persist(StorageLevel.DISK_ONLY)
+        self._kept.append(rows)
+        return rows
 
     def _exact_batch(self, note: CommitNote, upstream: TableName) -> int | None:
         """Return the batch that a Gold's commit reflects, if that is more than a lower bound."""
@@ -151,12 +163,15 @@ class _Comparer:
         keys: tuple[str, ...],
         slice_column: str | None,
     ) -> TableComparison:
-        found = differences(shown.rows, new, keys)
-        sums, slices_differ = aggregates(shown.rows, new, keys, slice_column)
+        sums = aggregates(shown.rows, new, keys, slice_column)
+        old_rows, new_rows = sums.of_differing_slices(shown.rows), sums.of_differing_slices(new)
+        found = differences(old_rows, new_rows, keys) if sums.differing else Differences()
         before, after = self._types(live, shown.rows), self._types(candidate, new)
         return TableComparison(
             candidate.table,
             shown.batch,
+            sums.live_rows,
+            sums.candidate_rows,
             **vars(found),
             keys=keys,
             new_columns=tuple(c for c in after if c not in before),
@@ -164,8 +179,8 @@ class _Comparer:
             retyped_columns=tuple(
                 f"{c}: {before[c]} -> {after[c]}" for c in before if c in after and before[c] != after[c]
             ),
-            aggregates=sums,
-            slices_differ=slices_differ,
+            aggregates=sums.measures,
+            slices_differ=sums.slices_differ,
         )
 
     def _types(self, generation: Generation, rows: DataFrame) -> dict[str, str]:
@@ -176,22 +191,19 @@ class _Comparer:
     def _new_table(
         self, table: TableName, batch: int, rows: DataFrame, keys: tuple[str, ...], slice_column: str | None
     ) -> TableComparison:
-        count = rows.count()
-        sums, _ = aggregates(None, rows, keys, slice_column)
-        columns = tuple(rows.columns)
-        return TableComparison(table, batch, None, count, 0, count, 0, keys, columns, aggregates=sums)
+        sums = aggregates(None, rows, keys, slice_column)
+        count, columns = sums.candidate_rows, tuple(rows.columns)
+        return TableComparison(table, batch, None, count, 0, count, 0, keys, columns, aggregates=sums.measures)
 
     def _load(self, table: TableName, generation: int, version: int | None = None) -> DataFrame:
+        """Return a generation as of a version, its newest if none is given.
+
+        Always as of a version: rows that are read without one are read anew with each query, and a live table goes on.
+        """
         folder = self._lake.folder(table, generation)
-        reader = self._setting.spark.read.format("delta")
-        if version is None:
-            return reader.load(str(folder))
-        if version == latest_version(folder):
-            newest = reader.load(str(folder))
-            if version == latest_version(folder):
-                return newest
-        # Delta refuses versions that are over a week old, unless they are the newest.
-        return reader.option("versionAsOf", version).load(str(folder))
+        newest = latest_version(folder) or 0
+        reader = self._setting.spark.read.format("delta").option("versionAsOf", newest if version is None else version)
+        return reader.load(str(folder))
 
 
 def _cut(rows: DataFrame, batch: int) -> DataFrame:

@@ -26,7 +26,7 @@ from pyspark.sql.types import (
 
 from kappa_assets.replay.aggregates import aggregates
 from kappa_assets.replay.comparison import MOST_SAMPLES, MOST_SLICES
-from kappa_assets.replay.differences import differences
+from kappa_assets.replay.differences import Differences, differences
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -77,7 +77,6 @@ def test_by_key_what_differs_is_what_differs_in_plain_python(
     found = differences(frame(spark, live), frame(spark, candidate), ("k", "l"))
     a, b = by_key(live, 2), by_key(candidate, 2)
     changed = {key for key in a.keys() & b.keys() if a[key] != b[key]}
-    assert (found.live_rows, found.candidate_rows) == (len(live), len(candidate))
     assert (found.only_live, found.only_candidate) == (len(a.keys() - b.keys()), len(b.keys() - a.keys()))
     assert found.changed == len(changed)
     columns: Counter[str] = Counter()
@@ -100,7 +99,6 @@ def test_without_keys_rows_are_counted_and_repeated_ones_count_each(
 ) -> None:
     found = differences(frame(spark, live), frame(spark, candidate), ())
     lost, new = Counter(live) - Counter(candidate), Counter(candidate) - Counter(live)
-    assert (found.live_rows, found.candidate_rows) == (len(live), len(candidate))
     assert (found.only_live, found.only_candidate) == (lost.total(), new.total())
     assert (found.changed, found.columns) == (0, {})
     told = Counter(("live" if d.live else "new") for d in found.sample)
@@ -112,7 +110,7 @@ def test_without_keys_rows_are_counted_and_repeated_ones_count_each(
 def test_aggregates_are_the_sums_in_all_and_of_slices_that_differ(
     spark: SparkSession, live: list[Row], candidate: list[Row]
 ) -> None:
-    found, differing = aggregates(frame(spark, live), frame(spark, candidate), ("k",), "day")
+    found = aggregates(frame(spark, live), frame(spark, candidate), ("k",), "day")
 
     def sums(rows: list[Row], day: str | None) -> tuple[Decimal, Decimal]:
         chosen = [row for row in rows if day in (None, row[2])]
@@ -125,11 +123,27 @@ def test_aggregates_are_the_sums_in_all_and_of_slices_that_differ(
             if day is None or old != new:
                 expected[day, measure] = (old, new)
     told = {
-        (a.slice, a.measure): tuple(None if x is None else Decimal(x) for x in (a.live, a.candidate)) for a in found
+        (a.slice, a.measure): tuple(None if x is None else Decimal(x) for x in (a.live, a.candidate))
+        for a in found.measures
     }
     absent = {key: tuple(x or Decimal(0) for x in values) for key, values in told.items()}
     assert {k: v for k, v in absent.items() if k[0] is None or v[0] != v[1]} == expected
-    assert differing == len({day for day, _ in told if day is not None})
+    assert (found.live_rows, found.candidate_rows) == (len(live), len(candidate))
+    a, b = (Counter(rows) for rows in (live, candidate))
+    assert set(found.differing) == {row[2] for row in (a - b) + (b - a)}
+    assert found.slices_differ == len(found.differing)
+
+
+@settings(max_examples=5)
+@given(live=ROWS, candidate=ROWS)
+def test_slices_that_are_alike_can_be_left_out_of_a_comparison_by_key(
+    spark: SparkSession, live: list[Row], candidate: list[Row]
+) -> None:
+    old, new = frame(spark, live), frame(spark, candidate)
+    found = aggregates(old, new, ("day", "k"), "day")
+    old_part, new_part = found.of_differing_slices(old), found.of_differing_slices(new)
+    told = differences(old_part, new_part, ("day", "k")) if found.differing else Differences()
+    assert told == differences(old, new, ("day", "k"))
 
 
 def test_a_value_that_moves_to_the_next_column_is_a_change(spark: SparkSession) -> None:
@@ -191,12 +205,12 @@ def test_what_is_kept_is_bounded(spark: SparkSession) -> None:
     found = differences(days, days.selectExpr("k", "day", "concat(v, 'w') v", "n + 1 n"), ("k",))
     assert (found.changed, len(found.sample)) == (150, MOST_SAMPLES)
     assert max(len(str(d.live)) for d in found.sample) < 250
-    sums, differing = aggregates(days, days.selectExpr("k", "day", "v", "n + 1 n"), ("k",), "day")
-    assert differing == 150
-    assert len({a.slice for a in sums if a.slice is not None}) == MOST_SLICES
+    sums = aggregates(days, days.selectExpr("k", "day", "v", "n + 1 n"), ("k",), "day")
+    assert sums.slices_differ == 150
+    assert len({a.slice for a in sums.measures if a.slice is not None}) == MOST_SLICES
 
 
 def test_a_sum_too_large_for_a_decimal_is_told_as_unknown_not_as_an_error(spark: SparkSession) -> None:
     huge = spark.range(20).selectExpr("cast(repeat('9', 38) as decimal(38,0)) n", "id k")
-    (rows, n), _ = aggregates(huge, huge, ("k",), None)
+    rows, n = aggregates(huge, huge, ("k",), None).measures
     assert (rows.live, n.live, n.candidate) == ("20", None, None)
