@@ -87,6 +87,7 @@ class TableComparison:
     aggregates: tuple[Aggregate, ...] = ()
     """Totals of every measure, and measures of slices that differ, MOST_SLICES of them."""
     slices_differ: int = 0
+    """Slices with a row that differs in the columns both have."""
     sample: tuple[Difference, ...] = ()
     not_comparable: str | None = None
 
