@@ -24,11 +24,19 @@ from kappa_assets.cli.progress import progress, stop_request
     show_default=True,
     help="What a table has removed stays on disk for so many days, and longer where a reader is behind.",
 )
+@click.option(
+    "--keep-commits",
+    type=click.IntRange(min=100),
+    default=1_000,
+    show_default=True,
+    help="So many of the newest entries of each log stay at most, and more where a reader is behind.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 def maintain(
     where: Where,
     keep_releases: int,
     keep_days: int,
+    keep_commits: int,
     dry_run: bool,  # noqa: FBT001 -- click passes it by name
 ) -> Answer:
     """Merge small files, and remove what nothing needs any more.
@@ -40,7 +48,7 @@ def maintain(
     from kappa_assets.maintenance.run import maintain as do_maintain
     from kappa_assets.maintenance.run import preview
 
-    lake, pipeline, policy = where.lake(), where.pipeline(), Policy(keep_releases, keep_days)
+    lake, pipeline, policy = where.lake(), where.pipeline(), Policy(keep_releases, keep_days, keep_commits)
     if dry_run:
         found = preview(lake, pipeline, policy)
         return Answer([u.row() for u in found], title="what maintenance would do" if found else "nothing to do")

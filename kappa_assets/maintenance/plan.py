@@ -15,7 +15,7 @@ from kappa_assets.maintenance.clean_log import find_old_entries
 from kappa_assets.maintenance.compact import small_files
 from kappa_assets.maintenance.needed import Key, at_rest, discarded, expired, moving, needed
 from kappa_assets.maintenance.policy import Policy
-from kappa_assets.maintenance.readers import Unread, first_kept, log_needed, readers_of, unread_by
+from kappa_assets.maintenance.readers import Unread, first_entry, first_kept, readers_of, unread_by
 from kappa_assets.maintenance.steps import CleanLog, Expire, Optimize, Step, Vacuum, tidy
 from kappa_assets.maintenance.sweep import find_unneeded
 from kappa_assets.registry import Event, State, events
@@ -89,8 +89,7 @@ def _vacuum_folder(
     unneeded = find_unneeded(folder, kept, since, known_upto=known)
     if unneeded.paths:
         steps.append(Vacuum(name, folder, unneeded))
-    log = log_needed(folder, unread)
-    old = find_old_entries(folder, kept if log is None else min(kept, log), now)
+    old = find_old_entries(folder, first_entry(folder, kept, unread, policy.keep_commits), now)
     if old.paths:
         steps.append(CleanLog(name, old))
     return steps, max(unneeded.removed_upto, old.cleaned_upto)

@@ -10,6 +10,8 @@ from kappa_assets.errors import PolicyRefused
 FEWEST_DAYS = 7
 """Delta keeps the files that a table no longer needs for a week (`delta.deletedFileRetentionDuration`): a reader that
 opened the table before may still be at them, and so may a writer be at files that it has not committed yet."""
+FEWEST_COMMITS = 100
+"""Entries of a log that stay whatever is asked: the lineage sensor reads them, and readers that opened the table."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,12 @@ class Policy:
 
     keep_releases: int = 3
     keep_days: int = FEWEST_DAYS
+    keep_commits: int = 1_000
+    """So many of the newest entries stay in a table's log at most, unless a reader of ours still needs more.
+
+    Each look for new data lists them all, in every reader: 10 us and more for each, several times a batch. At a commit
+    every few seconds a week of them would be what the streams spend their time on.
+    """
     optimize: bool = True
     vacuum: bool = True
 
@@ -26,6 +34,11 @@ class Policy:
             raise PolicyRefused(
                 f"keep_days is {self.keep_days}; files must stay for {FEWEST_DAYS} days at least",
                 hint="Readers and writers that run now may still need younger ones.",
+            )
+        if self.keep_commits < FEWEST_COMMITS:
+            raise PolicyRefused(
+                f"keep_commits is {self.keep_commits}; {FEWEST_COMMITS} commits of each log must stay at least",
+                hint="Whoever opened a table just now may still need them.",
             )
         if self.keep_releases < 1:
             raise PolicyRefused(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.commit import Offset
-from kappa_assets.delta_log import last_note, read_commit, versions
+from kappa_assets.delta_log import last_note, latest_version, read_commit, versions
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.reached import LogsOnDisk
@@ -69,11 +69,14 @@ def first_kept(folder: Path, unread: Iterable[Unread], since: dt.datetime) -> in
     return min(limits + [u.data for u in unread if u.data is not None])
 
 
-def log_needed(folder: Path, unread: Iterable[Unread]) -> int | None:
-    """Return the version from which on the log must be there for readers and positions; None when nothing says so.
+def first_entry(folder: Path, kept: int, unread: Iterable[Unread], most: int) -> int:
+    """Return the version from which on the log must stay readable: `kept`, or its newest `most` if those are fewer.
 
-    The newest note says how far the table is; the one before what a reader has not read, how far that reader is.
+    Earlier where a reader has not read so far, or a position is computed from it: the newest note says how far the
+    table is; the one before what a reader has not read, how far that reader is.
     """
+    newest = latest_version(folder)
     starts = [u.version for u in unread]
     notes = [last_note(folder), *(last_note(folder, at_most=version - 1) for version in starts)]
-    return min([*starts, *(note[0] for note in notes if note is not None)], default=None)
+    needed = [*starts, *(note[0] for note in notes if note is not None)]
+    return min([*needed, max(kept, -1 if newest is None else newest + 1 - most)])

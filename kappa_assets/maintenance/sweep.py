@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from kappa_assets import delta_log
@@ -45,7 +46,8 @@ def find_unneeded(folder: Path, first_kept: int, since: dt.datetime, *, known_up
     """
     live = _live_files(folder)
     log = delta_log.versions(folder)
-    protected = live | {path for v in log if v >= first_kept for path in _removed_in(folder, v)}
+    removed = {path for v in log if v >= first_kept for path in _removed_in(folder, v)}
+    protected = live | removed | _removed_lately(folder, since)
     gone, size, kept = [], 0, 0
     for path, stat in _files(folder):
         if _subject(path.relative_to(folder)) in protected or stat.st_mtime >= since.timestamp():
@@ -93,6 +95,16 @@ def _removed_in(folder: Path, version: int) -> set[str]:
             action = json.loads(line)
             found |= {unquote(action[kind]["path"]) for kind in ("remove", "cdc") if kind in action}
     return found
+
+
+def _removed_lately(folder: Path, since: dt.datetime) -> set[str]:
+    """Return the files that the newest checkpoint says were removed after `since`, by commits that may be cleaned."""
+    checkpoints = sorted((folder / _LOG).glob("*.checkpoint.parquet"))
+    if not checkpoints:
+        return set()
+    removed = pq.read_table(checkpoints[-1], columns=["remove"]).column("remove").to_pylist()
+    moment = since.timestamp() * 1000
+    return {unquote(r["path"]) for r in removed if r is not None and (r["deletionTimestamp"] or moment) >= moment}
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

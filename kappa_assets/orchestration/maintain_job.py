@@ -25,6 +25,13 @@ class MaintainConfig(dg.Config):
         description="What a table has removed stays on disk for so many days, 7 at least, and longer where a live "
         "table or a candidate has not read it yet. An older release that has not either is marked: needs replay.",
     )
+    keep_commits: int = Field(
+        default=1_000,
+        ge=100,
+        description="So many of the newest entries of each table's log stay at most, and more where a live table or a "
+        "candidate has not read them: every look for new data lists them all. Raise it when streams of your own read "
+        "these tables and may be down for longer than so many commits take.",
+    )
     optimize: bool = Field(
         default=True, description="Merge the small files of finished days. Rows and values stay as they are."
     )
@@ -45,7 +52,7 @@ def maintain_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
 
         wanted = Switch(context.instance, context.run_id, None)
         with as_run(context) as say:
-            policy = Policy(config.keep_releases, config.keep_days, config.optimize, config.vacuum)
+            policy = Policy(config.keep_releases, config.keep_days, config.keep_commits, config.optimize, config.vacuum)
             done = maintain(place.lake(), pipeline, policy, progress=say, wanted=wanted)
             facts = {"bytes": sum(u.bytes for u in done), "steps": len(done)}
             shown = {"done": table_of([u.row() for u in done])} if done else {}
@@ -66,13 +73,13 @@ def maintain_job(place: Place, pipeline: Pipeline) -> dg.JobDefinition:
 
 
 def maintain_schedule(pipeline: Pipeline, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Return the schedule that runs maintenance each night; on by default."""
+    """Return the schedule that runs maintenance each hour; on by default."""
     return dg.ScheduleDefinition(
         name=f"{pipeline.name}_maintenance",
         job=job,
-        cron_schedule="0 3 * * *",
+        cron_schedule="5 * * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Small files merged and unneeded ones removed, each night at 03:00 UTC, when the day before is "
-        "finished. Turn it off and the lake grows, no more.",
+        description="Each hour: logs kept short, small files of finished days merged, unneeded ones removed. Turn it "
+        "off and the lake grows, and with its logs the time of each batch.",
     )

@@ -36,13 +36,13 @@ _ONE_FILE = Pace(landed_files=1, table_files=1)
 
 @dataclass
 class AgingLake:
-    """A lake that gets one file per commit. `days` go by with each maintenance, for the log to have something old."""
+    """A lake that gets one file per commit. An hour goes by until each maintenance, as its schedule has it."""
 
     spark: SparkSession
     root: Path
     seed: int
     landed: int = 0
-    days: int = 0
+    hours: int = 0
     seconds: dict[TableName, list[float]] = field(default_factory=dict)
 
     @property
@@ -66,10 +66,10 @@ class AgingLake:
                 self.maintain()
 
     def maintain(self) -> None:
-        """Run maintenance as if four days had gone by since the last."""
-        self.days += 4
+        """Run maintenance as if an hour had gone by since the last."""
+        self.hours += 1
         began = time.monotonic()
-        now = dt.datetime.now(dt.UTC) + dt.timedelta(days=self.days)
+        now = dt.datetime.now(dt.UTC) + dt.timedelta(hours=self.hours)
         done = maintain(self.lake, PATH, now=now, progress=lambda _: None)
         say(f"  maintenance: {len(done)} steps in {time.monotonic() - began:.1f} s")
 

@@ -156,6 +156,53 @@ def test_the_log_keeps_what_positions_are_computed_from(hand: HandLake) -> None:
     assert Tape(hand.lake, CLICKS).head() == Position(45, log[-1] + 1)
 
 
+def test_a_log_of_one_day_is_kept_short_too(hand: HandLake) -> None:
+    for _ in range(130):
+        hand.land(MONDAY)
+    hand.read()
+    rows = hand.rows(CLICKS)
+    run(hand, policy=Policy(keep_commits=100))
+    log = versions(hand.folder(CLICKS))
+    assert log == list(range(20, 132)), "from the checkpoint before the hundredth newest on"
+    assert hand.rows(CLICKS) == rows
+    hand.land(TUESDAY)
+    hand.read()
+    assert Tape(hand.lake, CLICKS).head() == Position(130, 132)
+
+
+def test_a_reader_that_is_behind_keeps_the_log_as_long_as_it_needs_it(hand: HandLake) -> None:
+    for _ in range(3):
+        hand.land(MONDAY)
+    hand.read()
+    for _ in range(130):
+        hand.land(MONDAY)
+    run(hand, policy=Policy(keep_commits=100))
+    assert versions(hand.folder(CLICKS))[0] <= 4
+    hand.read()
+    run(hand, policy=Policy(keep_commits=100))
+    assert versions(hand.folder(CLICKS))[0] == 20
+
+
+def test_files_removed_lately_stay_though_the_commits_that_removed_them_are_cleaned(hand: HandLake) -> None:
+    for _ in range(130):
+        hand.land(MONDAY)
+        hand.read()
+        hand.read(PAGES)
+    folder = hand.folder(PAGES)
+    written = hand.files(PAGES)
+    assert len(written) == 130
+    assert len(live(hand, PAGES)) == 1
+    ten_days_ago = dt.datetime.now(dt.UTC).timestamp() - 10 * 86_400
+    for path in written:
+        os.utime(folder / path, (ten_days_ago, ten_days_ago))
+    for _ in range(2):
+        run(hand, policy=Policy(keep_commits=100))
+        assert versions(folder)[0] == 20
+        assert hand.files(PAGES) == written, "the first twenty were removed by commits that are cleaned"
+    run(hand, later(8), Policy(keep_commits=100))
+    assert hand.files(PAGES) == live(hand, PAGES)
+
+
 def test_a_cleaned_log_still_gets_checksums(hand: HandLake) -> None:
     for _ in range(45):
         hand.land(MONDAY)
@@ -220,7 +267,7 @@ def test_a_dry_run_shows_the_same_and_changes_nothing(hand: HandLake) -> None:
     assert shown == run(hand, later())
 
 
-@pytest.mark.parametrize(("days", "releases"), [(6, 3), (0, 3), (7, 0)])
-def test_a_policy_cannot_keep_less_than_is_safe(days: int, releases: int) -> None:
+@pytest.mark.parametrize(("releases", "days", "commits"), [(3, 6, 1000), (3, 0, 1000), (0, 7, 1000), (3, 7, 99)])
+def test_a_policy_cannot_keep_less_than_is_safe(releases: int, days: int, commits: int) -> None:
     with pytest.raises(PolicyRefused):
-        Policy(keep_days=days, keep_releases=releases)
+        Policy(releases, days, commits)

@@ -54,12 +54,12 @@ def test_less_than_a_week_is_refused_before_anything_is_done(hand: HandLake) -> 
     assert len(DeltaTable(hand.folder(CLICKS)).file_uris()) == 5
 
 
-def test_maintenance_runs_each_night_unless_somebody_turns_it_off(hand: HandLake) -> None:
+def test_maintenance_runs_each_hour_unless_somebody_turns_it_off(hand: HandLake) -> None:
     definitions = build_definitions(PIPELINE, lake=hand.lake.root, landing=hand.lake.root)
     schedule = definitions.resolve_schedule_def("web_maintenance")
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert schedule.job_name == "maintain"
-    assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 3 * * *", "UTC")
+    assert (schedule.cron_schedule, schedule.execution_timezone) == ("5 * * * *", "UTC")
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
