@@ -58,7 +58,8 @@ def _options(table: Table) -> Json:
             return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine}
         case Bronze():
             source = table.source
-            names = sorted(f.name for f in dataclasses.fields(source) if f.name != "origin")
+            # Where it is declared, and what becomes of files that are read, changes no row.
+            names = sorted(f.name for f in dataclasses.fields(source) if f.name not in ("origin", "archive"))
             fields: dict[str, Json] = {name: repr(getattr(source, name)) for name in names}
             return [type(source).__name__, fields]
     return None

@@ -24,6 +24,8 @@ class Files:
             `parquet` keeps the file's own columns. `.gz` is read by its ending.
         header: whether each CSV file begins with the names of its columns.
         columns: CSV columns the tape has from its first commit on, even where early files lack them.
+        archive: whether files that are on the tape are moved to `_read` below the folder. Each look for new files lists
+            the folder whole, so without it, or somebody else who tidies up, batches slow down: 5,000 files cost 150 ms.
 
     Files whose names begin with a dot or an underscore are not seen: write under such a name, then rename.
     """
@@ -32,6 +34,7 @@ class Files:
     format: FileFormat = "csv"
     header: bool = False
     columns: tuple[str, ...] = ()
+    archive: bool = False
     origin: Origin | None = None
 
     def __post_init__(self) -> None:

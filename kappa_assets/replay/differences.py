@@ -56,7 +56,7 @@ def differences(live: DataFrame, candidate: DataFrame, keys: Sequence[str]) -> D
     finally:
         differing.unpersist()
     n = {kind: found["_keys" if keys else "_rows"] for kind, found in counts.items()}
-    columns = {c: counts["changed"][f"_c{i}"] for i, c in enumerate(values)} if "changed" in counts else {}
+    columns = {c: counts["changed"][f"_d{i}"] for i, c in enumerate(values)} if "changed" in counts else {}
     return Differences(**n, columns={c: changed for c, changed in columns.items() if changed}, sample=sample)
 
 
@@ -77,8 +77,8 @@ class _Side:
             *self.keys,
             F.lit(int(sign > 0)).alias("_live"),
             F.lit(int(sign < 0)).alias("_candidate"),
-            (row_digest([F.col(v) for v in self.values]) * sign).alias("_d"),
-            *[c.alias(f"_c{i}") for i, c in enumerate(columns)],
+            (row_digest([F.col(v) for v in self.values]) * sign).alias("_row"),
+            *[c.alias(f"_d{i}") for i, c in enumerate(columns)],
         )
 
     def texts(self, picked: DataFrame) -> dict[tuple[str, _Values], list[_Values]]:
@@ -101,9 +101,10 @@ def _differing(a: _Side, b: _Side, *, by_key: bool) -> DataFrame:
     What is equal on both sides adds up to nothing.
     """
     both = a.digests(1).unionAll(b.digests(-1))
-    sums = [c for c in both.columns if c not in a.keys]
-    found = both.groupBy(*a.keys).agg(*[F.sum(c).alias(c) for c in sums])
-    columns = [(F.col(c) != 0).alias(c) for c in sums if c.startswith("_c") and c != "_candidate"]
+    digests = [f"_d{i}" for i in range(len(a.values))]
+    sums = [F.sum(c).alias(c) for c in ("_live", "_candidate", "_row", *digests)]
+    found = both.groupBy(*a.keys).agg(*sums)
+    columns = [(F.col(c) != 0).alias(c) for c in digests]
     rows = F.abs(F.col("_live") - F.col("_candidate")).alias("_rows")
     return found.select(*a.keys, _kind(by_key=by_key).alias("_kind"), rows, *columns).where("_kind IS NOT NULL")
 
@@ -113,13 +114,13 @@ def _kind(*, by_key: bool) -> Column:
     live, candidate = F.col("_live"), F.col("_candidate")
     if not by_key:
         return F.when(live > candidate, "only_live").when(candidate > live, "only_candidate")
-    changed = (live != candidate) | (F.col("_d") != 0)
+    changed = (live != candidate) | (F.col("_row") != 0)
     return F.when(candidate == 0, "only_live").when(live == 0, "only_candidate").when(changed, "changed")
 
 
 def _counts(differing: DataFrame, values: Sequence[str]) -> dict[str, Row]:
     """Return, for each kind of difference found, how many keys, rows, and changes in each column."""
-    columns = [F.count_if(f"_c{i}").alias(f"_c{i}") for i in range(len(values))]
+    columns = [F.count_if(f"_d{i}").alias(f"_d{i}") for i in range(len(values))]
     counted = differing.groupBy("_kind").agg(F.count(F.lit(1)).alias("_keys"), F.sum("_rows").alias("_rows"), *columns)
     return {row["_kind"]: row for row in counted.collect()}
 

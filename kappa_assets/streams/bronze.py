@@ -24,6 +24,7 @@ from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
 from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
 from kappa_assets.faults import reach
+from kappa_assets.sources.archive import Archive
 from kappa_assets.sources.files import (
     READ_FAILED,
     FileBatch,
@@ -87,12 +88,21 @@ class BronzeQuery:
     def checkpoint(self) -> Checkpoint:
         return Checkpoint(self._setting.lake.checkpoint(self.table) / self._source.label.replace(":", "_"))
 
+    @property
+    def _archive(self) -> Archive | None:
+        if not self._source.archive:
+            return None
+        return Archive(folder_of(self._source, self._setting.landing), self.checkpoint.path)
+
     def is_ready(self) -> bool:
         return True
 
     def prepare(self) -> None:
-        """Check that the landing folder is there. Raises SourceError."""
+        """Check that the landing folder is there, and tidy up in it. Raises SourceError."""
         folder_of(self._source, self._setting.landing)
+        if self._archive is not None:
+            self._archive.prepare()
+            self._archive.move_done()
 
     def stream(self) -> DataFrame:
         setting = self._setting
@@ -107,6 +117,9 @@ class BronzeQuery:
         written = self._write(batch, paths, [])
         self._write_rejects(batch, written.taken.set_aside, number)
         reach("after_rejects", str(self.table))
+        if self._archive is not None:
+            self._archive.move_done()  # those of the batch before
+            self._archive.note(number, written.taken.files)
         if self._writer.exists():
             self._commit(written, number)
         reach("after_commit", str(self.table))

@@ -39,7 +39,7 @@ def packaged_lines() -> list[str]:
 def land_files(landing: Path, *, files: int, lines: int, dated: bool = True, seed: int = 0) -> None:
     """Write `files` CSV files of `lines` lines each, drawn from the packaged month.
 
-    `dated`: their names give twenty days, which Bronze makes slices of; else all arrive today.
+    `dated`: their names give twenty days, one after the other, which Bronze makes slices of; else all arrive today.
     """
     month = packaged_lines()
     pick = random.Random(seed)
@@ -47,7 +47,7 @@ def land_files(landing: Path, *, files: int, lines: int, dated: bool = True, see
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(files):
         body = "\n".join([HEADER, *pick.choices(month, k=lines)]) + "\n"
-        day = f"2010-12-{number % 20 + 1:02d}-" if dated else ""
+        day = f"2010-12-{number * 20 // files + 1:02d}-" if dated else ""
         (folder / f"{day}{number:05d}.csv").write_text(body)
 
 

@@ -18,15 +18,15 @@ from kappa_assets.delta_log import last_note, latest_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.maintenance.run import maintain
-from kappa_assets.pipelines.retail import pipeline as retail
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Pace, Setting
 from kappa_assets.table import TableName
 from kappa_assets_tests import oracle
 from kappa_assets_tests.benchmarks.rounds import Result, say
 from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, INVOICES, SALES, land_files
+from kappa_assets_tests.whole.archived_retail import ARCHIVED
 
-PATH = Pipeline.from_tables("path", [t for t in retail if t.name in (INVOICES.name, SALES, DAILY_REVENUE)])
+PATH = Pipeline.from_tables("path", [t for t in ARCHIVED if t.name in (INVOICES.name, SALES, DAILY_REVENUE)])
 _LINES = 20
 _YOUNG = 100
 _MAINTAIN_EVERY = 500
@@ -91,7 +91,9 @@ class AgingLake:
 
     def check(self) -> None:
         """Raise AssertionError unless Gold is what the oracle computes from the landed files."""
-        expected = oracle.oracle(sorted(self.landing.iterdir())).daily_revenue
+        files = sorted(p for p in self.landing.rglob("*.csv"))
+        assert len(files) == self.landed
+        expected = oracle.oracle(files).daily_revenue
         found = oracle.rows_of(DeltaTable(self.lake.folder(DAILY_REVENUE)).to_pyarrow_table(), oracle.DAILY_REVENUE)
         if found != expected:
             raise AssertionError(f"Gold of the lake with {self.landed} commits is not what landed")

@@ -64,3 +64,4 @@ def test_a_tape_has_a_version_of_its_source() -> None:
         return [code_version(bronze("invoices", source=source, owners=["a"])) for source in sources]
 
     assert len(set(version(Files("a"), Files("a"), Files("b"), Files("a", format="json")))) == 3
+    assert len(set(version(Files("a"), Files("a", archive=True)))) == 1, "it changes no row"

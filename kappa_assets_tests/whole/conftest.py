@@ -54,7 +54,8 @@ class Stage:
 
     @property
     def landed(self) -> list[Path]:
-        return sorted((self.root / "landing" / "invoices").iterdir())
+        """All files that came in, those that were moved since too."""
+        return sorted(p for p in (self.root / "landing" / "invoices").rglob("*") if p.is_file())
 
     @property
     def staged(self) -> list[str]:

@@ -30,7 +30,8 @@ from kappa_assets.session import build_session
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Pace, Setting
 from kappa_assets.tape import Tape
-from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Repair, Replay, Step, Stream, load
+from kappa_assets_tests.whole.archived_retail import ARCHIVED
+from kappa_assets_tests.whole.scenes import Archiving, Crash, Drain, Land, Repair, Replay, Step, Stream, load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -84,18 +85,21 @@ def walk(spark: SparkSession, folder: Path, steps: Sequence[Step]) -> None:
     setting = Setting(spark, Lake.at(folder / "lake"), folder / "landing", ONE_FILE)
     killer = Killer(spark)
     inject(killer)
+    used = pipeline
     for step in steps:
         match step:
+            case Archiving():
+                used = ARCHIVED
             case Land(files):
                 land(folder, files)
             case Crash():
                 killer.arm(step)
             case Drain():
-                Host(setting, pipeline).drain()
+                Host(setting, used).drain()
             case Stream(tape_batches):
-                Host(setting, pipeline, wanted=_until(setting.lake, tape_batches)).stream()
+                Host(setting, used, wanted=_until(setting.lake, tape_batches)).stream()
             case Replay():
-                run_replay(setting, pipeline, plan_replay(setting.lake, pipeline, [SALES]), progress=lambda _: None)
+                run_replay(setting, used, plan_replay(setting.lake, used, [SALES]), progress=lambda _: None)
             case Repair():
                 DeltaTable(setting.lake.folder(SALES)).delete("quantity > 3")
                 repair_all(setting)

@@ -23,6 +23,11 @@ class Land:
 
 
 @dataclass(frozen=True)
+class Archiving:
+    """From here on, landed files are moved once they are on the tape."""
+
+
+@dataclass(frozen=True)
 class Drain:
     """The host runs until caught up."""
 
@@ -54,8 +59,8 @@ class Crash:
     nth: int = 1
 
 
-Step = Land | Drain | Stream | Replay | Repair | Crash
-_KINDS = {kind.__name__: kind for kind in (Land, Drain, Stream, Replay, Repair, Crash)}
+Step = Land | Archiving | Drain | Stream | Replay | Repair | Crash
+_KINDS = {kind.__name__: kind for kind in (Land, Archiving, Drain, Stream, Replay, Repair, Crash)}
 
 
 def dump(steps: Sequence[Step], path: Path) -> Path:
