@@ -52,7 +52,7 @@ def _rewind(spark: SparkSession, root: Path, rounds: int, scale: int) -> list[Re
     rows = 5_000_000 // scale
     return [
         rewind.replay_against_plain_spark(spark, root, rows=rows, rounds=rounds),
-        rewind.late_start(spark, root, rows=rows, rounds=rounds),
+        rewind.late_start(spark, root, rows=2 * rows, rounds=rounds),
         *rewind.growth(spark, root, rows=rows // 10),
         *rewind.beside_live(spark, root, rows=rows // 2, files=max(60 // scale, 5)),
     ]
