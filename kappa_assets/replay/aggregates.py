@@ -5,7 +5,7 @@ from __future__ import annotations
 import decimal
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -15,11 +15,27 @@ from kappa_assets.replay.comparable import WHOLE_NUMBERS, comparable, row_digest
 from kappa_assets.replay.comparison import MOST_SLICES, Aggregate
 
 _ROWS = "rows"
-_DIGEST = "digest of the rows"
 _FLOATING = ("float", "double")
 _EXACT = decimal.Context(prec=80)
 
-Sums = Mapping[str, decimal.Decimal | float | None]
+_Sum = decimal.Decimal | float | None
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """What the rows of one slice add up to."""
+
+    rows: int = 0
+    digest: decimal.Decimal = decimal.Decimal(0)
+    columns: Mapping[str, _Sum] = field(default_factory=dict)
+
+    def is_like(self, other: _Sums) -> bool:
+        """Return whether both hold the same rows, in the columns that both sides have."""
+        return (self.rows, self.digest) == (other.rows, other.digest)
+
+    def measured(self, columns: Sequence[str]) -> list[tuple[str, str | None]]:
+        """Return each measure and its value as text; None for a sum that is not known, or is of a slice not there."""
+        return [(_ROWS, str(self.rows)), *((c, _text(self.columns.get(c))) for c in columns)]
 
 
 @dataclass(frozen=True)
@@ -56,32 +72,29 @@ def aggregates(
     measures = [
         c for c, kind in own.items() if c not in keys and _is_number(kind) and c in others and _is_number(others[c])
     ]
-    new = _sums(candidate, other, measures, slice_column)
-    old = {} if live is None else _sums(live, candidate, measures, slice_column)
-    names = [_ROWS, *measures]
-    before, after = _total(old.values(), names), _total(new.values(), names)
-    totals = [Aggregate(None, m, None if live is None else _text(before[m]), _text(after[m])) for m in names]
-    rows = int(before[_ROWS] or 0), int(after[_ROWS] or 0)
+    new = _by_slice(candidate, other, measures, slice_column)
+    old = {} if live is None else _by_slice(live, candidate, measures, slice_column)
+    before, after = _total(old.values(), measures), _total(new.values(), measures)
     if live is None:
-        return Aggregates(tuple(totals), *rows)
-    differing = tuple(day for day in sorted(old.keys() | new.keys()) if not _same(old.get(day, {}), new.get(day, {})))
-    shown = [] if slice_column is None else [_measured(day, old, new, names) for day in differing]
-    shown = [found for found in shown if found][:MOST_SLICES]
-    return Aggregates((*totals, *(a for found in shown for a in found)), *rows, differing, slice_column)
+        totals = [Aggregate(None, m, None, value) for m, value in after.measured(measures)]
+        return Aggregates(tuple(totals), 0, after.rows)
+    totals = _side_by_side(None, before, after, measures)
+    nothing = _Sums()
+    sides = {day: (old.get(day, nothing), new.get(day, nothing)) for day in sorted(old.keys() | new.keys())}
+    differing = tuple(day for day, (a, b) in sides.items() if not a.is_like(b))
+    shown = [] if slice_column is None else [_side_by_side(day, *sides[day], measures) for day in differing]
+    shown = [found for found in ([a for a in of_slice if a.differs] for of_slice in shown) if found][:MOST_SLICES]
+    told = (*totals, *(a for found in shown for a in found))
+    return Aggregates(told, before.rows, after.rows, differing, slice_column)
 
 
-def _same(old: Sums, new: Sums) -> bool:
-    return (old.get(_ROWS), old.get(_DIGEST)) == (new.get(_ROWS), new.get(_DIGEST))
+def _side_by_side(day: str | None, live: _Sums, candidate: _Sums, columns: Sequence[str]) -> list[Aggregate]:
+    pairs = zip(live.measured(columns), candidate.measured(columns), strict=True)
+    return [Aggregate(day, measure, old, new) for (measure, old), (_, new) in pairs]
 
 
-def _measured(day: str, old: Mapping[str, Sums], new: Mapping[str, Sums], names: Sequence[str]) -> list[Aggregate]:
-    """Return the measures of a slice that differ."""
-    found = [Aggregate(day, m, _text(old.get(day, {}).get(m)), _text(new.get(day, {}).get(m))) for m in names]
-    return [a for a in found if a.differs]
-
-
-def _sums(rows: DataFrame, other: DataFrame, measures: Sequence[str], slice_column: str | None) -> dict[str, Sums]:
-    """Return the measures by slice, and a digest of its rows; by `""` for a table without slices."""
+def _by_slice(rows: DataFrame, other: DataFrame, measures: Sequence[str], slice_column: str | None) -> dict[str, _Sums]:
+    """Return what each slice adds up to; a table without slices is one, `""`."""
     kinds = dict(rows.dtypes)
     shared = sorted(c for c in rows.columns if c in other.columns)
     digest = F.sum(row_digest(comparable(shared, kinds, dict(other.dtypes))))
@@ -90,12 +103,7 @@ def _sums(rows: DataFrame, other: DataFrame, measures: Sequence[str], slice_colu
     counted = [F.count(F.lit(1)).alias("_n"), digest.alias("_d")]
     found = rows.groupBy(by.alias("_slice")).agg(*counted, *sums).collect()
     return {
-        row["_slice"]: {
-            _ROWS: decimal.Decimal(row["_n"]),
-            _DIGEST: row["_d"],
-            **{c: row[f"_s{i}"] for i, c in enumerate(measures)},
-        }
-        for row in found
+        row["_slice"]: _Sums(row["_n"], row["_d"], {c: row[f"_s{i}"] for i, c in enumerate(measures)}) for row in found
     }
 
 
@@ -111,12 +119,13 @@ def _sum(column: str, kind: str) -> Column:
     return F.try_sum(F.coalesce(value, F.lit(0).cast(kind if kind not in WHOLE_NUMBERS else "decimal(38,0)")))
 
 
-def _total(slices: Iterable[Sums], names: Sequence[str]) -> Sums:
+def _total(slices: Iterable[_Sums], measures: Sequence[str]) -> _Sums:
     found = list(slices)
-    return {name: _added([s[name] for s in found]) for name in names}
+    sums = {name: _added([s.columns[name] for s in found]) for name in measures}
+    return _Sums(sum(s.rows for s in found), columns=sums)
 
 
-def _added(values: Sequence[decimal.Decimal | float | None]) -> decimal.Decimal | float | None:
+def _added(values: Sequence[_Sum]) -> _Sum:
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return None
@@ -124,7 +133,7 @@ def _added(values: Sequence[decimal.Decimal | float | None]) -> decimal.Decimal 
     return reduce(_EXACT.add, exact, decimal.Decimal(0)) if len(exact) == len(known) else math.fsum(known)
 
 
-def _text(value: decimal.Decimal | float | None) -> str | None:
+def _text(value: _Sum) -> str | None:
     if isinstance(value, decimal.Decimal):
         plain = format(value, "f")
         return plain.rstrip("0").rstrip(".") if "." in plain else plain

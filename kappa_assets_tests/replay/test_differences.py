@@ -210,6 +210,14 @@ def test_what_is_kept_is_bounded(spark: SparkSession) -> None:
     assert len({a.slice for a in sums.measures if a.slice is not None}) == MOST_SLICES
 
 
+def test_a_column_that_is_called_rows_is_not_taken_for_their_number(spark: SparkSession) -> None:
+    old = spark.createDataFrame([(1, 500), (2, 600)], "k int, rows int")
+    new = spark.createDataFrame([(1, 500), (2, 601), (3, 1)], "k int, rows int")
+    found = aggregates(old, new, ("k",), None)
+    assert (found.live_rows, found.candidate_rows) == (2, 3)
+    assert [(a.live, a.candidate) for a in found.measures] == [("2", "3"), ("1100", "1102")]
+
+
 def test_a_sum_too_large_for_a_decimal_is_told_as_unknown_not_as_an_error(spark: SparkSession) -> None:
     huge = spark.range(20).selectExpr("cast(repeat('9', 38) as decimal(38,0)) n", "id k")
     rows, n = aggregates(huge, huge, ("k",), None).measures
