@@ -38,7 +38,7 @@ check: setup ## What CI runs: ruff, formatting, mypy (strict), then the whole te
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 
-bench: setup ## Measure speed against plain Spark, side by side, and print a Markdown table
+bench: setup ## Measure speed against plain Spark, side by side, and print a Markdown table: some hours, on an idle machine
 	$(BIN)/python -m kappa_assets_tests.benchmarks
 
 chaos: setup ## Kill the host at random points in a loop, and compare with an independent answer after each
