@@ -75,8 +75,8 @@ def first_entry(folder: Path, kept: int, unread: Iterable[Unread], most: int) ->
     Earlier where a reader has not read so far, or a position is computed from it: the newest note says how far the
     table is; the one before what a reader has not read, how far that reader is.
     """
-    newest = latest_version(folder)
+    newest = latest_version(folder) or 0
     starts = [u.version for u in unread]
     notes = [last_note(folder), *(last_note(folder, at_most=version - 1) for version in starts)]
     needed = [*starts, *(note[0] for note in notes if note is not None)]
-    return min([*needed, max(kept, -1 if newest is None else newest + 1 - most)])
+    return min([*needed, max(kept, newest + 1 - most)])

@@ -34,7 +34,8 @@ class Archive:
             )
 
     def note(self, batch: int, files: Iterable[str]) -> None:
-        """Write down which files a micro-batch puts on the tape, before it does; those of the one before are moved."""
+        """Write down which files a micro-batch puts on the tape, before it does, and move those of the one before."""
+        self.move_done()
         fresh = self._noted.with_suffix(".fresh")
         fresh.write_text(json.dumps({"batch": batch, "files": list(files)}))
         fresh.replace(self._noted)

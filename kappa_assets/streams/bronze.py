@@ -100,9 +100,9 @@ class BronzeQuery:
     def prepare(self) -> None:
         """Check that the landing folder is there, and tidy up in it. Raises SourceError."""
         folder_of(self._source, self._setting.landing)
-        if self._archive is not None:
-            self._archive.prepare()
-            self._archive.move_done()
+        if (archive := self._archive) is not None:
+            archive.prepare()
+            archive.move_done()
 
     def stream(self) -> DataFrame:
         setting = self._setting
@@ -117,9 +117,8 @@ class BronzeQuery:
         written = self._write(batch, paths, [])
         self._write_rejects(batch, written.taken.set_aside, number)
         reach("after_rejects", str(self.table))
-        if self._archive is not None:
-            self._archive.move_done()  # those of the batch before
-            self._archive.note(number, written.taken.files)
+        if (archive := self._archive) is not None:
+            archive.note(number, written.taken.files)
         if self._writer.exists():
             self._commit(written, number)
         reach("after_commit", str(self.table))

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from deltalake import DeltaTable
@@ -43,7 +43,6 @@ class AgingLake:
     seed: int
     landed: int = 0
     hours: int = 0
-    seconds: dict[TableName, list[float]] = field(default_factory=dict)
 
     @property
     def lake(self) -> Lake:
@@ -91,7 +90,7 @@ class AgingLake:
 
     def check(self) -> None:
         """Raise AssertionError unless Gold is what the oracle computes from the landed files."""
-        files = sorted(p for p in self.landing.rglob("*.csv"))
+        files = sorted(self.landing.rglob("*.csv"))
         assert len(files) == self.landed
         expected = oracle.oracle(files).daily_revenue
         found = oracle.rows_of(DeltaTable(self.lake.folder(DAILY_REVENUE)).to_pyarrow_table(), oracle.DAILY_REVENUE)
