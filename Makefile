@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.kappa-setup
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast check bench chaos clean
+.PHONY: help setup run test test-fast check bench chaos mutants clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: setup ## Measure speed against plain Spark, side by side, and print a Mar
 
 chaos: setup ## Kill the host at random points in a loop, and compare with an independent answer after each
 	$(BIN)/python -m kappa_assets_tests.whole.chaos
+
+mutants: setup ## Bring back known faults one by one, in a copy of the code: the suite must fail on each
+	$(BIN)/python -m kappa_assets_tests.mutants
 
 clean: ## Delete .venv, caches, and the demo's lake and Dagster history (.kappa, .dagster)
 	rm -rf $(VENV) .kappa .dagster build dist *.egg-info spark-warehouse artifacts metastore_db derby.log
