@@ -91,7 +91,6 @@ def position_of(
 def _noted_before(folder: Path, version: int, tape: Tape, upstream: TableName, logs: Logs) -> Position:
     """Return the tape position that an upstream had reached just before `version`."""
     if upstream == tape.bronze:
-        earlier = (c.position for c in reversed(tape.commits()) if c.version < version)
-        return next(earlier, BEFORE_THE_TAPE)
+        return tape.position_before(version)
     found = logs.last_note(folder, at_most=version - 1)
     return BEFORE_THE_TAPE if found is None else found[1].position.get(str(tape.bronze), BEFORE_THE_TAPE)

@@ -92,9 +92,7 @@ def query_statuses(host: HostStatus | None) -> dict[str, QueryStatus]:
 def lag_behind(tape: Tape, position: Position, now: dt.datetime) -> Lag:
     """Return how far `position` is behind the head of its tape."""
     batches, oldest = 0, None
-    for commit in reversed(tape.commits()):
-        if commit.batch <= position.batch:
-            break
+    for commit in reversed(tape.commits(position.batch + 1)):
         if commit.rows:
             batches, oldest = batches + 1, commit.at
     return Lag(batches, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)

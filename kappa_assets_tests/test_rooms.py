@@ -36,6 +36,7 @@ FLOORS = [
         "registry",
         "session",
         "tape",
+        "tape_index",
     },
     {"sources"},
     {"streams"},

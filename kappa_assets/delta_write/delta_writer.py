@@ -93,10 +93,13 @@ class DeltaWriter:
                 except WRITE_FAILED as error:
                     raise self._refused(error, table.version()) from error
 
-    def commit(self, files: WrittenFiles, app: str, batch: int, note: str, *, replace: bool = False) -> int | None:
+    def commit(
+        self, files: WrittenFiles, app: str, batch: int, note: str | Callable[[], str], *, replace: bool = False
+    ) -> int | None:
         """Commit `files` and return the version; None when this batch of `app` is in already.
 
-        `replace` removes what the table held. Raises HostRunning when somebody else committed without taking turns:
+        `replace` removes what the table held. A `note` that can be called is asked for while nobody else can commit,
+        and refuses the commit by raising. Raises HostRunning when somebody else committed without taking turns:
         then this process is not the table's writer any more, and nothing of the batch is visible. Raises LakeError
         when the disk does not take the commit.
         """
@@ -104,7 +107,8 @@ class DeltaWriter:
             if self.is_committed(app, batch):
                 return None
             mode: Literal["overwrite", "append"] = "overwrite" if replace else "append"
-            self._transact(list(files.actions), mode, note, [Transaction(app, batch)])
+            said = note if isinstance(note, str) else note()
+            self._transact(list(files.actions), mode, said, [Transaction(app, batch)])
             return self._committed(files, replace=replace)
 
     def exchange(self, old: Collection[str], new: WrittenFiles, note: Callable[[], str]) -> int | None:

@@ -11,7 +11,7 @@ from kappa_assets.delta_log import Commit
 from kappa_assets.errors import TapeGap
 from kappa_assets.reached import LogsOnDisk
 from kappa_assets.table import TableName
-from kappa_assets.tape import Tape, TapeCommit
+from kappa_assets.tape import Tape
 
 _KEPT = 100
 """Findings kept per table: enough to see what is wrong."""
@@ -138,11 +138,10 @@ class WatchedTape(Tape):
         """Have the next look read the log's new commits."""
         self._current = False
 
-    def commits(self) -> list[TapeCommit]:
-        if self._known is None or not self._current:
+    def _look(self) -> None:
+        if not self._current:
+            super()._look()
             self._current = True
-            return super().commits()
-        return self._known
 
 
 def _text(offset: Offset | None) -> str:

@@ -127,7 +127,7 @@ class _TapeHealth:
         self._verify()
 
     def _verify(self) -> None:
-        fresh = self.tape.commits()[self._verified :]
+        fresh = self.tape.commits(after=self._last.version)
         self._breaks += checks.tape_breaks(fresh, self._last)
         for commit in fresh:
             for day, rows in commit.slices.items():
@@ -140,7 +140,7 @@ class _TapeHealth:
         changed = self._landed.changed(now) if self._landed else []
         arrivals = checks.Arrivals(self._files_set_aside(), changed, self._early, self._implausible)
         return [
-            checks.tape_counts_up(self._name, self.tape.commits(), self._breaks),
+            checks.tape_counts_up(self._name, self._verified, self._breaks),
             checks.append_only(self._name, watch),
             checks.stream_healthy(self._name, host, arrivals, self._start, now),
         ]

@@ -235,7 +235,7 @@ def _all_slices(sight: Sight, table: TableName, generation: int, version: int, c
     """Return every slice of a generation with all its rows, and those of its tape that have none in it."""
     rows = rows_by_slice(sight.lake, table, generation, version)
     tape = sight.tapes[sight.pipeline.tape_of(table)]
-    days = set(rows) | {day for c in tape.commits() if c.batch <= cut.batch for day in c.slices}
+    days = set(rows) | {day for c in tape.commits(upto=cut.batch) for day in c.slices}
     start = sight.pipeline.start.isoformat()
     news = [SliceNews(d, (d,), (), rows.get(d, 0)) for d in sorted(days) if d >= start]
     early = sorted(d for d in days if d < start)

@@ -178,7 +178,7 @@ class Reporter:
         tape = self.sight.tapes[self.sight.pipeline.tape_of(news.table)]
         position = news.note.position.get(str(tape.bronze)) if news.note else None
         if position is not None and news.upstream is not None and news.anew is None:
-            landed = next((c.at for c in reversed(tape.commits()) if c.batch == position.batch), None)
+            landed = next((c.at for c in reversed(tape.commits(position.batch, position.batch))), None)
             if landed is not None:
                 found["lag_seconds"] = round(max(0.0, (news.at - landed).total_seconds()), 3)
         query = self.sight.queries.get(str(news.table))

@@ -56,7 +56,7 @@ def build(
         if candidate.kept_from is not None:
             query.prepare()
             keep_rows(setting, candidate, tape, progress)
-        ahead = sum(c.rows for c in tape.commits() if c.batch >= candidate.from_batch)
+        ahead = sum(c.rows for c in tape.commits(candidate.from_batch))
         watched = TapeProgress(setting.spark, query, upstream, ahead, progress, wanted)
         _drain(Runner(query), watched)
         if (reason := wanted()) is not None:
@@ -85,4 +85,4 @@ def _rows_taken_in(setting: Setting, candidate: Generation, tape: Tape) -> int:
     """Return how many rows of the tape, from where it computes itself, the candidate reflects."""
     found = last_note(setting.lake.folder(candidate.table, candidate.number))
     position = BEFORE_THE_TAPE if found is None else found[1].position.get(str(tape.bronze), BEFORE_THE_TAPE)
-    return sum(c.rows for c in tape.commits() if candidate.from_batch <= c.batch <= position.batch)
+    return sum(c.rows for c in tape.commits(candidate.from_batch, position.batch))

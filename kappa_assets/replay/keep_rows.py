@@ -40,7 +40,7 @@ def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Pro
         return
     folder = setting.lake.folder(candidate.table, candidate.kept_from or 1)
     batch = candidate.from_batch - 1
-    upto = Position(batch, next((c.version for c in tape.commits() if c.batch == batch), -1))
+    upto = Position(batch, next((c.version for c in tape.commits(batch, batch)), -1))
     known = DeltaTable(folder)
     _check_columns(candidate, DeltaWriter(str(candidate.table), folder), schema)
     linked, mixed = [], []

@@ -105,8 +105,7 @@ def plan_repair(
     names = {day.isoformat() for day in days}
     rows = sum(
         count
-        for commit in tape.commits()
-        if live.from_batch <= commit.batch <= upto.batch
+        for commit in tape.commits(live.from_batch, upto.batch)
         for day, count in commit.slices.items()
         if day in names
     )

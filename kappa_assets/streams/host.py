@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from deltalake.exceptions import DeltaError
 
 from kappa_assets.declare.code_version import code_version
+from kappa_assets.errors import TapeGap
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import (
@@ -223,7 +224,7 @@ class Host:
             for tape in self._tapes.values():
                 try:
                     tape.sync()
-                except (DeltaError, OSError) as error:  # tried again: the log still holds what the index lacks
+                except (DeltaError, OSError, TapeGap) as error:  # tried again: the log still holds what the index lacks
                     log.warning("the index of %s cannot be written: %s", tape.bronze, error)
 
     def _beat(self) -> None:

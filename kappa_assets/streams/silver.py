@@ -42,6 +42,7 @@ class SilverQuery:
         self._tape = tape
         self._code_version = code_version
         self._first_slice: str | None = None
+        self._sliced = -1  # the Bronze version up to which `_first_slice` is known to hold
         lake = setting.lake
         self._upstream = lake.folder(tape.bronze)
         self._bronze = DeltaWriter(str(tape.bronze), self._upstream)
@@ -157,16 +158,19 @@ class SilverQuery:
         offset = self.checkpoint.newest_offset()
         if offset is not None and not offset.starting:
             return None
-        return min((day for c in self._tape.commits() if c.batch >= start for day in c.slices), default=None)
+        taken = self._tape.commits(start)
+        self._sliced = taken[-1].version if taken else -1
+        return min((day for c in taken for day in c.slices), default=None)
 
     def _check_slices(self, read: InputRange) -> None:
         """Have the query start again when rows of an older slice have landed since: its filter would lose them."""
         first, start = self._first_slice, self._generation.from_batch
         if first is None:
             return
-        taken = (c for c in self._tape.commits() if c.batch >= start and c.version <= read.until.version)
+        taken = [c for c in self._tape.commits(start, after=self._sliced) if c.version <= read.until.version]
         if any(day < first for c in taken for day in c.slices):
             raise StartAgain(f"{self.table} was started on slices from {first} on; older ones have landed since")
+        self._sliced = taken[-1].version if taken else self._sliced
 
     def _check_tiles(self, read: InputRange) -> None:
         found = last_note(self._writer.folder, at_most=self._writer.version())

@@ -26,14 +26,14 @@ class KnownTape(Tape):
 
     def __init__(self, slices: list[set[str]], *, first: int = 0, ahead: int = 1) -> None:
         super().__init__(Lake(Path("/nowhere")), INVOICES)
-        self._given = [
+        self._held = [
             TapeCommit(batch, batch + ahead, NOW, len(days), dict.fromkeys(sorted(days), 1))
             for batch, days in enumerate(slices, first)
         ]
-        self._scanned = self._given[-1].version if self._given else -1
+        self._scanned = self._held[-1].version if self._held else -1
 
-    def commits(self) -> list[TapeCommit]:
-        return self._given
+    def _look(self) -> None:
+        """There is no log to look at."""
 
 
 def asked(**what: int | str | dt.date | None) -> Asked:
