@@ -80,6 +80,10 @@ class CommitNote:
     source: Mapping[str, Any] = field(default_factory=dict)
     replay: str | None = None
     repair: Repair | None = None
+    checkpoint: str | None = None
+    """Bronze only: the id of the checkpoint that numbers the batch. Notes of earlier versions have none."""
+    inputs: str | None = None
+    """Bronze only: a digest of the paths of the files that the batch brought."""
 
     def to_json(self) -> str:
         body: dict[str, Any] = {
@@ -104,6 +108,8 @@ class CommitNote:
             "source": dict(self.source),
             "replay": self.replay,
             "repair": None if self.repair is None else asdict(self.repair),
+            "checkpoint": self.checkpoint,
+            "inputs": self.inputs,
         }
         return json.dumps({k: v for k, v in body.items() if v not in (None, {})}, separators=(",", ":"))
 
@@ -132,6 +138,8 @@ class CommitNote:
             source=body.get("source", {}),
             replay=body.get("replay"),
             repair=Repair(**body["repair"]) if "repair" in body else None,
+            checkpoint=body.get("checkpoint"),
+            inputs=body.get("inputs"),
         )
 
 

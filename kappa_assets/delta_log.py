@@ -124,13 +124,17 @@ def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNo
 
     Commits of other writers in between (OPTIMIZE, VACUUM) are stepped over.
     """
+    return next(notes_back(table, at_most=at_most), None)
+
+
+def notes_back(table: Path, *, at_most: int | None = None) -> Iterator[tuple[int, CommitNote]]:
+    """Yield the (version, note) of our commits, newest first, as far as the log reaches back without a hole."""
     version = latest_version(table) if at_most is None else at_most
     while version is not None and version >= 0 and _log_file(table, version).exists():
         note = read_commit(table, version).note
         if note is not None:
-            return version, note
+            yield version, note
         version -= 1
-    return None
 
 
 def _following(table: Path, version: int, upto: int | None) -> Iterator[Commit]:

@@ -9,6 +9,7 @@ KappaError
 ├── LakeError                 the lake cannot be read or written, or is not what it should be
 │   ├── TableMissing          a table that has not been written yet
 │   └── TapeGap               positions on the tape do not tile: rows would be lost or doubled
+│       └── CheckpointMismatch    a checkpoint and what was written from it do not belong together
 ├── SourceError               the landing folder, or what is in it, cannot be read
 ├── HostRunning               another host holds the lake's lock
 ├── RegistryConflict          somebody else changed the registry first
@@ -63,6 +64,10 @@ class TableMissing(LakeError):
 
 class TapeGap(LakeError):
     """Positions on the tape do not tile: going on would lose or double rows."""
+
+
+class CheckpointMismatch(TapeGap):
+    """A checkpoint and what was written from it do not belong together: one is lost, older, or another lake's."""
 
 
 class SourceError(KappaError):

@@ -71,7 +71,7 @@ class Tape:
         return position
 
     def position_before(self, version: int) -> Position:
-        """Return the position of the newest batch that was written before a Bronze version, whether it exists or not."""
+        """Return the position of the newest batch that was written before a Bronze version, which need not exist."""
         return self._position_before(version)[0]
 
     def first_batch_from(self, version: int) -> int:

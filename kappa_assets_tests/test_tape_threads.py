@@ -196,10 +196,7 @@ def old(lake: Lake, request: pytest.FixtureRequest) -> Lake:
     """A lake whose tape has had 5,000 batches, every tenth version somebody else's; its log holds the last few."""
     at = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
     lines = pa.Table.from_pylist(
-        [
-            {"batch": b, "version": b + b // 9, "at": at, "rows": 3, "slices": json.dumps({DAY: 3})}
-            for b in range(LONG)
-        ]
+        [{"batch": b, "version": b + b // 9, "at": at, "rows": 3, "slices": json.dumps({DAY: 3})} for b in range(LONG)]
     )
     size = LONG if request.param == "one file" else 100
     for start in range(0, LONG, size):

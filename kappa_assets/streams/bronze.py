@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, Observation
@@ -20,9 +20,11 @@ from pyspark.sql.types import (
 
 from kappa_assets.commit import IMPLAUSIBLE, CommitNote, Position
 from kappa_assets.declare.tables import Bronze
+from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
 from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
+from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import reach
 from kappa_assets.sources.archive import Archive
 from kappa_assets.sources.files import (
@@ -37,6 +39,7 @@ from kappa_assets.sources.files import (
 from kappa_assets.sources.inspect_files import SetAside
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.query import Setting, app_id
+from kappa_assets.streams.tape_checkpoint import TapeCheckpoint, digest
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
@@ -52,6 +55,15 @@ _SET_ASIDE = StructType(
         StructField("at", TimestampType()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a batch is to write: its number on the tape, the files to read, and those found damaged so far."""
+
+    tape_batch: int
+    paths: tuple[str, ...]
+    set_aside: tuple[SetAside, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,8 +110,9 @@ class BronzeQuery:
         return True
 
     def prepare(self) -> None:
-        """Check that the landing folder is there, and tidy up in it. Raises SourceError."""
-        folder_of(self._source, self._setting.landing)
+        """Check that the landing folder is there, and tidy up in it. Raises SourceError, CheckpointMismatch."""
+        done = self.checkpoint.newest_done()
+        self._ours().check_start(nothing_taken=done is not None and self._has_set_aside(done))
         if (archive := self._archive) is not None:
             archive.prepare()
             archive.move_done()
@@ -111,44 +124,48 @@ class BronzeQuery:
     def apply(self, batch: DataFrame, number: int) -> None:
         """Read the batch's files and append their rows; a file that breaks off is set aside alone."""
         reach("before_offsets", str(self.table))
-        if self._writer.is_committed(self._app("main"), number):
-            return
         paths = local_paths(row.path for row in batch.collect())
-        written = self._write(batch, paths, [])
-        self._write_rejects(batch, written.taken.set_aside, number)
-        reach("after_rejects", str(self.table))
-        if (archive := self._archive) is not None:
-            archive.note(number, written.taken.files)
-        if self._writer.exists():
-            self._commit(written, number)
+        if self._ours().is_on_tape(number, paths, nothing_taken=number > 0 and self._has_set_aside(number - 1)):
+            return
+        with self._tape.next_batch() as tape_batch:
+            written = self._write(batch, _Given(tape_batch, tuple(paths)))
+            self._write_rejects(batch, written.taken.set_aside, number)
+            reach("after_rejects", str(self.table))
+            if (archive := self._archive) is not None:
+                archive.note(number, written.taken.files)
+            if self._writer.exists():
+                self._commit(written, number, tape_batch, digest(paths))
         reach("after_commit", str(self.table))
 
-    def _write(self, batch: DataFrame, paths: list[str], aside: list[SetAside], *, small: bool = True) -> _Written:
+    def _write(self, batch: DataFrame, given: _Given, *, small: bool = True) -> _Written:
         """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
+        paths, aside = given.paths, given.set_aside
         known = self._writer.schema()
         payload: dict[str, str | None] = dict.fromkeys(self._source.columns)
         payload |= {f.name: f.dataType.simpleString() for f in known or () if f.name not in _OURS}
-        suspects = tuple(paths)
+        suspects = paths
         try:
             taken = read_batch(batch.sparkSession, self._source, paths, payload)
             if taken.rows is None:
                 return _Written(FileBatch(None, (), (*aside, *taken.set_aside)))
             suspects = taken.files
             implausible = Observation()
-            rows = self._addressed(taken.rows, known, implausible)
+            rows = self._addressed(taken.rows, given.tape_batch, known, implausible)
             small = small and _unpacked_size(suspects) <= SMALL
             rows, folder = rows.coalesce(1) if small else rows, self._writer.folder
             written = write_files(rows, folder, self._writer.partition_by, small=small, observed=True)
         except ResultTooLarge:
-            return self._write(batch, paths, aside, small=False)
+            return self._write(batch, given, small=False)
         except READ_FAILED as error:
             damaged = culprits(batch.sparkSession, self._source, suspects, error)
-            sound = sorted(set(paths) - {d.file for d in damaged})
-            return self._write(batch, sound, [*aside, *damaged], small=small)
+            sound = tuple(sorted(set(paths) - {d.file for d in damaged}))
+            return self._write(batch, _Given(given.tape_batch, sound, (*aside, *damaged)), small=small)
         taken = FileBatch(taken.rows, taken.files, (*aside, *taken.set_aside))
         return _Written(taken, written, implausible.get["rows"])
 
-    def _addressed(self, rows: DataFrame, known: StructType | None, implausible: Observation) -> DataFrame:
+    def _addressed(
+        self, rows: DataFrame, tape_batch: int, known: StructType | None, implausible: Observation
+    ) -> DataFrame:
         """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns.
 
         Rows that claim to have arrived before 2000 or in the future arrive now; `implausible` counts them on the way.
@@ -163,7 +180,7 @@ class BronzeQuery:
         addressed = rows.observe(implausible, F.count_if(~plausible).alias("rows")).select(
             *[F.col(c).alias(names.get(c.lower(), c)) for c in rows.columns if c not in _OURS],
             "_source",
-            _batch_constant(self._tape.head().batch + 1).alias("_batch_id"),
+            _batch_constant(tape_batch).alias("_batch_id"),
             F.monotonically_increasing_id().alias("_row"),
             now.alias("_ingested_at"),
             arrived.alias("_arrived_at"),
@@ -174,16 +191,13 @@ class BronzeQuery:
         self._writer.prepare(addressed.schema)
         return addressed
 
-    def _commit(self, written: _Written, number: int) -> None:
-        head = self._tape.head()
-        batch = head.batch + 1
+    def _commit(self, written: _Written, number: int, tape_batch: int, inputs: str) -> None:
         note = CommitNote(
             table=str(self.table),
             generation=1,
             batch=number,
             code_version="",
-            position={str(self.table): Position(batch, self._writer.version() + 1)},
-            tape_batch=batch,
+            tape_batch=tape_batch,
             rows=written.files.rows,
             source={
                 "name": self._source.label,
@@ -191,21 +205,54 @@ class BronzeQuery:
                 "set_aside": len(written.taken.set_aside),
                 IMPLAUSIBLE: written.implausible,
             },
+            checkpoint=self.checkpoint.id(),
+            inputs=inputs,
         )
-        self._writer.commit(written.files, self._app("main"), number, note.to_json())
+
+        def placed() -> str:
+            """Return the note once nobody else can commit: the rows' number must be the one that is due."""
+            self._tape.check_is_next(tape_batch)
+            position = {str(self.table): Position(tape_batch, self._writer.version() + 1)}
+            return replace(note, position=position).to_json()
+
+        if self._writer.commit(written.files, self._app("main"), number, placed) is None:
+            raise CheckpointMismatch(
+                f"batch {number} of {self.table} is in by its transaction id, but no commit in the log says so",
+                hint="The log was changed by hand; put back the lake and its checkpoint of one and the same moment.",
+            )
 
     def _write_rejects(self, batch: DataFrame, aside: tuple[SetAside, ...], number: int) -> None:
-        if not aside or self._rejects.is_committed(self._app("rejects"), number):
+        """Write down the files that were set aside; before there is a table also that there were none."""
+        if not aside and self._writer.exists():
+            return
+        if self._has_set_aside(number):
             return
         now = dt.datetime.now(dt.UTC)
         rows = [(Path(a.file).name, a.reason, number, now) for a in aside]
         df = batch.sparkSession.createDataFrame(rows, _SET_ASIDE).coalesce(1)
         self._rejects.prepare(_SET_ASIDE)
         note = json.dumps({"set_aside": len(aside)})
-        self._rejects.commit(write_files(df, self._rejects.folder), self._app("rejects"), number, note)
+        files = write_files(df, self._rejects.folder) if aside else NOTHING
+        self._rejects.commit(files, self._app("rejects"), number, note)
+
+    def _has_set_aside(self, number: int) -> bool:
+        """Return whether it is written down which files a batch of this checkpoint set aside."""
+        if self._rejects.is_committed(self._app("rejects"), number):
+            return True
+        newest = last_note(self._writer.folder)
+        if newest is not None and newest[1].checkpoint is not None:
+            return False
+        # An earlier version left the checkpoint out of the transaction's id.
+        earlier = app_id(self.table, self.generation, f"{self._source.label}/rejects")
+        return self._rejects.is_committed(earlier, number)
+
+    def _ours(self) -> TapeCheckpoint:
+        landing = folder_of(self._source, self._setting.landing)
+        return TapeCheckpoint(self.table, self._writer.folder, self._rejects.folder, self.checkpoint, landing)
 
     def _app(self, write: str) -> str:
-        return app_id(self.table, self.generation, f"{self._source.label}/{write}")
+        """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""
+        return app_id(self.table, self.generation, f"{self._source.label}/{self.checkpoint.id()}/{write}")
 
 
 def _unpacked_size(paths: Iterable[str]) -> int:

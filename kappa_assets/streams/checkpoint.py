@@ -37,6 +37,23 @@ class Checkpoint:
                 removed.append(leftover)
         return removed
 
+    def id(self) -> str:
+        """Return the id that Spark gave the checkpoint when it made it. Raises LakeError when it is not there."""
+        try:
+            return str(json.loads((self.path / "metadata").read_text())["id"])
+        except (OSError, ValueError, KeyError) as error:
+            raise LakeError(
+                f"the checkpoint {str(self.path)!r} does not say its id: {error}",
+                hint="Spark writes it before the first batch; put back the file 'metadata' of this checkpoint.",
+            ) from error
+
+    def newest_done(self) -> int | None:
+        """Return the newest batch that Spark has logged as done; None before the first."""
+        folder = self.path / "commits"
+        return (
+            max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None) if folder.is_dir() else None
+        )
+
     def delta_range(self, batch: int) -> tuple[Offset | None, Offset]:
         """Return how far the one Delta source had read before micro-batch `batch`, and after it.
 

@@ -16,14 +16,20 @@ from kappa_assets.delta_log import commits, last_note, latest_version
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import write_files
 from kappa_assets.delta_write.small_files import SMALL
-from kappa_assets.errors import LogicError
+from kappa_assets.errors import TableMissing
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
 from kappa_assets.streams.analysed import columns_used
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
-from kappa_assets.streams.positions import check_tiles, input_range, position_of_silver_version, read_bytes
-from kappa_assets.streams.query import Setting, app_id, checkpoint_of
+from kappa_assets.streams.positions import (
+    check_repeated,
+    check_tiles,
+    input_range,
+    position_of_silver_version,
+    read_bytes,
+)
+from kappa_assets.streams.query import WAIT, Setting, app_id, checkpoint_of
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
@@ -80,7 +86,7 @@ class GoldQuery:
         """Check the function's plan, and make the table with its output's columns."""
         schema = self._silver.schema()
         if schema is None:
-            raise LogicError(f"{self.table} has nothing to read yet", hint="Start its Silver first.")
+            raise TableMissing(f"{self.table} has nothing to read yet: {self._silver_name} is not written", hint=WAIT)
         output = check_logic(self._gold, self._setting.spark.createDataFrame([], schema))
         used = columns_used(output)
         self._read = schema
@@ -102,9 +108,10 @@ class GoldQuery:
 
     def apply(self, batch: DataFrame, number: int) -> None:
         reach("before_offsets", str(self.table))
-        if self._writer.is_committed(self._app(), number):
-            return
         since, until = self.checkpoint.delta_range(number)
+        if self._writer.is_committed(self._app(), number):
+            check_repeated(str(self.table), self._writer.folder, self._silver_name, number, (since, until))
+            return
         read = input_range(self._silver_path, self._generation.upstream, since, until)
         self._check_tiles(read)
         reach("after_rejects", str(self.table))
@@ -168,7 +175,7 @@ class GoldQuery:
     def _schema(self) -> StructType:
         known = self._writer.schema()
         if known is None:
-            raise LogicError(f"{self.table} was not prepared", hint="Start its query through the host.")
+            raise TableMissing(f"{self.table} was not prepared", hint="Start its query through the host.")
         return StructType([StructField(f.name, f.dataType, True) for f in known])
 
     def _recomputed(self, batch: DataFrame, until: Offset) -> DataFrame:

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 
 from kappa_assets.commit import BEFORE_THE_TAPE, InputRange, Offset, Position
-from kappa_assets.delta_log import commits, last_note, read_commit
-from kappa_assets.errors import TapeGap
+from kappa_assets.delta_log import commits, last_note, notes_back, read_commit
+from kappa_assets.errors import CheckpointMismatch, TapeGap
 from kappa_assets.tape import Tape
 
 
@@ -50,6 +50,26 @@ def position_of_silver_version(silver: Path, version: int) -> dict[str, Position
     """
     found = None if version < 0 else last_note(silver, at_most=version)
     return {} if found is None else dict(found[1].position)
+
+
+def check_repeated(table: str, folder: Path, upstream: str, number: int, offsets: tuple[Offset | None, Offset]) -> None:
+    """Raise CheckpointMismatch unless the commit of micro-batch `number` read from the one offset to the other.
+
+    The number alone proves nothing: a new checkpoint, or one put back from an older day, gives it to other rows.
+    """
+    notes = (note for _, note in notes_back(folder) if note.batch == number and upstream in note.reads)
+    found = next(notes, None)
+    if found is not None and (found.reads[upstream].since, found.reads[upstream].until) == offsets:
+        return
+    wrote = "is not in its log any more"
+    if found is not None:
+        wrote = f"went from {found.reads[upstream].since} to {found.reads[upstream].until}"
+    raise CheckpointMismatch(
+        f"the checkpoint of {table} is at its batch {number}, from {offsets[0]} to {offsets[1]}, but the commit of "
+        f"batch {number} {wrote}",
+        hint="Its checkpoint and its table do not belong together: put back both of one and the same moment, or replay "
+        "the table to build both anew.",
+    )
 
 
 def check_tiles(table: str, before: InputRange | None, now: InputRange) -> None:

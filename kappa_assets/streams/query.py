@@ -13,6 +13,9 @@ from kappa_assets.registry import Generation
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.table import TableName
 
+WAIT = "Nothing is wrong with the table: let its upstream catch up first, with kappa drain or its stream."
+"""What to do about a table whose upstream is not written yet."""
+
 
 class StartAgain(Exception):
     """Raised by a batch whose query was started on what does not hold any more; nothing of the batch is written."""

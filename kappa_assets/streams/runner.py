@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
-from kappa_assets.errors import KappaError, LakeError, SourceError
+from kappa_assets.errors import KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host_status import QueryState, QueryStatus
 from kappa_assets.streams.query import StartAgain, TableQuery
 
@@ -77,20 +77,33 @@ class Runner:
         if not self.query.is_ready():
             return
         error: BaseException | None = StartAgain()
-        while isinstance(error, StartAgain):
-            self._start(availableNow=True)
-            assert self._streaming is not None  # noqa: S101 -- for mypy; `_start` sets it or raises
-            while self._streaming.isActive:
-                if wanted() is not None:
-                    self.stop()
-                    return
-                time.sleep(0.05)
-            error = self._failure or self._streaming.exception()
+        while self._goes_on(error):
+            try:
+                self._start(availableNow=True)
+                assert self._streaming is not None  # noqa: S101 -- for mypy; `_start` sets it or raises
+                while self._streaming.isActive:
+                    if wanted() is not None:
+                        self.stop()
+                        return
+                    time.sleep(0.05)
+                error = self._failure or self._streaming.exception()
+            except Exception as refused:  # noqa: BLE001 -- raised below, once it is told
+                error = refused
         self._streaming = None
         self._state = "stopped"
         if error is not None:
             self._state, self._error = "parked", _text(error)
             raise error
+
+    def _goes_on(self, error: BaseException | None) -> bool:
+        """Return whether a drain starts its query again: as a stream does, it survives a changed schema upstream.
+
+        A schema that stops it five times before a batch went through is not taken in by starting again.
+        """
+        if not _is_schema_change(error):
+            return isinstance(error, StartAgain)
+        self._schema_changes += 1
+        return self._schema_changes < _PARK_AFTER
 
     def ask_to_stop(self) -> None:
         """Let no further batch begin."""
@@ -158,7 +171,7 @@ class Runner:
             log.info("%s restarts: %s", self.query.table, error)
             return
         text = _text(error)
-        schema_changed = any(sign in text for sign in _SCHEMA_CHANGED)
+        schema_changed = _is_schema_change(error)
         self._schema_changes += schema_changed
         if schema_changed and self._schema_changes == 1:
             self._state, self._next_try = "backoff", 0.0
@@ -176,8 +189,18 @@ class Runner:
 
 
 def _is_environment(error: BaseException | None, text: str) -> bool:
-    """Return whether the cause lies outside and may go away by itself: a folder, a disk, a right."""
+    """Return whether the cause lies outside and may go away by itself: a folder, a disk, a right.
+
+    Positions that do not tile stay so until somebody acts, so they park the query as faulty logic does.
+    """
+    if isinstance(error, TapeGap):
+        return False
     return isinstance(error, SourceError | LakeError | OSError) or any(sign in text for sign in _ENVIRONMENT)
+
+
+def _is_schema_change(error: BaseException | None) -> bool:
+    """Return whether Delta stopped the query because its upstream has another schema than when it started."""
+    return error is not None and any(sign in _text(error) for sign in _SCHEMA_CHANGED)
 
 
 def _text(error: BaseException | None) -> str:

@@ -14,13 +14,19 @@ from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import WrittenFiles, write_apart, write_files
 from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
-from kappa_assets.errors import LogicError
+from kappa_assets.errors import TableMissing
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
-from kappa_assets.streams.positions import check_tiles, input_range, position_of_bronze_version, read_bytes
-from kappa_assets.streams.query import Setting, StartAgain, app_id, checkpoint_of
+from kappa_assets.streams.positions import (
+    check_repeated,
+    check_tiles,
+    input_range,
+    position_of_bronze_version,
+    read_bytes,
+)
+from kappa_assets.streams.query import WAIT, Setting, StartAgain, app_id, checkpoint_of
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
@@ -68,7 +74,7 @@ class SilverQuery:
         """Check the function's plan, and make the table with its output's columns."""
         schema = self._bronze.schema()
         if schema is None:
-            raise LogicError(f"{self.table} has nothing to read yet", hint="Start its Bronze first.")
+            raise TableMissing(f"{self.table} has nothing to read yet: {self._tape.bronze} is not written", hint=WAIT)
         output = check_logic(self._silver, self._setting.spark.createDataFrame([], schema))
         self._writer.prepare(output.schema)
 
@@ -88,9 +94,10 @@ class SilverQuery:
 
     def apply(self, batch: DataFrame, number: int) -> None:
         reach("before_offsets", str(self.table))
-        if self._writer.is_committed(self._app("main"), number):
-            return
         since, until = self.checkpoint.delta_range(number)
+        if self._writer.is_committed(self._app("main"), number):
+            check_repeated(str(self.table), self._writer.folder, str(self._tape.bronze), number, (since, until))
+            return
         read = input_range(self._upstream, 1, since, until)
         self._check_tiles(read)
         self._check_slices(read)
