@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from kappa_assets.errors import LakeError, LogicError, SourceError
+from kappa_assets.errors import CheckpointMismatch, LakeError, LogicError, SourceError, TapeGap
 from kappa_assets.host_status import QueryStatus
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.query import TableQuery
@@ -141,6 +141,12 @@ def batch_then_fails(batch: object, error: BaseException) -> Happening:
     return happen
 
 
+def ends(script: Script) -> None:
+    """The query has caught up."""
+    assert script.streaming is not None
+    script.streaming.end(None)
+
+
 @dataclass
 class Clock:
     now: float = 100.0
@@ -192,6 +198,13 @@ def test_failures_are_tried_again_later_and_later_and_the_fifth_parks(tmp_path: 
     clock.now += 10_000
     runner.tend()
     assert script.started == 5, "a parked query was started"
+
+
+@pytest.mark.parametrize("error", [TapeGap("rows would be lost"), CheckpointMismatch("lost", hint="Put it back.")])
+def test_positions_that_do_not_tile_are_no_fault_of_the_environment_and_park(tmp_path: Path, error: TapeGap) -> None:
+    runner, script, clock = runner_of(tmp_path, *[fails(error)] * 5)
+    assert waits(runner, script, clock, 5) == [0, 1, 2, 4, 8]
+    assert (runner.status.state, runner.status.error) == ("parked", str(error))
 
 
 def test_a_start_that_is_refused_counts_as_a_failure(tmp_path: Path) -> None:
@@ -274,6 +287,28 @@ def test_draining_raises_what_made_the_batch_fail(tmp_path: Path) -> None:
     with pytest.raises(LogicError, match="division by zero"):
         runner.drain(lambda: None)
     assert runner.status.state == "parked"
+
+
+def test_draining_tells_why_it_could_not_start(tmp_path: Path) -> None:
+    runner, _, _ = runner_of(tmp_path, refuses(BROKEN))
+    with pytest.raises(LogicError, match="division by zero"):
+        runner.drain(lambda: None)
+    assert (runner.status.state, runner.status.error) == ("parked", "division by zero")
+
+
+@pytest.mark.parametrize("sign", SCHEMA, ids=str)
+def test_draining_goes_on_over_every_change_of_the_schema_upstream(tmp_path: Path, sign: RuntimeError) -> None:
+    changes = [batch_then_fails("rows", sign)] * 7
+    runner, script, _ = runner_of(tmp_path, *changes, refuses(sign), fails(sign), batch_then_fails("rows", sign), ends)
+    runner.drain(lambda: None)
+    assert (script.started, script.applied, runner.status.state) == (11, [7] * 8, "stopped")
+
+
+def test_draining_gives_up_on_a_schema_that_stops_it_five_times_before_a_batch(tmp_path: Path) -> None:
+    runner, script, _ = runner_of(tmp_path, *[fails(SCHEMA[0])] * 9)
+    with pytest.raises(RuntimeError, match="SCHEMA_CHANGED"):
+        runner.drain(lambda: None)
+    assert (script.started, runner.status.state) == (5, "parked")
 
 
 def test_draining_ends_when_it_is_told_to(tmp_path: Path) -> None:
