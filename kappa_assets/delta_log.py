@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from kappa_assets.commit import CommitNote
 from kappa_assets.errors import LakeError, TapeGap
 
 _COMMIT_DIGITS = 20
+_SLICE_IN_PATH = re.compile(r"_arrival_date=(\d{4}-\d{2}-\d{2})/")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Commit:
     """How many files Delta's stream counts in it: its change files where it has them, else what it adds and removes."""
     bytes: int
     """Size of the files added."""
+    removed_slices: AbstractSet[str] = frozenset()
+    """The `_arrival_date` of the files whose rows were taken away or changed; `""` for one that does not tell."""
 
     @property
     def rows(self) -> int:
@@ -95,6 +100,7 @@ def read_commit(table: Path, version: int) -> Commit:
     rows: dict[str, int] = {}
     adds = removes = False
     moved = changed = size = 0
+    removed_slices: set[str] = set()
     for action in actions:
         changed += "cdc" in action
         if add := action.get("add"):
@@ -106,6 +112,8 @@ def read_commit(table: Path, version: int) -> Commit:
         elif remove := action.get("remove"):
             removes = removes or remove.get("dataChange", True)
             moved += remove.get("dataChange", True)
+            if remove.get("dataChange", True):
+                removed_slices.add(_slice_of(remove))
     return Commit(
         version=version,
         at=dt.datetime.fromtimestamp(info.get("timestamp", 0) / 1000, dt.UTC),
@@ -116,6 +124,7 @@ def read_commit(table: Path, version: int) -> Commit:
         removes_data=removes,
         stream_files=changed or moved,
         bytes=size,
+        removed_slices=removed_slices,
     )
 
 
@@ -147,6 +156,13 @@ def _following(table: Path, version: int, upto: int | None) -> Iterator[Commit]:
 def _records(add: Mapping[str, Any]) -> int:
     stats = add.get("stats")
     return int(json.loads(stats).get("numRecords", 0)) if stats else 0
+
+
+def _slice_of(remove: Mapping[str, Any]) -> str:
+    """Return the slice of a removed file; its path tells it where the action leaves out the partition."""
+    values = remove.get("partitionValues") or {}
+    found = _SLICE_IN_PATH.search(remove.get("path", ""))
+    return values.get("_arrival_date") or (found[1] if found else "")
 
 
 def _log_file(table: Path, version: int) -> Path:

@@ -115,16 +115,18 @@ class DeltaWriter:
         """Put files in the place of others in one commit, and return the version.
 
         `old`: the paths to remove, relative to the table. When one of them is not in the table any more nothing is
-        done, and None returned: somebody rewrote it meanwhile. `note` is asked for while nobody else can commit.
+        done, and None returned: somebody rewrote it meanwhile. `note` is asked for while nobody else can commit, also
+        when there is nothing to exchange, and refuses by raising.
         """
         with table_turn(self.folder):
             table = self._opened()
-            if not old and not new.actions:
-                return table.version()
             held = {action["path"]: action for action in pa.table(table.get_add_actions()).to_pylist()}
             if not set(old) <= held.keys():
                 return None
-            self._transact([*(_removal(held[path]) for path in old), *new.actions], "append", note(), [])
+            said = note()
+            if not old and not new.actions:
+                return table.version()
+            self._transact([*(_removal(held[path]) for path in old), *new.actions], "append", said, [])
             self._checksums.forget()
             return self._committed(new, replace=False)
 

@@ -20,6 +20,7 @@ from kappa_assets.delta_write.file_stats import file_stats
 from kappa_assets.delta_write.parquet_files import WrittenFiles, write_files
 from kappa_assets.errors import LogicError, ReplayError
 from kappa_assets.registry import Generation
+from kappa_assets.replay.carry_over import KEPT_VERSION
 from kappa_assets.replay.slice_files import rows_in_files
 from kappa_assets.replay.tape_progress import Progress
 from kappa_assets.streams.query import Setting, app_id
@@ -59,6 +60,7 @@ def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Pro
         position={str(tape.bronze): upto},
         rows=files.rows,
         replay=candidate.replay,
+        source={KEPT_VERSION: known.version()},
     )
     writer.commit(files, app, 0, note.to_json())
     progress(

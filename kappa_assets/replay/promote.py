@@ -14,8 +14,9 @@ from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
 from kappa_assets.maintenance.releases import expired_tables
 from kappa_assets.reached import position_of
-from kappa_assets.registry import Generation, Registry, Release, Replay, State, events, mend_links
+from kappa_assets.registry import Event, Generation, Registry, Release, Replay, State, events, mend_links
 from kappa_assets.replay.build import build
+from kappa_assets.replay.carry_over import CarriedOver, live_turns
 from kappa_assets.replay.open_replay import replaced_since, replay_lock
 from kappa_assets.replay.tape_progress import Progress
 from kappa_assets.streams.host import never
@@ -82,29 +83,47 @@ def promote_candidates(
             )
         forced = [*against, *(f"{name} is behind" for name in behind)]
         reason = f"replay {replay.id}" + (f", forced although {'; '.join(forced)}" if forced else "")
-        release = _release(setting.lake, registry, replay, reason)
+        release = _release(setting, registry, replay, candidates, reason, progress)
         progress(
             f"release {release.number} is live, {time.monotonic() - drained:.2f} s after the last batch was drained"
         )
         return release
 
 
-def _release(lake: Lake, registry: Registry, replay: Replay, reason: str) -> Release:
-    state = registry.state()
-    _refuse_replaced(state, replay)
+def _release(
+    setting: Setting,
+    registry: Registry,
+    replay: Replay,
+    candidates: list[Generation],
+    reason: str,
+    progress: Progress,
+) -> Release:
+    """Make the release, once every repair of rows that the candidates kept is in them too.
+
+    Repairs commit in the turns of the live tables: none comes between the last look for one and the registry.
+    """
+    kept = CarriedOver.of(setting, candidates)
+    for candidate in kept:
+        candidate.catch_up(progress)
+    reach("registry_change", "registry")
+    while True:
+        state = registry.state()
+        _refuse_replaced(state, replay)
+        with live_turns(setting.lake, state, replay.candidates):
+            if not any(candidate.missing() for candidate in kept):
+                state = registry.commit(state, _promoted(state, replay, reason))
+                break
+        for candidate in kept:
+            candidate.catch_up(progress)
+    reach("registry_change", "links")
+    mend_links(setting.lake, state)
+    return state.releases[max(state.releases)]
+
+
+def _promoted(state: State, replay: Replay, reason: str) -> list[Event]:
     tables = {**(state.release.tables if state.release else {}), **replay.candidates}
     number = max(state.releases, default=0) + 1
-    reach("registry_change", "registry")
-    state = registry.commit(
-        state,
-        [
-            events.release_created(number, tables, reason, replay=replay.id),
-            events.replay_promoted(replay.id),
-        ],
-    )
-    reach("registry_change", "links")
-    mend_links(lake, state)
-    return state.releases[number]
+    return [events.release_created(number, tables, reason, replay=replay.id), events.replay_promoted(replay.id)]
 
 
 def rollback(lake: Lake, to: int | None = None, *, reason: str = "") -> Release:
@@ -129,7 +148,8 @@ def rollback(lake: Lake, to: int | None = None, *, reason: str = "") -> Release:
             hint="Deploy the logic of that time and replay; keep more releases with maintenance's keep_releases.",
         )
     reach("registry_change", "registry")
-    state = registry.commit(state, [events.release_selected(number, reason)])
+    with live_turns(lake, state, state.release.tables if state.release else ()):
+        state = registry.commit(state, [events.release_selected(number, reason)])
     reach("registry_change", "links")
     mend_links(lake, state)
     return state.releases[number]

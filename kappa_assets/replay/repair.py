@@ -123,7 +123,8 @@ def run_repair(
     """Do the plan's slices over, one commit each, and yield each when it is in the table.
 
     Readers see a slice as it was or as it is now, and so does whoever follows the change feed. What is interrupted
-    leaves whole slices; run again, it finishes. Raises ReplayError when asked to stop.
+    leaves whole slices; run again, it finishes. Raises ReplayError when asked to stop, and when another generation of
+    the table went live meanwhile: no slice of the one that is not live any more is reported as done.
     """
     repair = _Repair(setting, pipeline, plan)
     began, total = time.monotonic(), 0
@@ -153,6 +154,7 @@ class _Repair:
         self._plan = plan
         self._bronze = pipeline.tape_of(plan.table)
         self._writer = silver_writer(setting, plan.table, plan.generation)
+        self._registry = Registry(setting.lake)
 
     def slice(self, day: dt.date) -> RepairedSlice:
         for _ in range(_TRIES):
@@ -187,7 +189,21 @@ class _Repair:
         )
 
     def _note(self, done: Repair, rows: int) -> str:
-        """Return the note of a repair: where the stream is now, and what was done over."""
+        """Return the note of a repair: where the stream is now, and what was done over.
+
+        It is asked for in the table's turn, which a promotion and a rollback take too: what is live now stays so until
+        the slice is in. Raises ReplayError when the plan's generation is not live any more.
+        """
+        live = self._registry.state().live(self._plan.table)
+        if live is None or live.number != self._plan.generation:
+            now = "nothing" if live is None else f"g{live.number}"
+            raise ReplayError(
+                f"{self._plan.table} g{self._plan.generation} is not live any more, {now} is: slice {done.slice} was "
+                "not repaired",
+                hint="A release was promoted or selected meanwhile. Look at what is live now; where a slice is still "
+                "wrong, launch the repair again. Rows that a replay kept from before its start come right by a replay "
+                "from inception.",
+            )
         found = last_note(self._writer.folder)
         assert found is not None  # noqa: S101 -- for mypy; without a commit of ours there is no position to repair up to
         note = replace(found[1], code_version=self._plan.code_version, rows=rows, rejected={}, repair=done)

@@ -49,6 +49,12 @@ def rows_in_files(spark: SparkSession, paths: list[str], schema: StructType) -> 
     return rows.withColumn(SLICE, F.col("_arrived_at").cast("date")).select(*schema.names)
 
 
+def slices_of(folder: Path) -> set[dt.date]:
+    """Return the slices that the newest version of a Silver table has files of."""
+    actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True)).to_pylist()
+    return {action[f"partition.{SLICE}"] for action in actions}
+
+
 def slice_files(folder: Path, day: dt.date, first: int, last: int) -> SliceFiles:
     """Return the files of the newest version that a repair of slice `day` must replace."""
     table = DeltaTable(folder)

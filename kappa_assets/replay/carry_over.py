@@ -1,0 +1,129 @@
+"""Rows that a candidate kept, taken over again where the live table was repaired since: no promotion undoes it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyspark.sql import functions as F
+
+from kappa_assets.commit import Repair
+from kappa_assets.delta_log import commits, last_note, latest_version
+from kappa_assets.delta_write.delta_writer import DeltaWriter
+from kappa_assets.delta_write.parquet_files import NOTHING, write_files
+from kappa_assets.errors import ReplayError, TapeGap
+from kappa_assets.lake import Lake
+from kappa_assets.lock import table_turn
+from kappa_assets.registry import Generation, State
+from kappa_assets.replay.slice_files import rows_in_files, slice_files, slices_of
+from kappa_assets.replay.tape_progress import Progress
+from kappa_assets.streams.query import Setting
+from kappa_assets.streams.silver import silver_writer
+from kappa_assets.table import Layer, TableName
+
+KEPT_VERSION = "kept_version"
+"""In a candidate's note: the live table's version whose rows from before the candidate's start it holds."""
+_TRIES = 5
+"""How often a slice is put in again when its files in the candidate were rewritten meanwhile."""
+
+
+@contextmanager
+def live_turns(lake: Lake, state: State, tables: Iterable[TableName]) -> Iterator[None]:
+    """Hold the turns of the live Silver tables among `tables`: no repair commits to one while another goes live."""
+    live = [state.live(table) for table in sorted(tables, key=str) if table.layer is Layer.SILVER]
+    with ExitStack() as turns:
+        for generation in live:
+            if generation is not None and (folder := lake.folder(generation.table, generation.number)).exists():
+                turns.enter_context(table_turn(folder))
+        yield
+
+
+@dataclass
+class CarriedOver:
+    """How far one candidate that kept rows has taken over what was done to them in the live table since."""
+
+    setting: Setting
+    candidate: Generation
+    version: int
+    """The live table's version up to which nothing is missing; -1 when it was not noted: then all is looked at."""
+
+    @classmethod
+    def of(cls, setting: Setting, candidates: Iterable[Generation]) -> list[CarriedOver]:
+        """Return those candidates that kept rows, as far as their notes say that they are."""
+        return [cls(setting, c, _noted(setting.lake, c)) for c in candidates if c.kept_from is not None]
+
+    @property
+    def live(self) -> Path:
+        return self.setting.lake.folder(self.candidate.table, self.candidate.kept_from or 1)
+
+    def missing(self) -> tuple[dt.date, ...]:
+        """Return the slices of the live table that lost or changed rows since."""
+        days: set[str] = set()
+        try:
+            for commit in commits(self.live, after=self.version):
+                days |= commit.removed_slices if commit.removes_data else set()
+        except TapeGap:  # the log does not tell any more: each slice may be one
+            days.add("")
+        if "" in days:
+            return tuple(sorted({*slices_of(self.live), *slices_of(self._folder)}))
+        return tuple(sorted(map(dt.date.fromisoformat, days)))
+
+    def catch_up(self, progress: Progress) -> None:
+        """Take the rows from before the candidate's start over again, in every slice that is missing."""
+        version = latest_version(self.live)
+        for day in self.missing():
+            rows = self._take_over(day, -1 if version is None else version)
+            progress(
+                f"{self.candidate.table} g{self.candidate.number}: slice {day} was repaired in "
+                f"g{self.candidate.kept_from} since its rows were kept; {rows:,} rows are taken over again"
+            )
+        self.version = self.version if version is None else version
+
+    @property
+    def _folder(self) -> Path:
+        return self.setting.lake.folder(self.candidate.table, self.candidate.number)
+
+    def _take_over(self, day: dt.date, version: int) -> int:
+        writer = silver_writer(self.setting, self.candidate.table, self.candidate.number)
+        for _ in range(_TRIES):
+            rows = self._exchanged(writer, day, version)
+            if rows is not None:
+                return rows
+        raise ReplayError(
+            f"slice {day} of {self.candidate.table} g{self.candidate.number} was rewritten {_TRIES} times while it was "
+            "taken over from the live table",
+            hint="Somebody else rewrites the candidate's files; promote again when that is done.",
+        )
+
+    def _exchanged(self, writer: DeltaWriter, day: dt.date, version: int) -> int | None:
+        """Put the live table's rows of a slice in the place of those kept; None when these are not there any more."""
+        spark, last, schema = self.setting.spark, self.candidate.from_batch - 1, writer.schema()
+        assert schema is not None  # noqa: S101 -- for mypy; a candidate that goes live was built
+        source, old = slice_files(self.live, day, 0, last), slice_files(writer.folder, day, 0, last)
+        parts = [old.others(spark, schema)]
+        if source.paths:
+            live = rows_in_files(spark, [str(self.live / path) for path in source.paths], schema)
+            parts.append(live.where(F.col("_batch_id") <= last))
+        others, kept = parts[0], [part for part in parts if part is not None]
+        stay = 0 if others is None else others.count()
+        files = NOTHING
+        if kept:
+            rows = kept[0] if len(kept) == 1 else kept[0].unionByName(kept[1])
+            files = write_files(rows, writer.folder, writer.partition_by)
+        done = Repair(day.isoformat(), last, version, old.rows - stay)
+        put = writer.exchange(old.paths, files, lambda: self._note(done, files.rows - stay, version))
+        return None if put is None else files.rows - stay
+
+    def _note(self, done: Repair, rows: int, version: int) -> str:
+        found = last_note(self._folder)
+        assert found is not None  # noqa: S101 -- for mypy; the rows were kept by a commit of ours
+        note = replace(found[1], rows=rows, rejected={}, repair=done, source={KEPT_VERSION: version})
+        return note.to_json()
+
+
+def _noted(lake: Lake, candidate: Generation) -> int:
+    notes = (c.note for c in commits(lake.folder(candidate.table, candidate.number)) if c.note is not None)
+    return max((note.source.get(KEPT_VERSION, -1) for note in notes), default=-1)
