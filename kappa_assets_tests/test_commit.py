@@ -25,6 +25,8 @@ NOTES = st.builds(
     rejected=st.dictionaries(_names, _long, max_size=3),
     source=st.dictionaries(_names, st.text() | _long, max_size=3),
     replay=st.none() | st.text(min_size=1),
+    checkpoint=st.none() | _names,
+    inputs=st.none() | _names,
 )
 
 

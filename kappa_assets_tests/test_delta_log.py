@@ -31,6 +31,13 @@ def test_a_commit_tells_its_rows_by_slice_its_time_and_its_note(tmp_path: Path) 
     assert before <= commit.at <= dt.datetime.now(dt.UTC)
 
 
+def test_the_slices_that_lost_rows_are_told_by_what_the_log_has_of_them(tmp_path: Path) -> None:
+    named = {"remove": {"path": "a", "dataChange": True, "partitionValues": {"_arrival_date": "2026-01-05"}}}
+    write_commit(tmp_path / "t", 0, named, remove("data/x/_arrival_date=2026-01-06/f.parquet"))
+    write_commit(tmp_path / "t", 1, remove("f"), remove("_arrival_date=2026-01-07/f", data_change=False))
+    assert [c.removed_slices for c in commits(tmp_path / "t")] == [{"2026-01-05", "2026-01-06"}, {""}]
+
+
 def test_commits_are_given_oldest_first_between_two_versions(tmp_path: Path) -> None:
     for _ in range(5):
         append(tmp_path / "t", ["2026-01-05"])

@@ -127,21 +127,6 @@ def test_of_two_that_write_a_tape_at_once_each_batch_has_a_number_of_its_own(lak
     assert not (shared and refused), "threads of one host wait for each other instead"
 
 
-def test_two_that_commit_the_same_batches_at_once_put_each_in_once(tmp_path: Path) -> None:
-    DeltaWriter("t", tmp_path / "t").prepare(StructType([StructField("n", LongType())]))
-    in_by: list[int | None] = []
-
-    def write() -> None:
-        writer, number = DeltaWriter("t", tmp_path / "t"), 0
-        while number < 12:
-            in_by.append(writer.commit(NOTHING, "app", number, "{}"))
-            number += 1
-
-    together(write, write)
-    assert sorted(v for v in in_by if v is not None) == list(range(1, 13))
-    assert DeltaTable(tmp_path / "t").version() == 12
-
-
 def test_a_batch_that_does_not_follow_the_tape_is_refused_at_its_commit(lake: Lake) -> None:
     tape = Tape(lake, INVOICES)
     put(lake.folder(INVOICES), 0, 0)
