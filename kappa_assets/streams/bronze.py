@@ -111,8 +111,7 @@ class BronzeQuery:
 
     def prepare(self) -> None:
         """Check that the landing folder is there, and tidy up in it. Raises SourceError, CheckpointMismatch."""
-        done = self.checkpoint.newest_done()
-        self._ours().check_start(nothing_taken=done is not None and self._has_set_aside(done))
+        self._ours().check_start()
         if (archive := self._archive) is not None:
             archive.prepare()
             archive.move_done()
@@ -125,7 +124,7 @@ class BronzeQuery:
         """Read the batch's files and append their rows; a file that breaks off is set aside alone."""
         reach("before_offsets", str(self.table))
         paths = local_paths(row.path for row in batch.collect())
-        if self._ours().is_on_tape(number, paths, nothing_taken=number > 0 and self._has_set_aside(number - 1)):
+        if self._ours().is_on_tape(number, paths):
             return
         with self._tape.next_batch() as tape_batch:
             written = self._write(batch, _Given(tape_batch, tuple(paths)))
@@ -239,7 +238,7 @@ class BronzeQuery:
         """Return whether it is written down which files a batch of this checkpoint set aside."""
         if self._rejects.is_committed(self._app("rejects"), number):
             return True
-        newest = last_note(self._writer.folder)
+        newest = last_note(self._writer.folder, at_most=self._writer.version())
         if newest is not None and newest[1].checkpoint is not None:
             return False
         # An earlier version left the checkpoint out of the transaction's id.
@@ -248,7 +247,8 @@ class BronzeQuery:
 
     def _ours(self) -> TapeCheckpoint:
         landing = folder_of(self._source, self._setting.landing)
-        return TapeCheckpoint(self.table, self._writer.folder, self._rejects.folder, self.checkpoint, landing)
+        tape, rejects, newest = self._writer.folder, self._rejects.folder, self._writer.version()
+        return TapeCheckpoint(self.table, tape, rejects, self.checkpoint, landing, newest, self._has_set_aside)
 
     def _app(self, write: str) -> str:
         """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""

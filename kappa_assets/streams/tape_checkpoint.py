@@ -7,7 +7,7 @@ other files for done: these files are never read, and nobody says so.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,33 +36,33 @@ class TapeCheckpoint:
     rejects: Path
     checkpoint: Checkpoint
     landing: Path
+    version: int
+    """The tape's newest version; -1 for none. Its log is not listed for it: that would take longer with every batch."""
+    took_nothing: Callable[[int], bool]
+    """Whether a batch of this checkpoint is known to have brought nothing, before there was a table."""
 
-    def check_start(self, *, nothing_taken: bool) -> None:
-        """Raise CheckpointMismatch when batches that the checkpoint has done are not on the tape.
-
-        `nothing_taken`: its last batch is known to have brought nothing, before the table was made.
-        """
+    def check_start(self) -> None:
+        """Raise CheckpointMismatch when batches that the checkpoint has done are not on the tape."""
         done, newest = self.checkpoint.newest_done(), self._newest()
         if done is None:
             return
         if newest is None:
-            if not nothing_taken:
+            if not self.took_nothing(done):
                 raise self._ahead(done, None)
         elif newest.checkpoint not in (None, self.checkpoint.id()):
             raise self._foreign(newest, ())
         elif done > newest.batch:
             raise self._ahead(done, newest)
 
-    def is_on_tape(self, number: int, paths: Collection[str], *, nothing_taken: bool) -> bool:
+    def is_on_tape(self, number: int, paths: Collection[str]) -> bool:
         """Return whether the batch with this number, which brings these files, is on the tape.
 
         The first batch of a new checkpoint is taken when no file that lies in the landing folder is on the tape.
-        `nothing_taken` is said of the batch before. Raises CheckpointMismatch when the number says one thing, and the
-        files another.
+        Raises CheckpointMismatch when the number says one thing, and the files another.
         """
         newest = self._newest()
         if newest is None:
-            if number and not nothing_taken:
+            if number and not self.took_nothing(number - 1):
                 raise self._ahead(number - 1, None)
             return False
         mine = self.checkpoint.id()
@@ -95,7 +95,7 @@ class TapeCheckpoint:
 
     def _notes(self) -> Iterator[CommitNote]:
         """Yield the notes of the tape's batches, newest first."""
-        return (note for _, note in notes_back(self.folder) if note.tape_batch is not None)
+        return (note for _, note in notes_back(self.folder, at_most=self.version) if note.tape_batch is not None)
 
     def _landed(self) -> set[str]:
         """Return the names of all files that lie in the landing folder: a first batch may take only some of them."""
