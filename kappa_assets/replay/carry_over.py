@@ -77,7 +77,7 @@ class CarriedOver:
         for day in self.missing():
             rows = self._take_over(day, -1 if version is None else version)
             progress(
-                f"{self.candidate.table} g{self.candidate.number}: slice {day} was repaired in "
+                f"{self.candidate.table} g{self.candidate.number}: slice {day} was changed in "
                 f"g{self.candidate.kept_from} since its rows were kept; {rows:,} rows are taken over again"
             )
         self.version = self.version if version is None else version

@@ -97,7 +97,7 @@ def test_a_repair_of_rows_that_a_held_replay_has_kept_is_carried_over_and_said(d
     damaged.repair()
     damaged.promote()
     assert damaged.is_sound()
-    said = f"silver.sales g2: slice {damaged.first} was repaired in g1 since its rows were kept;"
+    said = f"silver.sales g2: slice {damaged.first} was changed in g1 since its rows were kept;"
     assert [line for line in damaged.said if line.startswith(said)]
 
 
