@@ -72,7 +72,10 @@ class CarriedOver:
         return tuple(sorted(map(dt.date.fromisoformat, days)))
 
     def catch_up(self, progress: Progress) -> None:
-        """Take the rows from before the candidate's start over again, in every slice that is missing."""
+        """Take the rows from before the candidate's start over again, in every slice that is missing.
+
+        Tables above it follow through its change feed, as they follow a repair.
+        """
         version = latest_version(self.live)
         for day in self.missing():
             rows = self._take_over(day, -1 if version is None else version)

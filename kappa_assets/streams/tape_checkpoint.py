@@ -98,8 +98,8 @@ class TapeCheckpoint:
         return (note for _, note in notes_back(self.folder, at_most=self.version) if note.tape_batch is not None)
 
     def _landed(self) -> set[str]:
-        """Return the names of all files that lie in the landing folder: a first batch may take only some of them."""
-        return {p.name for p in self.landing.rglob("*") if not _is_hidden(p.relative_to(self.landing)) and p.is_file()}
+        """Return the names of all files that Spark finds in the landing folder: a first batch may take some of them."""
+        return {p.name for p in self.landing.rglob("*") if _is_listed(p.relative_to(self.landing)) and p.is_file()}
 
     def _on_tape(self, names: set[str], batch: int | None = None) -> set[str]:
         """Return which of these files the tape, or one batch on it, has rows of."""
@@ -150,9 +150,9 @@ def _name(path: str) -> str:
     return Path(path).name
 
 
-def _is_hidden(path: Path) -> bool:
-    """Return whether Spark passes a file by."""
-    return any(part.startswith((".", "_")) for part in path.parts)
+def _is_listed(path: Path) -> bool:
+    """Return whether Spark's stream sees a file below its folder: not a hidden one, and in folders called `k=v` alone."""
+    return not any(part.startswith((".", "_")) for part in path.parts) and all("=" in part for part in path.parts[:-1])
 
 
 def _set_aside(rejects: Path, number: int) -> set[str]:
