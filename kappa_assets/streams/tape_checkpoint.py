@@ -151,7 +151,7 @@ def _name(path: str) -> str:
 
 
 def _is_listed(path: Path) -> bool:
-    """Return whether Spark's stream sees a file below its folder: not a hidden one, and in folders called `k=v` alone."""
+    """Return whether Spark's stream sees a file below its folder: none hidden, and only folders called `k=v`."""
     return not any(part.startswith((".", "_")) for part in path.parts) and all("=" in part for part in path.parts[:-1])
 
 
