@@ -18,7 +18,7 @@ from pyspark.sql.types import StructField, StructType
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
 from kappa_assets.delta_write.parquet_files import WrittenFiles
 from kappa_assets.delta_write.version_checksum import VersionChecksums
-from kappa_assets.errors import HostRunning, LakeError, LogicError
+from kappa_assets.errors import CommitOvertaken, LakeError, LogicError
 from kappa_assets.lock import table_turn
 
 _CHECKPOINT_EVERY = 20
@@ -96,7 +96,7 @@ class DeltaWriter:
     def commit(self, files: WrittenFiles, app: str, batch: int, note: str, *, replace: bool = False) -> int | None:
         """Commit `files` and return the version; None when this batch of `app` is in already.
 
-        `replace` removes what the table held. Raises HostRunning when somebody else committed without taking turns:
+        `replace` removes what the table held. Raises CommitOvertaken when somebody else committed without taking turns:
         then this process is not the table's writer any more, and nothing of the batch is visible. Raises LakeError
         when the disk does not take the commit.
         """
@@ -160,12 +160,13 @@ class DeltaWriter:
             self._table = DeltaTable(self.folder)
         return version
 
-    def _refused(self, error: Exception, version: int) -> HostRunning | LakeError:
+    def _refused(self, error: Exception, version: int) -> CommitOvertaken | LakeError:
         """Return why a commit that was decided on `version` did not go in: somebody was first, or the disk."""
         if was_overtaken(self.folder, version):
-            return HostRunning(
+            return CommitOvertaken(
                 f"somebody else committed to {self.name} at the same time",
-                hint="Only one host may write a lake; find the other one and stop it. The batch is tried again.",
+                hint="The batch is tried again. Another engine writes the table (a DELETE by hand?): do not let it, "
+                "while a host, a repair or maintenance runs.",
             )
         return cannot_write(self.name, self.folder, error)
 

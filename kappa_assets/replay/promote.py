@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from kappa_assets.declare.code_version import code_version
-from kappa_assets.errors import PromotionRefused, ReplayError
+from kappa_assets.errors import PromotionRefused, PromotionRunning, ReplayError, ReplayRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import host_alive, promotion_lock, read_status
@@ -42,7 +42,7 @@ def promote_replay(
     comparison found faults, the candidates stay behind, the logic changed since, or somebody else promoted or rolled
     back one of its tables since it started; RegistryConflict when that happens at the same moment.
     """
-    with exclusive(replay_lock(setting.lake), f"promotion of {replay_id or 'the held replay'}"):
+    with exclusive(replay_lock(setting.lake), f"promotion of {replay_id or 'the held replay'}", busy=ReplayRunning):
         registry = Registry(setting.lake)
         replay = _promotable(registry.state(), replay_id, force=force)
         return promote_candidates(setting, pipeline, registry, replay, progress, wanted, force=force)
@@ -70,7 +70,7 @@ def promote_candidates(
     _refuse_other_logic(pipeline, candidates)
     _refuse_replaced(state, replay)
     build(setting, pipeline, candidates, progress, wanted)
-    with exclusive(promotion_lock(setting.lake), f"promotion of {replay.id}"):
+    with exclusive(promotion_lock(setting.lake), f"promotion of {replay.id}", busy=PromotionRunning):
         _await_host_aside(setting.lake, candidates)
         build(setting, pipeline, candidates, progress, wanted)
         drained = time.monotonic()
