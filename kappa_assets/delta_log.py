@@ -12,6 +12,7 @@ from typing import Any
 
 from kappa_assets.commit import CommitNote
 from kappa_assets.errors import LakeError, TapeGap
+from kappa_assets.lake import table_called
 
 _COMMIT_DIGITS = 20
 
@@ -74,7 +75,7 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
     wanted = [v for v in versions(table) if v > after and (upto is None or v <= upto)]
     if wanted and after >= 0 and wanted[0] != after + 1:
         raise TapeGap(
-            f"the log of {table.name} no longer holds versions {after + 1} to {wanted[0] - 1}",
+            f"the log of {table_called(table)} no longer holds versions {after + 1} to {wanted[0] - 1}",
             hint="They were cleaned up before they were read; the tape index, where kept, still has their positions.",
         )
     for version in wanted:
@@ -88,7 +89,7 @@ def read_commit(table: Path, version: int) -> Commit:
         actions = [json.loads(line) for line in path.read_text().splitlines() if line]
     except (OSError, ValueError) as error:
         raise LakeError(
-            f"commit {version} of {table.name} cannot be read: {error}",
+            f"commit {version} of {table_called(table)} cannot be read: {error}",
             hint="If the log was cleaned up, ask for a newer version.",
         ) from error
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})

@@ -6,6 +6,7 @@ KappaError
 ├── LogicError                Spark's analysed plan of a table's function breaks a rule of its layer
 ├── LogicChanged              the deployed logic is not the one that wrote the live table
 ├── PipelineNotFound          --pipeline names no module, or one without tables
+├── TableNotDeclared          the pipeline has no table of that name
 ├── LakeError                 the lake cannot be read or written, or is not what it should be
 │   ├── TableMissing          a table that has not been written yet
 │   └── TapeGap               positions on the tape do not tile: rows would be lost or doubled
@@ -53,11 +54,18 @@ class LogicError(KappaError):
 
 
 class LogicChanged(KappaError):
-    """The deployed logic is not the one that wrote the live table."""
+    """The deployed logic is not the one that wrote the live table; the message begins with its file and line."""
+
+    def __init__(self, what: str, *, origin: object = None, hint: str | None = None) -> None:
+        super().__init__(what if origin is None else f"{origin}: {what}", hint=hint)
 
 
 class PipelineNotFound(KappaError):
     """No module of that name, or one that declares no tables."""
+
+
+class TableNotDeclared(KappaError):
+    """The pipeline has no table of that name."""
 
 
 class LakeError(KappaError):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from deltalake.exceptions import DeltaError
 
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import HostRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
@@ -187,7 +186,7 @@ class Host:
             running = self._runners.get(table.name)
             if live is None or (running is not None and live.number == running.query.generation):
                 continue
-            if hold_reason(live, code_version(table)) is not None:
+            if hold_reason(live, table) is not None:
                 return Ended(f"release {state.current} needs other code for {table.name}", restart=True)
             moved.append(live)
         for live in moved:
