@@ -26,7 +26,7 @@ from kappa_assets_tests.written_logs import PIPELINE, VISITS
         (HostRunning, "host"),
         (ReplayRunning, "replay"),
         (PromotionRunning, "promotion"),
-        (MaintenanceRunning, "mainten"),
+        (MaintenanceRunning, "maint"),
     ],
 )
 def test_who_finds_a_lock_taken_is_told_by_whom_and_for_what(error: type[LakeBusy], word: str, tmp_path: Path) -> None:

@@ -57,12 +57,12 @@ def test_what_needs_no_declaration_asks_for_none(web: WrittenLake) -> None:
 
 def test_options_are_taken_before_and_after_the_name_of_the_command(web: WrittenLake) -> None:
     places = ("--lake", web.lake.root, "--pipeline", OURS, "--json")
-    after = run("status", *places)
+    after = run("tables", *places)
     assert after.exit_code == 0, after.stderr
     assert [row["table"] for row in json.loads(after.stdout)][:1] == ["bronze.clicks"]
     for cut in range(len(places) + 1):
         if cut not in (1, 3):  # between an option and its value
-            assert run(*places[:cut], "status", *places[cut:]).stdout == after.stdout
+            assert run(*places[:cut], "tables", *places[cut:]).stdout == after.stdout
 
 
 def test_the_nearest_word_wins_after_the_command_then_before_it_then_the_environment(
