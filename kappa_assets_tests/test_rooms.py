@@ -39,6 +39,7 @@ FLOORS = [
         "registry",
         "session",
         "tape",
+        "wanted",
     },
     {"sources"},
     {"streams"},

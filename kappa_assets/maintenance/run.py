@@ -15,13 +15,9 @@ from kappa_assets.maintenance.policy import Policy
 from kappa_assets.maintenance.steps import Upkeep
 from kappa_assets.registry import Registry
 from kappa_assets.tape import Tape
+from kappa_assets.wanted import never
 
 _TRIES = 5
-
-
-def never() -> str | None:
-    """Say that nobody wants it to stop."""
-    return None
 
 
 def maintain(

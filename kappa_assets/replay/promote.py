@@ -18,9 +18,9 @@ from kappa_assets.registry import Generation, Registry, Release, Replay, State, 
 from kappa_assets.replay.build import build
 from kappa_assets.replay.open_replay import replaced_since, replay_lock
 from kappa_assets.replay.tape_progress import Progress
-from kappa_assets.streams.host import never
 from kappa_assets.streams.query import Setting
 from kappa_assets.tape import Tape
+from kappa_assets.wanted import never
 
 _PATIENCE = 60.0
 """Seconds to wait for the host to end its batches and stand aside."""

@@ -22,8 +22,8 @@ from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets.replay.plan import ReplayPlan
 from kappa_assets.replay.promote import candidates_of, promote_candidates
 from kappa_assets.replay.tape_progress import Progress
-from kappa_assets.streams.host import never
 from kappa_assets.streams.query import Setting
+from kappa_assets.wanted import never
 
 Promote = Literal["auto", "hold", "never"]
 

@@ -34,6 +34,7 @@ from kappa_assets.streams.heartbeat import Heartbeat
 from kappa_assets.streams.query import Setting
 from kappa_assets.streams.runner import Runner
 from kappa_assets.table import TableName
+from kappa_assets.wanted import never
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -47,11 +48,6 @@ class Ended:
 
     reason: str
     restart: bool = False
-
-
-def never() -> str | None:
-    """The switch that is never turned off."""
-    return None
 
 
 class Host:

@@ -64,7 +64,7 @@ class Runner:
             if not self._streaming.isActive:
                 self._failed(self._failure or self._streaming.exception())
             return
-        if self._state in ("parked", "held", "stopped") or self._clock() < self._next_try:
+        if self._state in ("parked", "stopped") or self._clock() < self._next_try:
             return
         try:
             if self.query.is_ready():
