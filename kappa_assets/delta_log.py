@@ -67,7 +67,7 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
     A table that does not exist has none. Raises TapeGap when one in the range has been cleaned from the log,
     unless `after` is -1: then the commits that are still there are given.
     """
-    if after >= 0 and _log_file(table, after + 1).exists():  # as nearly always: then nothing need be listed
+    if after >= 0 and log_file(table, after + 1).exists():  # as nearly always: then nothing need be listed
         yield from _following(table, after + 1, upto)
         return
     if _is_newest(table, after):
@@ -84,7 +84,7 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
 
 def read_commit(table: Path, version: int) -> Commit:
     """Return one commit. Raises LakeError when its log file is missing or cannot be understood."""
-    path = _log_file(table, version)
+    path = log_file(table, version)
     try:
         actions = [json.loads(line) for line in path.read_text().splitlines() if line]
     except (OSError, ValueError) as error:
@@ -126,7 +126,7 @@ def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNo
     Commits of other writers in between (OPTIMIZE, VACUUM) are stepped over.
     """
     version = latest_version(table) if at_most is None else at_most
-    while version is not None and version >= 0 and _log_file(table, version).exists():
+    while version is not None and version >= 0 and log_file(table, version).exists():
         note = read_commit(table, version).note
         if note is not None:
             return version, note
@@ -136,7 +136,7 @@ def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNo
 
 def _following(table: Path, version: int, upto: int | None) -> Iterator[Commit]:
     """Yield the commits from `version` on, to the last one whose log file is there."""
-    while (upto is None or version <= upto) and _log_file(table, version).exists():
+    while (upto is None or version <= upto) and log_file(table, version).exists():
         yield read_commit(table, version)
         version += 1
 
@@ -146,10 +146,11 @@ def _records(add: Mapping[str, Any]) -> int:
     return int(json.loads(stats).get("numRecords", 0)) if stats else 0
 
 
-def _log_file(table: Path, version: int) -> Path:
+def log_file(table: Path, version: int) -> Path:
+    """Return the file of one commit."""
     return table / "_delta_log" / f"{version:0{_COMMIT_DIGITS}d}.json"
 
 
 def _is_newest(table: Path, version: int) -> bool:
     """Return whether nothing follows `version`, without listing the log: logs are cleaned from their old end."""
-    return version >= 0 and not _log_file(table, version + 1).exists() and _log_file(table, version).exists()
+    return version >= 0 and not log_file(table, version + 1).exists() and log_file(table, version).exists()

@@ -28,6 +28,7 @@ FLOORS = [
         "delta_failure",
         "delta_log",
         "delta_write",
+        "durable",
         "faults",
         "host_status",
         "host_watch",

@@ -15,7 +15,9 @@ from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql.types import StructField, StructType
 
+from kappa_assets import durable
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
+from kappa_assets.delta_log import log_file
 from kappa_assets.delta_write.parquet_files import WrittenFiles
 from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import CommitOvertaken, LakeError, LogicError
@@ -132,6 +134,9 @@ class DeltaWriter:
         transactions: list[Transaction],
     ) -> None:
         table = self._opened()
+        if durable.is_synced(self.name):  # before the log names them
+            added = [self.folder / action.path for action in actions if isinstance(action, AddAction)]
+            durable.sync(added, self.folder)
         try:
             table.create_write_transaction(
                 actions,
@@ -151,6 +156,7 @@ class DeltaWriter:
     def _committed(self, files: WrittenFiles, *, replace: bool) -> int:
         """Do what follows a commit, and return its version."""
         table = self._opened()  # opening takes in the new commit
+        self._sync_log(table.version())
         self._checksums.write(table, files, replace=replace)
         version = table.version()
         if version % _CHECKPOINT_EVERY == 0:
@@ -159,6 +165,10 @@ class DeltaWriter:
             # instead of 40. Opened anew, it begins at the checkpoint.
             self._table = DeltaTable(self.folder)
         return version
+
+    def _sync_log(self, version: int) -> None:
+        if durable.is_synced(self.name):
+            durable.sync([log_file(self.folder, version)], self.folder.parent)
 
     def _refused(self, error: Exception, version: int) -> CommitOvertaken | LakeError:
         """Return why a commit that was decided on `version` did not go in: somebody was first, or the disk."""
@@ -180,6 +190,7 @@ class DeltaWriter:
             )
         except WRITE_FAILED as error:
             raise self._refused(error, -1) from error
+        self._sync_log(0)
 
     def _open(self) -> DeltaTable | None:
         if self._table is not None:

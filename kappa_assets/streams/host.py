@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from deltalake.exceptions import DeltaError
 
+from kappa_assets import durable
 from kappa_assets.errors import HostRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
@@ -124,6 +125,7 @@ class Host:
 
     @contextmanager
     def _as_the_one_host(self, mode: str) -> Iterator[None]:
+        durable.chosen()  # a word that is none is refused before anything happens
         self._end_frozen_host()
         with exclusive(lock_path(self._lake), mode, busy=HostRunning, run_id=self._run_id):
             self._mode, self._ended = mode, None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
+from kappa_assets import durable
 from kappa_assets.errors import KappaError, LakeError, SourceError
 from kappa_assets.host_status import QueryState, QueryStatus
 from kappa_assets.streams.query import StartAgain, TableQuery
@@ -139,6 +140,8 @@ class Runner:
                 raise _Stopping
             began = time.monotonic()
             try:
+                if durable.is_synced(str(self.query.table)):
+                    self.query.checkpoint.sync(number)
                 self.query.apply(batch, number)
             except BaseException as error:
                 self._failure = error
