@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,8 +21,13 @@ from kappa_assets.errors import LakeError, SetupError
 from kappa_assets.lake import Lake
 from kappa_assets.registry import Registry, events
 from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.streams.runner import Runner
 from kappa_assets.table import TableName
 from kappa_assets_tests.delta_write.by_hand import log_file as log_by_hand
+from kappa_assets_tests.streams.test_runner import Script
+
+if TYPE_CHECKING:
+    from kappa_assets.streams.query import TableQuery
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
 COLUMNS = StructType([StructField("n", LongType()), StructField("_arrival_date", StringType())])
@@ -130,7 +136,7 @@ def test_the_registry_is_always_synced_rows_and_log(
 
 
 def test_what_a_batch_consists_of_is_on_the_disk_before_its_rows(tmp_path: Path, disk: Disk) -> None:
-    names = ("offsets/7", "sources/0/7", "commits/6", "metadata")
+    names = ("offsets/7", "sources/0/7", "commits/6")
     for name in names:
         path = tmp_path / "checkpoint" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,5 +147,26 @@ def test_what_a_batch_consists_of_is_on_the_disk_before_its_rows(tmp_path: Path,
     assert {checkpoint.path, *(checkpoint.path / log for log in ("offsets", "commits", "sources/0"))} <= set(
         disk.synced
     )
-    (checkpoint.path / "commits" / "6").unlink()
-    checkpoint.sync(7)  # the first batch has no commit before it
+
+
+@pytest.mark.parametrize(("table", "synced"), [(INVOICES, True), (SALES, False)])
+def test_a_batch_of_a_tape_begins_with_the_sync_of_its_checkpoint(
+    tmp_path: Path,
+    disk: Disk,
+    table: TableName,
+    synced: bool,  # noqa: FBT001 -- pytest passes it by name
+) -> None:
+    @dataclass
+    class Noting(Script):
+        def apply(self, batch: object, number: int) -> None:
+            disk.synced.append(Path("applied"))
+            super().apply(batch, number)
+
+    offsets = tmp_path / "offsets" / "0"
+    offsets.parent.mkdir()
+    offsets.write_text("v1")
+    query = Noting(tmp_path, table=table)
+    Runner(cast("TableQuery", query)).tend()
+    assert query.callback is not None
+    query.callback(None, 0)
+    assert (offsets in disk.synced[:-1], disk.synced[-1]) == (synced, Path("applied"))

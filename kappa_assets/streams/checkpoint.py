@@ -44,7 +44,8 @@ class Checkpoint:
         Else Spark would choose anew for a number that is in the table already, and what it chose would never be read.
         """
         entries = [self.path / log / str(batch) for log in ("offsets", "sources/0")]
-        durable.sync([*entries, self.path / "commits" / str(batch - 1), self.path / "metadata"], self.path)
+        begun = self.path / ("metadata" if batch == 0 else f"commits/{batch - 1}")
+        durable.sync([*entries, begun], self.path)
 
     def delta_range(self, batch: int) -> tuple[Offset | None, Offset]:
         """Return how far the one Delta source had read before micro-batch `batch`, and after it.
