@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kappa_assets.host_status import FROZEN_AFTER, Beat, host_alive, read_beat
@@ -31,6 +31,8 @@ class Judgement:
     verdict: Literal["none", "alive", "unsure", "frozen"]
     remark: str = ""
     """What is odd about it, for people; "" when nothing is."""
+    holder: Holder | None = field(default=None, compare=False)
+    """Whom it is about: another one may hold the lock by now."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,9 @@ class HostWatch:
 
     def judge(self, holder: Holder | None, beat: Beat | None) -> Judgement:
         """Return what is to be thought of `holder`, by this look and the ones before."""
-        if holder is None:
-            return Judgement("none")
+        return replace(Judgement("none") if holder is None else self._judge(holder, beat), holder=holder)
+
+    def _judge(self, holder: Holder, beat: Beat | None) -> Judgement:
         now = self._now()
         ours = beat if beat is not None and beat.is_of(holder) else None
         silent = None if ours is None else ours.age(now)

@@ -104,14 +104,14 @@ def holder(path: Path) -> Holder | None:
     return Holder(0, socket.gethostname(), "just now", "starting", 0)  # what is signed is the word of the one before
 
 
-def end_holder(path: Path, *, patience: float = 10.0) -> Holder | None:
-    """End the process that holds the lock, and return who it was.
+def end_holder(path: Path, whom: Holder | None = None, *, patience: float = 10.0) -> Holder | None:
+    """End the process that holds the lock, and return who it was. With `whom`, only if that one still holds it.
 
     A frozen holder (SIGSTOP, a hung machine call) is ended by its pid, never superseded: only the kernel's release of
     the lock proves that it will not write again. Raises HostRunning when it lives on.
     """
     found = holder(path)
-    if found is None or found.process() is None:
+    if found is None or found.process() is None or whom not in (None, found):
         return None
     os.kill(found.pid, signal.SIGKILL)
     deadline = time.monotonic() + patience

@@ -105,6 +105,15 @@ def test_a_frozen_holder_is_ended_by_its_pid(path: Path) -> None:
         assert holder(path) is None
 
 
+def test_who_has_the_lock_by_now_is_not_ended_for_the_one_before(path: Path) -> None:
+    with exclusive(path, "stream") as before:
+        pass
+    with held_elsewhere(path) as process:
+        assert end_holder(path, before) is None
+        assert process.poll() is None
+        assert end_holder(path, holder(path)) is not None
+
+
 def test_a_process_that_only_got_the_holders_pid_is_not_ended(path: Path) -> None:
     with held_elsewhere(path) as process:
         body = json.loads(path.read_text())

@@ -82,7 +82,6 @@ class Host:
         self._started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         self._ended: str | None = None
         self._aside = False
-        self._heart = Heartbeat(self._say_alive)
         self._beats = 0
         self._last_index = time.monotonic()
 
@@ -145,7 +144,7 @@ class Host:
     def _end_frozen_host(self) -> None:
         """End a host that holds the lock and is stopped or hangs: it would never let go."""
         judged = self._watch.settle(self._lake, self._wanted)
-        if judged.verdict == "frozen" and (ended := end_holder(lock_path(self._lake))) is not None:
+        if judged.verdict == "frozen" and (ended := end_holder(lock_path(self._lake), judged.holder)):
             log.warning("ended a frozen host (%s): %s", judged.remark, ended)
 
     def _why_end(self) -> Ended | None:
