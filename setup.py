@@ -26,7 +26,6 @@ setup(
         "dagster-webserver==1.13.27",
         # Dagster's integrations are numbered 0.29.x for dagster 1.13.x, and pin it.
         "dagster-pyspark==0.29.27",
-        "dagster-databricks==0.29.27",
         # The Delta jar is built for Spark 4.2, and delta-spark refuses pyspark 4.3.
         "pyspark==4.2.0",
         # Not 4.4.1: it is on PyPI, but its jar for Spark 4.2 is not on Maven Central.
@@ -42,6 +41,8 @@ setup(
         "rich",
     ],
     extras_require={
+        # For pipelines that run on Databricks; nothing here imports it yet. Numbered as dagster-pyspark is.
+        "databricks": ["dagster-databricks==0.29.27"],
         "dev": [
             # The oracles of the end-to-end tests, and two readers of the tables that are not Spark.
             "duckdb",

@@ -14,6 +14,7 @@ from typing import Any
 
 from kappa_assets.commit import CommitNote
 from kappa_assets.errors import LakeError, TapeGap
+from kappa_assets.lake import table_called
 
 _COMMIT_DIGITS = 20
 _SLICE_IN_PATH = re.compile(r"_arrival_date=(\d{4}-\d{2}-\d{2})/")
@@ -71,7 +72,7 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
     A table that does not exist has none. Raises TapeGap when one in the range has been cleaned from the log,
     unless `after` is -1: then the commits that are still there are given.
     """
-    if after >= 0 and _log_file(table, after + 1).exists():  # as nearly always: then nothing need be listed
+    if after >= 0 and log_file(table, after + 1).exists():  # as nearly always: then nothing need be listed
         yield from _following(table, after + 1, upto)
         return
     if _is_newest(table, after):
@@ -79,7 +80,7 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
     wanted = [v for v in versions(table) if v > after and (upto is None or v <= upto)]
     if wanted and after >= 0 and wanted[0] != after + 1:
         raise TapeGap(
-            f"the log of {table.name} no longer holds versions {after + 1} to {wanted[0] - 1}",
+            f"the log of {table_called(table)} no longer holds versions {after + 1} to {wanted[0] - 1}",
             hint="They were cleaned up before they were read; the tape index, where kept, still has their positions.",
         )
     for version in wanted:
@@ -88,12 +89,12 @@ def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterato
 
 def read_commit(table: Path, version: int) -> Commit:
     """Return one commit. Raises LakeError when its log file is missing or cannot be understood."""
-    path = _log_file(table, version)
+    path = log_file(table, version)
     try:
         actions = [json.loads(line) for line in path.read_text().splitlines() if line]
     except (OSError, ValueError) as error:
         raise LakeError(
-            f"commit {version} of {table.name} cannot be read: {error}",
+            f"commit {version} of {table_called(table)} cannot be read: {error}",
             hint="If the log was cleaned up, ask for a newer version.",
         ) from error
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
@@ -139,7 +140,7 @@ def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNo
 def notes_back(table: Path, *, at_most: int | None = None) -> Iterator[tuple[int, CommitNote]]:
     """Yield the (version, note) of our commits, newest first, as far as the log reaches back without a hole."""
     version = latest_version(table) if at_most is None else at_most
-    while version is not None and version >= 0 and _log_file(table, version).exists():
+    while version is not None and version >= 0 and log_file(table, version).exists():
         note = read_commit(table, version).note
         if note is not None:
             yield version, note
@@ -148,7 +149,7 @@ def notes_back(table: Path, *, at_most: int | None = None) -> Iterator[tuple[int
 
 def _following(table: Path, version: int, upto: int | None) -> Iterator[Commit]:
     """Yield the commits from `version` on, to the last one whose log file is there."""
-    while (upto is None or version <= upto) and _log_file(table, version).exists():
+    while (upto is None or version <= upto) and log_file(table, version).exists():
         yield read_commit(table, version)
         version += 1
 
@@ -165,10 +166,11 @@ def _slice_of(remove: Mapping[str, Any]) -> str:
     return values.get("_arrival_date") or (found[1] if found else "")
 
 
-def _log_file(table: Path, version: int) -> Path:
+def log_file(table: Path, version: int) -> Path:
+    """Return the file of one commit."""
     return table / "_delta_log" / f"{version:0{_COMMIT_DIGITS}d}.json"
 
 
 def _is_newest(table: Path, version: int) -> bool:
     """Return whether nothing follows `version`, without listing the log: logs are cleaned from their old end."""
-    return version >= 0 and not _log_file(table, version + 1).exists() and _log_file(table, version).exists()
+    return version >= 0 and not log_file(table, version + 1).exists() and log_file(table, version).exists()

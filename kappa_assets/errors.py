@@ -6,13 +6,19 @@ KappaError
 ├── LogicError                Spark's analysed plan of a table's function breaks a rule of its layer
 ├── LogicChanged              the deployed logic is not the one that wrote the live table
 ├── PipelineNotFound          --pipeline names no module, or one without tables
+├── TableNotDeclared          the pipeline has no table of that name
 ├── LakeError                 the lake cannot be read or written, or is not what it should be
 │   ├── DeletionRefused       what is to be removed is still needed, or nobody said that it may go
 │   ├── TableMissing          a table that has not been written yet
 │   └── TapeGap               positions on the tape do not tile: rows would be lost or doubled
 │       └── CheckpointMismatch    a checkpoint and what was written from it do not belong together
 ├── SourceError               the landing folder, or what is in it, cannot be read
-├── HostRunning               another host holds the lake's lock
+├── LakeBusy                  another process is at it, and has the lock: wait for it, or stop it
+│   ├── HostRunning           another host has the lake
+│   ├── ReplayRunning         another replay, promotion or discard is under way
+│   ├── PromotionRunning      a promotion drains the last of the tape
+│   └── MaintenanceRunning    maintenance is at work already
+├── CommitOvertaken           somebody else committed to the table first
 ├── RegistryConflict          somebody else changed the registry first
 ├── ReplayError               a replay cannot be planned, built or compared
 │   └── PromotionRefused      a candidate may not go live
@@ -21,6 +27,8 @@ KappaError
 """
 
 from __future__ import annotations
+
+from typing import Self
 
 
 class KappaError(Exception):
@@ -48,11 +56,18 @@ class LogicError(KappaError):
 
 
 class LogicChanged(KappaError):
-    """The deployed logic is not the one that wrote the live table."""
+    """The deployed logic is not the one that wrote the live table; the message begins with its file and line."""
+
+    def __init__(self, what: str, *, origin: object = None, hint: str | None = None) -> None:
+        super().__init__(what if origin is None else f"{origin}: {what}", hint=hint)
 
 
 class PipelineNotFound(KappaError):
     """No module of that name, or one that declares no tables."""
+
+
+class TableNotDeclared(KappaError):
+    """The pipeline has no table of that name."""
 
 
 class LakeError(KappaError):
@@ -79,8 +94,50 @@ class SourceError(KappaError):
     """The landing folder, or what is in it, cannot be read."""
 
 
-class HostRunning(KappaError):
-    """Another host holds the lake's lock."""
+class LakeBusy(KappaError):
+    """Another process is at it, and has the lock: wait for it, or stop it."""
+
+    _busy = "another process is at work on the lake"
+    _advice = "Let it finish, or stop it: Ctrl-C in its terminal, or its Dagster run's Terminate."
+
+    @classmethod
+    def held_by(cls, holder: object) -> Self:
+        """Return the error that names who has the lock."""
+        return cls(f"{cls._busy}: {holder}", hint=cls._advice)
+
+
+class HostRunning(LakeBusy):
+    """Another host has the lake."""
+
+    _busy = "another host has the lake"
+    _advice = (
+        "One host runs all tables of a lake. Let it, or stop it: Ctrl-C in its terminal; in Dagster, turn the "
+        "stream's switch off."
+    )
+
+
+class ReplayRunning(LakeBusy):
+    """Another replay, promotion or discard is under way: there is one at a time."""
+
+    _busy = "another replay, promotion or discard is under way"
+
+
+class PromotionRunning(LakeBusy):
+    """A promotion drains the last of the tape."""
+
+    _busy = "another promotion is under way"
+    _advice = "It takes as long as the last of the tape; kappa releases shows when its release is live."
+
+
+class MaintenanceRunning(LakeBusy):
+    """Maintenance is at work already."""
+
+    _busy = "maintenance is at work already"
+    _advice = "Let it finish; what is left then is done by the next one."
+
+
+class CommitOvertaken(KappaError):
+    """Somebody else committed to the table first, without waiting for its turn. Nothing of ours is visible."""
 
 
 class RegistryConflict(KappaError):

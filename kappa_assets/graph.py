@@ -13,7 +13,7 @@ from types import ModuleType
 
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
-from kappa_assets.errors import DeclarationError, PipelineNotFound
+from kappa_assets.errors import DeclarationError, PipelineNotFound, TableNotDeclared
 from kappa_assets.table import Layer, TableName, identifier
 
 _READS: Mapping[Layer, tuple[Layer, ...]] = {
@@ -79,7 +79,7 @@ class Pipeline:
         try:
             return self.tables[name]
         except KeyError:
-            raise PipelineNotFound(
+            raise TableNotDeclared(
                 f"pipeline {self.name!r} has no table {name}",
                 hint=f"It has {', '.join(map(str, self.tables)) or 'none'}.",
             ) from None

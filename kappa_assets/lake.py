@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.errors import LakeError
 from kappa_assets.table import Layer, TableName
+
+_NUMBERED = re.compile(r"g\d{4,}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,17 @@ class Lake:
     def link(self, table: TableName) -> Path:
         """What readers outside open; a symlink to the live generation for Silver and Gold."""
         return self.root / table.layer / table.name
+
+
+def table_called(folder: Path) -> str:
+    """Return what people call the table that lies in `folder`: `bronze.invoices`, `silver.sales g1`; else the path."""
+    table, generation = folder, ""
+    if _NUMBERED.fullmatch(folder.name):
+        table, generation = folder.parent, f" g{int(folder.name[1:])}"
+    if table.parent.name not in set(Layer):
+        return repr(str(folder))
+    side = "the rows set aside of " if table.parent.parent.name == "rejects" else ""
+    return f"{side}{table.parent.name}.{table.name}{generation}"
 
 
 def _numbered(generation: int) -> str:

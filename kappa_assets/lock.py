@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from kappa_assets.errors import HostRunning, LakeError
+from kappa_assets import lock_kernel
+from kappa_assets.errors import HostRunning, LakeBusy, LakeError
+from kappa_assets.machine import ProcessSeen, boot_id, pid_namespace, see_process
+
+_SIGNATURE_BYTES = 1024
+"""What a signature fills. It is written over the one before, never shorter: so it needs no space on a full disk."""
 
 
 @dataclass(frozen=True)
@@ -27,44 +32,41 @@ class Holder:
     purpose: str
     started: int
     run_id: str | None = None
+    boot: str = ""
+    """The boot of the machine it runs on, and the namespace its pid counts in; "" in the words of an older version."""
+    namespace: str = ""
 
     def __str__(self) -> str:
         run = f", Dagster run {self.run_id}" if self.run_id else ""
         return f"process {self.pid} on {self.host}{run}, {self.purpose} since {self.since}"
 
+    @property
+    def is_in_sight(self) -> bool:
+        """Whether its pid means the same process here: not in another container, or on another machine."""
+        if not self.boot and not self.namespace:
+            return self.host == socket.gethostname()
+        return (self.boot, self.namespace) == (boot_id(), pid_namespace())
+
+    def process(self) -> ProcessSeen | None:
+        """Return its process; None when it is gone, or out of sight."""
+        seen = see_process(self.pid) if self.pid and self.is_in_sight else None
+        return seen if seen is not None and seen.started == self.started else None
+
 
 @contextmanager
-def exclusive(path: Path, purpose: str, *, run_id: str | None = None) -> Iterator[Holder]:
+def exclusive(
+    path: Path, purpose: str, *, busy: type[LakeBusy] = LakeBusy, run_id: str | None = None
+) -> Iterator[Holder]:
     """Hold the lock at `path` for the block.
 
-    Raises HostRunning, naming the holder, when another process has it; LakeError when it cannot be written.
+    Raises `busy`, naming the holder, when another process has it; LakeError when it cannot be written.
     """
+    descriptor = _open(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise LakeError(
-            f"the lock {str(path)!r} cannot be written: {error.strerror}", hint="Give this user write access."
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HostRunning(
-                f"the lock {path.name!r} is held by {_read(path) or 'a process that is just starting'}",
-                hint="Let it finish, or stop it: its Dagster run's Terminate, or Ctrl-C in its terminal.",
-            ) from None
-        holder = Holder(
-            pid=os.getpid(),
-            host=socket.gethostname(),
-            since=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            purpose=purpose,
-            started=_start_ticks(os.getpid()) or 0,
-            run_id=run_id,
-        )
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
-        yield holder
+        if not lock_kernel.take(descriptor):
+            raise busy.held_by(holder(path) or "a process that is just starting")
+        signed = _sign(path, descriptor, purpose, run_id)
+        yield signed
     finally:
         os.close(descriptor)
 
@@ -76,15 +78,7 @@ def table_turn(folder: Path) -> Iterator[None]:
     Nobody holds it for longer than a commit, or the rewriting of a slice by maintenance. It lies beside the table's
     folder, whose own content is Delta's. Raises LakeError when it cannot be written.
     """
-    path = folder.with_name(f".{folder.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise LakeError(
-            f"the lock {str(path)!r} cannot be written: {error.strerror}",
-            hint="Check that the disk is there, writable and not full.",
-        ) from error
+    descriptor = _open(folder.with_name(f".{folder.name}.lock"))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -93,28 +87,31 @@ def table_turn(folder: Path) -> Iterator[None]:
 
 
 def holder(path: Path) -> Holder | None:
-    """Return who holds the lock at `path` now, or None. Never waits."""
+    """Return who holds the lock at `path` now, or None. Never waits, and takes nothing."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read(path) or Holder(0, socket.gethostname(), "just now", "starting", 0)
+        pid = lock_kernel.taken_by(descriptor)
     finally:
         os.close(descriptor)
-    return None
+    if pid is None:
+        return None
+    signed = _read(path)
+    if signed is not None and pid in (0, signed.pid):
+        return signed
+    return Holder(0, socket.gethostname(), "just now", "starting", 0)  # what is signed is the word of the one before
 
 
-def end_holder(path: Path, *, patience: float = 10.0) -> Holder | None:
-    """End the process that holds the lock, and return who it was.
+def end_holder(path: Path, whom: Holder | None = None, *, patience: float = 10.0) -> Holder | None:
+    """End the process that holds the lock, and return who it was. With `whom`, only if that one still holds it.
 
     A frozen holder (SIGSTOP, a hung machine call) is ended by its pid, never superseded: only the kernel's release of
     the lock proves that it will not write again. Raises HostRunning when it lives on.
     """
     found = holder(path)
-    if found is None or found.pid == 0 or _start_ticks(found.pid) != found.started:
+    if found is None or found.process() is None or whom not in (None, found):
         return None
     os.kill(found.pid, signal.SIGKILL)
     deadline = time.monotonic() + patience
@@ -125,17 +122,43 @@ def end_holder(path: Path, *, patience: float = 10.0) -> Holder | None:
     return found
 
 
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _sign(path: Path, descriptor: int, purpose: str, run_id: str | None) -> Holder:
+    """Write into the lock's file who holds it, over what is there."""
+    me = see_process(os.getpid())
+    signed = Holder(
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        since=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        purpose=purpose,
+        started=me.started if me else 0,
+        run_id=run_id,
+        boot=boot_id(),
+        namespace=pid_namespace(),
+    )
+    try:
+        os.pwrite(descriptor, json.dumps(asdict(signed)).encode().ljust(_SIGNATURE_BYTES), 0)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    return signed
+
+
+def _unwritable(path: Path, error: OSError) -> LakeError:
+    return LakeError(
+        f"the lock {str(path)!r} cannot be written: {error.strerror}",
+        hint="Check that the disk is there, not full, and that this user may write.",
+    )
+
+
 def _read(path: Path) -> Holder | None:
     try:
         return Holder(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot (proc(5), field 22), or None if it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[19])

@@ -1,6 +1,7 @@
 """`make run`: this checkout's pipeline in Dagster at http://127.0.0.1:3000, until Ctrl-C ends it all.
 
-Run it where workspace.yaml is. KAPPA_PORT chooses another port, KAPPA_LAKE and KAPPA_LANDING other folders.
+Run it where workspace.yaml is. KAPPA_PORT chooses another port, KAPPA_LAKE and KAPPA_LANDING other folders,
+KAPPA_PIPELINE another pipeline than the retail example.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from kappa_assets.session import pin_environment, require_java
 # Set in all that we start, and inherited by run workers and their JVMs, whoever their parent is by then. It
 # names the DAGSTER_HOME, so streams that outlived a crash of Dagster are ended by the next Ctrl-C too.
 _MARK = "KAPPA_STARTED_BY"
+_PIPELINE = "kappa_assets.pipelines.retail"
 
 # Measured: Dagster ends within 3 s; a stream finishes its batch first, and is given this long for it.
 _PATIENCE_S = 60.0
@@ -95,6 +97,7 @@ def _environment(home: Path) -> dict[str, str]:
     """What Dagster and all below it see. The default lake and landing folder are made; chosen ones not."""
     pin_environment()
     environment = os.environ | {"DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1", _MARK: str(home)}
+    environment["KAPPA_PIPELINE"] = environment.get("KAPPA_PIPELINE") or _PIPELINE
     for name, folder in (("KAPPA_LAKE", "lake"), ("KAPPA_LANDING", "landing")):
         if not environment.get(name):
             environment[name] = str(home.parent / ".kappa" / folder)

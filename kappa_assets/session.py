@@ -189,6 +189,8 @@ _CHATTY = (
     "org.apache.spark.sql.execution.streaming.runtime.ResolveWriteToStream",
     # "current batch is falling behind": the host's own batch times and lag say it better.
     "org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor",
+    # "No Partition Defined for Window operation": a Gold that is recomputed whole may well rank all of its rows.
+    "org.apache.spark.sql.execution.window.WindowExec",
 )
 # The host reports every failure itself, in a few lines; Spark adds a hundred lines of Java frames to each.
 _SAID_BY_THE_HOST = ("org.apache.spark.sql.execution.streaming.runtime.MicroBatchExecution",)

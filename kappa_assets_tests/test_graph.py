@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappa_assets import Files, Pipeline, TableName, bronze, gold, load_pipeline, silver
-from kappa_assets.errors import DeclarationError, InvalidName, PipelineNotFound
+from kappa_assets.errors import DeclarationError, InvalidName, PipelineNotFound, TableNotDeclared
 from kappa_assets.pipelines import retail
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def test_a_tape_is_no_derived_table() -> None:
 
 
 def test_a_table_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(PipelineNotFound, match=r"no table gold\.nothing(.|\n)*It has bronze\.invoices"):
+    with pytest.raises(TableNotDeclared, match=r"no table gold\.nothing(.|\n)*It has bronze\.invoices"):
         made(*SHOP)[TableName.parse("gold.nothing")]
 
 

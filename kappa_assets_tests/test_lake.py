@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from kappa_assets import delta_log
 from kappa_assets.errors import LakeError
-from kappa_assets.lake import Lake
+from kappa_assets.lake import Lake, table_called
 from kappa_assets.table import TableName
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
@@ -55,3 +56,18 @@ def test_a_lake_that_is_not_writable_is_refused_before_anything_happens(
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(LakeError, match="is not writable"):
         Lake.at(tmp_path)
+
+
+def test_a_folder_is_called_by_the_name_of_its_table(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert table_called(lake.folder(INVOICES)) == "bronze.invoices"
+    assert table_called(lake.folder(SALES, 12)) == "silver.sales g12"
+    assert table_called(lake.link(SALES)) == "silver.sales"
+    assert table_called(lake.rejects(SALES)) == "the rows set aside of silver.sales"
+    assert table_called(tmp_path / "elsewhere") == f"'{tmp_path}/elsewhere'"
+
+
+def test_an_error_about_a_log_names_the_table_and_its_generation(tmp_path: Path) -> None:
+    folder = Lake(tmp_path).folder(SALES, 3)
+    with pytest.raises(LakeError, match=r"commit 5 of silver\.sales g3 cannot be read"):
+        delta_log.read_commit(folder, 5)

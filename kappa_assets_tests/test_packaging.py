@@ -21,7 +21,6 @@ PINS = {
     "dagster==1.13.27",
     "dagster-webserver==1.13.27",
     "dagster-pyspark==0.29.27",
-    "dagster-databricks==0.29.27",
     "pyspark==4.2.0",
     "delta-spark==4.4.0",
     "deltalake>=1.6,<1.7",
@@ -49,6 +48,14 @@ def test_every_pin_stands_in_setup_py_with_its_reason() -> None:
     lines = wanted.splitlines()
     first = next(number for number, line in enumerate(lines) if '"' in line)
     assert lines[first - 1].strip().startswith("#"), "a reason stands above the first"
+
+
+def test_what_nothing_imports_is_an_extra_and_not_installed_with_the_rest() -> None:
+    text = (REPOSITORY / "setup.py").read_text()
+    extras = text[text.index("extras_require") :]
+    assert '"databricks": ["dagster-databricks==0.29.27"]' in extras
+    package = (REPOSITORY / "kappa_assets").rglob("*.py")
+    assert [path for path in package if "dagster_databricks" in path.read_text()] == []
 
 
 def test_pyproject_holds_no_dagster_settings_because_they_would_win_over_workspace_yaml() -> None:

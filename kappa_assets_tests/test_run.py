@@ -166,6 +166,7 @@ def test_dagster_gets_its_home_settings_and_folders_inside_the_checkout(faked: C
     environment = (faked.path / "environment").read_text().splitlines()
     assert f"DAGSTER_HOME={faked.path}/.dagster" in environment
     assert f"KAPPA_LAKE={faked.path}/.kappa/lake" in environment
+    assert "KAPPA_PIPELINE=kappa_assets.pipelines.retail" in environment
     assert (faked.path / ".kappa" / "lake").is_dir()
     assert "KAPPA_LANDING=/data/landing" in environment, "a chosen folder stays"
     assert f"PYSPARK_PYTHON={sys.executable}" in environment

@@ -189,3 +189,23 @@ def test_the_session_writes_delta_in_utc_and_its_workers_run_this_python(spark: 
     assert [row[0] for row in spark.range(1).select(running("id")).collect()] == [sys.executable]
     with pytest.raises(Exception, match="DIVIDE_BY_ZERO"):
         spark.sql("SELECT 1 / 0").collect()
+
+
+def test_a_ranking_of_all_rows_gives_no_warning_because_a_whole_gold_may_make_one(spark: SparkSession) -> None:
+    from pyspark.sql import Window
+    from pyspark.sql import functions as sf
+
+    session.quiet_streams(spark)
+    java = spark._jvm
+    assert java is not None
+    log4j, said = java.org.apache.logging.log4j, java.java.io.StringWriter()
+    appender = log4j.core.appender.WriterAppender.createAppender(None, None, said, "said", False, True)
+    root = log4j.LogManager.getContext(False).getConfiguration().getRootLogger()
+    appender.start()
+    root.addAppender(appender, None, None)
+    try:
+        log4j.LogManager.getLogger("of.somebody.else").error("is heard")
+        spark.range(3).select(sf.row_number().over(Window.orderBy("id"))).collect()
+    finally:
+        root.removeAppender("said")
+    assert said.toString().strip() == "is heard"

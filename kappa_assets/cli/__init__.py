@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kappa_assets.cli.check import check
-from kappa_assets.cli.group import Commands
+from kappa_assets.cli.group import Commands, common_options
 from kappa_assets.cli.look import path, releases, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
 from kappa_assets.cli.repair import repair
@@ -23,17 +23,18 @@ from kappa_assets.cli.upkeep import maintain
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-def main() -> None:
+@common_options
+def main(**_: object) -> None:
     r"""Play, watch and rewind a Kappa lake: one log, one logic, replayed at will.
 
     \b
-    kappa drain --lake lake --landing landing        put on the tape what landed, and update all tables
-    kappa status --lake lake                         see how far every table is
-    kappa replay --lake lake --tables silver.sales   rebuild a table and all below it from the tape
+    export KAPPA_LAKE=lake KAPPA_PIPELINE=shop.py    where the tables live, and what declares them
+    kappa drain --landing landing                    put on the tape what landed, and update all tables
+    kappa status                                     see how far every table is
+    kappa replay --tables silver.sales               rebuild a table and all below it from the tape
 
-    Every command takes --lake, --pipeline and --landing after its name, or KAPPA_LAKE, KAPPA_PIPELINE and
-    KAPPA_LANDING from the environment. With --json, standard output holds one JSON array of row objects and
-    nothing else.
+    --lake, --pipeline, --landing and --json are taken before a command's name and after it. With --json, standard
+    output holds one JSON array of row objects and nothing else.
 
     Exit codes: 0 done; 1 failed, with the reason on standard error; 2 wrong usage.
     """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kappa_assets.cli.answer import Answer
-from kappa_assets.cli.group import Failed
+from kappa_assets.cli.group import COMMON, Failed, common_options
 from kappa_assets.errors import InvalidName, LakeError
 from kappa_assets.table import TableName
 
@@ -23,15 +23,13 @@ if TYPE_CHECKING:
     from kappa_assets.graph import Pipeline
     from kappa_assets.lake import Lake
 
-DEFAULT_PIPELINE = "kappa_assets.pipelines.retail"
-
 
 @dataclass(frozen=True)
 class Where:
     """What the common options name. Nothing is opened before it is asked for."""
 
     lake_path: Path | None
-    pipeline_name: str
+    pipeline_name: str | None
     landing_path: Path | None
     json: bool
 
@@ -49,9 +47,17 @@ class Where:
         return Lake(root)
 
     def pipeline(self) -> Pipeline:
-        """Return the pipeline. Modules in the working directory are found, as with `python -m`."""
+        """Return the pipeline. Modules in the working directory are found, as with `python -m`.
+
+        There is no default: it would make its tables in whatever lake is named.
+        """
         from kappa_assets.graph import load_pipeline
 
+        if self.pipeline_name is None:
+            raise click.UsageError(
+                "Missing option '--pipeline' (or KAPPA_PIPELINE): the module, or .py file, that declares the tables.\n"
+                "Hint: The example's is kappa_assets.pipelines.retail."
+            )
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)
@@ -91,52 +97,24 @@ def command(function: Callable[..., Answer]) -> click.Command:
     """
 
     @functools.wraps(function)
-    def run(
-        lake_path: Path | None, pipeline_name: str, landing_path: Path | None, *, as_json: bool, **own: Any
-    ) -> None:
-        where = Where(lake_path, pipeline_name, landing_path, as_json)
+    def run(**own: Any) -> None:
+        context = click.get_current_context()
+        where = Where(**{name: _given(context, name, own.pop(name)) for name in COMMON})
         with _nothing_on_stdout():
             answer = function(where, **own)
-        answer.give(as_json=as_json)
+        answer.give(as_json=where.json)
         if answer.failure is not None:
             raise Failed(answer.failure)
 
-    return click.command(name=function.__name__)(_with_common_options(run))
+    return click.command(name=function.__name__)(common_options(run))
 
 
-def _with_common_options(run: Callable[..., None]) -> Callable[..., None]:
-    folder = click.Path(path_type=Path, file_okay=False)
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON array of row objects, for programs."),
-        click.option(
-            "--landing",
-            "landing_path",
-            type=folder,
-            envvar="KAPPA_LANDING",
-            show_envvar=True,
-            help="The folder files land in.",
-        ),
-        click.option(
-            "--pipeline",
-            "pipeline_name",
-            default=DEFAULT_PIPELINE,
-            envvar="KAPPA_PIPELINE",
-            show_envvar=True,
-            show_default=True,
-            metavar="MODULE",
-            help="The module, or .py file, that declares the tables.",
-        ),
-        click.option(
-            "--lake",
-            "lake_path",
-            type=folder,
-            envvar="KAPPA_LAKE",
-            show_envvar=True,
-            help="The folder the tables live in.",
-        ),
-    ):
-        run = option(run)
-    return run
+def _given(context: click.Context, name: str, value: Any) -> Any:
+    """Return a common option's value: named after the command, else before it, else from the environment."""
+    group, written = context.parent, click.core.ParameterSource.COMMANDLINE
+    said_before = group is not None and group.get_parameter_source(name) is written
+    said_after = context.get_parameter_source(name) is written
+    return group.params[name] if group is not None and said_before and not said_after else value
 
 
 @contextmanager

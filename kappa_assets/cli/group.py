@@ -6,13 +6,51 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
 from kappa_assets.errors import KappaError
+
+COMMON = ("lake_path", "pipeline_name", "landing_path", "json")
+"""What the options are called that are taken before and after every command's name."""
+
+
+def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say where things are and how the answer is given."""
+    folder = click.Path(path_type=Path, file_okay=False)
+    for option in (
+        click.option("--json", "json", is_flag=True, help="Print one JSON array of row objects, for programs."),
+        click.option(
+            "--landing",
+            "landing_path",
+            type=folder,
+            envvar="KAPPA_LANDING",
+            show_envvar=True,
+            help="The folder files land in.",
+        ),
+        click.option(
+            "--pipeline",
+            "pipeline_name",
+            envvar="KAPPA_PIPELINE",
+            show_envvar=True,
+            metavar="MODULE",
+            help="The module, or .py file, that declares the tables.",
+        ),
+        click.option(
+            "--lake",
+            "lake_path",
+            type=folder,
+            envvar="KAPPA_LAKE",
+            show_envvar=True,
+            help="The folder the tables live in.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 class Failed(click.ClickException):

@@ -16,10 +16,12 @@ from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 from pyspark.sql.types import StructField, StructType
 
+from kappa_assets import durable
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
+from kappa_assets.delta_log import log_file
 from kappa_assets.delta_write.parquet_files import WrittenFiles
 from kappa_assets.delta_write.version_checksum import VersionChecksums
-from kappa_assets.errors import HostRunning, LakeError, LogicError
+from kappa_assets.errors import CommitOvertaken, LakeError, LogicError
 from kappa_assets.lock import table_turn
 
 _CHECKPOINT_EVERY = 20
@@ -100,7 +102,7 @@ class DeltaWriter:
         """Commit `files` and return the version; None when this batch of `app` is in already.
 
         `replace` removes what the table held. A `note` that can be called is asked for while nobody else can commit,
-        and refuses the commit by raising. Raises HostRunning when somebody else committed without taking turns:
+        and refuses the commit by raising. Raises CommitOvertaken when somebody else committed without taking turns:
         then this process is not the table's writer any more, and nothing of the batch is visible. Raises LakeError
         when the disk does not take the commit.
         """
@@ -140,6 +142,9 @@ class DeltaWriter:
     ) -> None:
         table = self._opened()
         self._check_still_there(actions)
+        if durable.is_synced(self.name):  # before the log names them
+            added = [self.folder / action.path for action in actions if isinstance(action, AddAction)]
+            durable.sync(added, self.folder)
         try:
             table.create_write_transaction(
                 actions,
@@ -172,6 +177,7 @@ class DeltaWriter:
     def _committed(self, files: WrittenFiles, *, replace: bool) -> int:
         """Do what follows a commit, and return its version."""
         table = self._opened()  # opening takes in the new commit
+        self._sync_log(table.version())
         self._checksums.write(table, files, replace=replace)
         version = table.version()
         if version % _CHECKPOINT_EVERY == 0:
@@ -181,12 +187,17 @@ class DeltaWriter:
             self._table = DeltaTable(self.folder)
         return version
 
-    def _refused(self, error: Exception, version: int) -> HostRunning | LakeError:
+    def _sync_log(self, version: int) -> None:
+        if durable.is_synced(self.name):
+            durable.sync([log_file(self.folder, version)], self.folder.parent)
+
+    def _refused(self, error: Exception, version: int) -> CommitOvertaken | LakeError:
         """Return why a commit that was decided on `version` did not go in: somebody was first, or the disk."""
         if was_overtaken(self.folder, version):
-            return HostRunning(
+            return CommitOvertaken(
                 f"somebody else committed to {self.name} at the same time",
-                hint="Only one host may write a lake; find the other one and stop it. The batch is tried again.",
+                hint="The batch is tried again. Another engine writes the table (a DELETE by hand?): do not let it, "
+                "while a host, a repair or maintenance runs.",
             )
         return cannot_write(self.name, self.folder, error)
 
@@ -200,6 +211,7 @@ class DeltaWriter:
             )
         except WRITE_FAILED as error:
             raise self._refused(error, -1) from error
+        self._sync_log(0)
 
     def _open(self) -> DeltaTable | None:
         if self._table is not None:

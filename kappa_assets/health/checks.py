@@ -12,6 +12,7 @@ from kappa_assets.health.log_watch import LogWatch
 from kappa_assets.health.outcome import CheckOutcome, Severity
 from kappa_assets.host_status import FROZEN_AFTER, HostStatus, QueryStatus
 from kappa_assets.lock import Holder
+from kappa_assets.machine import Moment
 from kappa_assets.registry import Generation
 from kappa_assets.status import Lag
 from kappa_assets.table import TableName
@@ -30,6 +31,12 @@ class HostSeen:
 
     holder: Holder | None
     status: HostStatus | None
+    moment: Moment
+
+    @property
+    def heartbeat_age(self) -> float | None:
+        """Seconds since the heartbeat of the host that lives; None when it does not speak."""
+        return self.status.age(self.moment) if self.speaks and self.status is not None else None
 
     @property
     def speaks(self) -> bool:
@@ -209,7 +216,7 @@ def stream_healthy(
         "state": query.state if query else None,
         "failures": query.failures if query else None,
         "batch_seconds": query.batch_seconds if query else None,
-        "heartbeat_age_seconds": round(host.status.age, 1) if host.speaks and host.status else None,
+        "heartbeat_age_seconds": None if host.heartbeat_age is None else round(host.heartbeat_age, 1),
         "files_set_aside": len(arrivals.set_aside),
         "files_changed": len(arrivals.changed),
         "rows_before_start": sum(early.values()),
@@ -221,10 +228,10 @@ def stream_healthy(
 def _query_health(table: TableName, host: HostSeen) -> tuple[bool, Severity, str]:
     if host.holder is None:
         return _without_host(table, host)
-    if host.status is None or not host.speaks:
+    if host.heartbeat_age is None:
         return True, "warn", "A host is starting."
-    if host.status.age > FROZEN_AFTER:
-        return False, "error", f"No heartbeat for {host.status.age:.0f} s from the host: {host.holder}."
+    if host.heartbeat_age > FROZEN_AFTER:
+        return False, "error", f"No heartbeat for {host.heartbeat_age:.0f} s from the host: {host.holder}."
     query = host.query(table)
     if query is None:
         return False, "warn", "The running host does not know this table: turn the stream off and on again."

@@ -19,6 +19,7 @@ from kappa_assets.health.log_watch import LogWatch, WatchedLogs, WatchedTape
 from kappa_assets.health.outcome import CheckOutcome
 from kappa_assets.host_status import host_alive, read_status
 from kappa_assets.lake import Lake
+from kappa_assets.machine import Moment
 from kappa_assets.reached import live_position
 from kappa_assets.registry import Registry, State
 from kappa_assets.status import lag_behind
@@ -52,7 +53,7 @@ class HealthChecks:
         state = self._registry.state()
         watches = self._follow(state)
         # The lock is looked at first: a host that ends in between has left its own last word.
-        host = checks.HostSeen(host_alive(self._lake), read_status(self._lake))
+        host = checks.HostSeen(host_alive(self._lake), read_status(self._lake), Moment.now())
         outcomes: list[CheckOutcome] = []
         for table in self._pipeline:
             match table:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
-from kappa_assets.errors import RegistryConflict
+from kappa_assets.errors import MaintenanceRunning, RegistryConflict
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
@@ -17,13 +17,9 @@ from kappa_assets.maintenance.policy import Policy
 from kappa_assets.maintenance.steps import Upkeep
 from kappa_assets.registry import Registry
 from kappa_assets.tape import Tape
+from kappa_assets.wanted import never
 
 _TRIES = 5
-
-
-def never() -> str | None:
-    """Say that nobody wants it to stop."""
-    return None
 
 
 def maintain(
@@ -38,11 +34,11 @@ def maintain(
     """Merge small files, remove what nothing needs any more, and return what was done.
 
     What is removed is first said in the registry; killed in between, the next run goes on with it. `wanted` is asked
-    before each step and returns a reason to stop, or None. Raises HostRunning when maintenance runs already,
+    before each step and returns a reason to stop, or None. Raises MaintenanceRunning when it runs already,
     RegistryConflict when others keep changing the registry, LakeError when a table cannot be read.
     """
     gate = _gate(lake, pipeline, policy, now)
-    with exclusive(_lock(lake), "maintenance"):
+    with exclusive(_lock(lake), "maintenance", busy=MaintenanceRunning):
         for bronze in pipeline.bronzes:
             Tape(lake, bronze.name).sync()  # positions of commits that are cleaned from the log live there alone
         plan = _said(gate, pipeline)

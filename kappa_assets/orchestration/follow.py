@@ -11,6 +11,7 @@ from kappa_assets import delta_log
 from kappa_assets.commit import CommitNote
 from kappa_assets.delta_log import Commit
 from kappa_assets.errors import LakeError, TapeGap
+from kappa_assets.lake import table_called
 
 _REMEMBERED = 20_000
 """Commits kept in memory, over all tables; about 2 KB each."""
@@ -56,7 +57,11 @@ class FollowedLogs:
             try:
                 yield self.commit(folder, version)
             except LakeError as error:
-                raise TapeGap(f"the log of {folder.name} no longer holds version {version}") from error
+                raise TapeGap(
+                    f"the log of {table_called(folder)} no longer holds version {version}",
+                    hint="It was cleaned up before it was reported; the tables themselves are whole. What follows is "
+                    "reported.",
+                ) from error
 
     def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
         """Return the newest (version, note) of ours, at or before version `at_most`."""

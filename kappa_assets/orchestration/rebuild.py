@@ -59,6 +59,7 @@ class Rebuild:
         if self._logic_changed():
             raise LogicChanged(
                 f"{self._table.name} was written by other logic than is deployed: a repair would mix two in one table",
+                origin=self._table.origin,
                 hint="Set mode to auto or replay, or deploy the old logic again.",
             )
         days = [dt.date.fromisoformat(p) for p in partitions if p is not None]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kappa_assets.host_status import FROZEN_AFTER, HostStatus
+from kappa_assets.host_status import HostStatus
+from kappa_assets.host_watch import Judgement
 from kappa_assets.lock import Holder
+from kappa_assets.machine import Moment
 
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 """Seconds before a new try after the first failure, doubled with each, up to the longest."""
@@ -16,7 +18,7 @@ HEALTHY = 120.0
 BOOTING = 120.0
 """Seconds that a started run may take to get the lake's lock, or to end after it let go: JVMs are slow."""
 _GONE = 10.0
-"""Seconds given to Dagster to notice by itself that a run's process is gone."""
+"""Seconds given to Dagster to notice by itself that a run's process has let go of the lock without a last word."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,20 @@ class RunSeen:
 class Seen:
     """Everything the decision stands on."""
 
-    now: float
+    moment: Moment
     holder: Holder | None
     """Who holds the lake's lock: a living host, whatever Dagster believes of its run."""
+    judged: Judgement
+    """What the kernel tells of that host."""
     status: HostStatus | None
     runs: tuple[RunSeen, ...]
     """The latest runs, newest first."""
     switched_on: float | None
-    process_gone: bool = False
-    """Whether the process that wrote `status` is gone."""
     last_error: str = ""
+
+    @property
+    def now(self) -> float:
+        return self.moment.wall
 
 
 @dataclass(frozen=True)
@@ -69,18 +75,18 @@ class Decision:
 def decide(seen: Seen) -> Decision:
     """Return whether to ask for a run. Never asks while a host lives, or a run is on its way."""
     dead = {r.id: why for r in seen.runs if r.is_open and (why := _why_dead(seen, r)) is not None}
-    frozen = _is_frozen(seen)
+    frozen = seen.judged.verdict == "frozen"
     if seen.holder is not None and not frozen:
         return Decision(_alive(seen), fail=dead)
-    if frozen and seen.holder is not None:
+    if seen.holder is not None:
         of_host = (r.id for r in seen.runs if r.is_open and r.id == seen.holder.run_id)
-        dead |= {run_id: f"its host is frozen: {_heartbeat(seen)}; a new one ends it" for run_id in of_host}
+        dead |= {run_id: f"its host is frozen: {_frozen(seen)}; a new one ends it" for run_id in of_host}
     coming = next((r for r in seen.runs if r.is_open and r.id not in dead), None)
     if coming is not None:
         return Decision(f"{_short(coming.id)} is {coming.status.lower()}; no host holds the lake yet", fail=dead)
-    if frozen and seen.holder is not None:
+    if seen.holder is not None:
         key = f"frozen/{seen.holder.pid}/{seen.holder.started}/{seen.runs[0].id if seen.runs else ''}"
-        return Decision(f"the host is frozen: {_heartbeat(seen)}; a new one ends it", ask=key, fail=dead)
+        return Decision(f"the host is frozen: {_frozen(seen)}; a new one ends it", ask=key, fail=dead)
     return _after_the_last(seen, dead)
 
 
@@ -109,8 +115,9 @@ def _after_failures(seen: Seen, last: RunSeen, key: str, dead: dict[str, str]) -
             fail=dead,
         )
     wait = 0.0 if failures == 0 else min(FIRST_WAIT * 2 ** (failures - 1), LONGEST_WAIT)
-    due = (last.ended or (seen.now if last.id in dead else last.created)) + wait
-    if seen.now < due:
+    since = last.ended or (seen.now if last.id in dead else last.created)
+    due = since + wait
+    if since <= seen.now < due:  # a clock that was set back since tells nothing of how long ago it failed
         return Decision(
             f"{_short(last.id)} failed, {failures} in a row; next try in {due - seen.now:.0f} s{error}", fail=dead
         )
@@ -134,19 +141,15 @@ def _why_dead(seen: Seen, run: RunSeen) -> str | None:
     if run.status not in ("STARTED", "CANCELING") or (seen.holder is not None and seen.holder.run_id == run.id):
         return None
     beat = seen.status if seen.status is not None and seen.status.run_id == run.id else None
-    if beat is not None and seen.process_gone and beat.age > _GONE:
-        return f"its process {beat.pid} is gone, {beat.age:.0f} s after its last heartbeat"
-    last_sign = max(run.started or run.created, 0.0 if beat is None else seen.now - beat.age)
-    if seen.now - last_sign > BOOTING:
-        return f"it does not hold the lake's lock, {seen.now - last_sign:.0f} s after its last sign of life"
+    if beat is None:
+        silent = seen.now - (run.started or run.created)
+    else:
+        silent = beat.age(seen.moment)
+        if beat.ended is None and silent > _GONE:
+            return f"its process {beat.pid} let go of the lake's lock without a word, {silent:.0f} s after its last one"
+    if silent > BOOTING:
+        return f"it does not hold the lake's lock, {silent:.0f} s after its last sign of life"
     return None
-
-
-def _is_frozen(seen: Seen) -> bool:
-    """Return whether the holder of the lock has shown no sign of life for a minute."""
-    if seen.holder is None or seen.holder.pid == 0 or seen.status is None:
-        return False
-    return seen.status.pid == seen.holder.pid and seen.status.age >= FROZEN_AFTER
 
 
 def _alive(seen: Seen) -> str:
@@ -154,12 +157,12 @@ def _alive(seen: Seen) -> str:
     beat = seen.status if seen.status and seen.holder and seen.status.pid == seen.holder.pid else None
     stuck = [q for q in (beat.queries if beat else ()) if q.state in ("held", "parked", "backoff")]
     told = [f"{q.table} is {q.state}: {(q.error or '').splitlines()[0] if q.error else '?'}" for q in stuck]
-    return "; ".join([f"a host lives: {seen.holder}", *told])
+    odd = [seen.judged.remark] if seen.judged.remark else []
+    return "; ".join([f"a host lives: {seen.holder}", *odd, *told])
 
 
-def _heartbeat(seen: Seen) -> str:
-    age = "none" if seen.status is None else f"{seen.status.age:.0f} s ago"
-    return f"{seen.holder}, last heartbeat {age}"
+def _frozen(seen: Seen) -> str:
+    return f"{seen.holder}: {seen.judged.remark}"
 
 
 def _short(run_id: str) -> str:

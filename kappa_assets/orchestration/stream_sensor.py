@@ -1,15 +1,14 @@
 """`<pipeline>_stream`: the on/off switch of the streams. On: a host lives, or a run is asked for. Starts no JVM."""
 
-import os
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 
 from kappa_assets.graph import Pipeline
-from kappa_assets.host_status import HostStatus, host_alive, read_status
+from kappa_assets.host_status import host_alive, read_beat, read_status
+from kappa_assets.host_watch import HostWatch
 from kappa_assets.lake import Lake
+from kappa_assets.machine import Moment
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.stream_decision import RunSeen, Seen, decide
 from kappa_assets.orchestration.ticks import TICK_SECONDS, instance_of
@@ -23,8 +22,11 @@ def switch_name(pipeline: Pipeline) -> str:
     return f"{pipeline.name}_stream"
 
 
-def stream_sensor(place: Place, pipeline: Pipeline, job: dg.JobDefinition) -> dg.SensorDefinition:
-    """Return the switch of a pipeline's streams; on by default."""
+def stream_sensor(
+    place: Place, pipeline: Pipeline, job: dg.JobDefinition, watch: HostWatch | None = None
+) -> dg.SensorDefinition:
+    """Return the switch of a pipeline's streams; on by default. `watch` remembers the host from tick to tick."""
+    host_watch = watch or HostWatch()
 
     @dg.sensor(
         name=switch_name(pipeline),
@@ -39,7 +41,8 @@ def stream_sensor(place: Place, pipeline: Pipeline, job: dg.JobDefinition) -> dg
     )
     def keep_streaming(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         instance = instance_of(context)
-        decision = decide(look(instance, place.lake(), pipeline, switched_on=context.last_sensor_start_time))
+        on = context.last_sensor_start_time
+        decision = decide(look(instance, place.lake(), pipeline, host_watch, switched_on=on))
         for run_id, why in decision.fail.items():
             run = instance.get_run_by_id(run_id)
             if run is not None and not run.is_finished:
@@ -53,21 +56,25 @@ def stream_sensor(place: Place, pipeline: Pipeline, job: dg.JobDefinition) -> dg
     return keep_streaming
 
 
-def look(instance: dg.DagsterInstance, lake: Lake, pipeline: Pipeline, *, switched_on: float | None) -> Seen:
+def look(
+    instance: dg.DagsterInstance, lake: Lake, pipeline: Pipeline, watch: HostWatch, *, switched_on: float | None
+) -> Seen:
     """Return what there is to see: the lock, the heartbeat, and the latest runs of the stream job."""
+    # The lock is looked at first: a host that comes or goes in between shows in its words.
     holder = host_alive(lake)
+    judged = watch.judge(holder, read_beat(lake))
     status = read_status(lake)
     wanted = dg.RunsFilter(tags={STREAM_TAG: pipeline.name})
     records = instance.get_run_records(wanted, limit=_LOOK_AT)
     runs = tuple(_run(instance, r) for r in records)
     failed = runs and runs[0].status == "FAILURE" and holder is None
     return Seen(
-        now=time.time(),
+        moment=Moment.now(),
         holder=holder,
+        judged=judged,
         status=status,
         runs=runs,
         switched_on=switched_on,
-        process_gone=status is not None and not _lives(status),
         last_error=_error(instance, runs[0].id) if failed else "",
     )
 
@@ -100,17 +107,3 @@ def _error(instance: dg.DagsterInstance, run_id: str) -> str:
         text = cause.message if cause else (event.message if event else "")
         return (text or "").strip().splitlines()[0][:300] if (text or "").strip() else ""
     return ""
-
-
-def _lives(status: HostStatus) -> bool:
-    """Return whether the process that wrote a heartbeat is there; one that died and nobody waited for is not."""
-    try:
-        os.kill(status.pid, 0)
-        stat = Path(f"/proc/{status.pid}/stat").read_text()
-    except PermissionError:
-        return True
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return not Path("/proc/self/stat").exists()
-    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -10,8 +10,9 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from kappa_assets import durable
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
-from kappa_assets.delta_log import latest_version
+from kappa_assets.delta_log import latest_version, log_file
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
 from kappa_assets.registry.state import Event, State, fold, without_outdated
@@ -85,7 +86,18 @@ class Registry:
             if was_overtaken(self._path, decided_on.version):
                 raise _conflict() from error
             raise cannot_write("the registry", self._path, error) from error
+        self._sync(decided_on.version + 1)
         return self.state()
+
+    def _sync(self, version: int) -> None:
+        """See to it that a change outlives a loss of power: after it, nobody can tell any more what was live."""
+        log = log_file(self._path, version)
+        try:
+            actions = [json.loads(line) for line in log.read_text().splitlines()]
+            added = [self._path / action["add"]["path"] for action in actions if "add" in action]
+            durable.sync([*added, log], self._path.parent)
+        except OSError as error:
+            raise cannot_write("the registry", self._path, error) from error
 
     def add(self, *made: Event) -> State:
         """Append events that hold whatever else happened meanwhile, and return the new state."""

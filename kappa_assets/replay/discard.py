@@ -5,7 +5,7 @@ from __future__ import annotations
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from kappa_assets.errors import ReplayError
+from kappa_assets.errors import ReplayError, ReplayRunning
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive, table_turn
 from kappa_assets.maintenance.gate import Gate
@@ -15,8 +15,8 @@ from kappa_assets.table import Layer, TableName
 
 
 def discard_replay(lake: Lake, replay_id: str) -> None:
-    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError."""
-    with exclusive(replay_lock(lake), f"discard of {replay_id}"):
+    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError, ReplayRunning."""
+    with exclusive(replay_lock(lake), f"discard of {replay_id}", busy=ReplayRunning):
         discard_candidates(lake, Registry(lake), replay_id)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from kappa_assets.declare.code_version import code_version
-from kappa_assets.errors import PromotionRefused, ReplayError
+from kappa_assets.errors import PromotionRefused, PromotionRunning, ReplayError, ReplayRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import host_alive, promotion_lock, read_status
@@ -19,9 +19,9 @@ from kappa_assets.replay.build import build
 from kappa_assets.replay.carry_over import CarriedOver, live_turns
 from kappa_assets.replay.open_replay import replaced_since, replay_lock
 from kappa_assets.replay.tape_progress import Progress
-from kappa_assets.streams.host import never
 from kappa_assets.streams.query import Setting
 from kappa_assets.tape import Tape
+from kappa_assets.wanted import never
 
 _PATIENCE = 60.0
 """Seconds to wait for the host to end its batches and stand aside."""
@@ -43,7 +43,7 @@ def promote_replay(
     comparison found faults, the candidates stay behind, the logic changed since, or somebody else promoted or rolled
     back one of its tables since it started; RegistryConflict when that happens at the same moment.
     """
-    with exclusive(replay_lock(setting.lake), f"promotion of {replay_id or 'the held replay'}"):
+    with exclusive(replay_lock(setting.lake), f"promotion of {replay_id or 'the held replay'}", busy=ReplayRunning):
         registry = Registry(setting.lake)
         replay = _promotable(registry.state(), replay_id, force=force)
         return promote_candidates(setting, pipeline, registry, replay, progress, wanted, force=force)
@@ -71,7 +71,7 @@ def promote_candidates(
     _refuse_other_logic(pipeline, candidates)
     _refuse_replaced(state, replay)
     build(setting, pipeline, candidates, progress, wanted)
-    with exclusive(promotion_lock(setting.lake), f"promotion of {replay.id}"):
+    with exclusive(promotion_lock(setting.lake), f"promotion of {replay.id}", busy=PromotionRunning):
         _await_host_aside(setting.lake, candidates)
         build(setting, pipeline, candidates, progress, wanted)
         drained = time.monotonic()

@@ -92,6 +92,7 @@ def plan_repair(
         raise LogicChanged(
             f"{table} g{live.number} was written by logic {live.code_version}; deployed is {deployed}: "
             "a repair would mix two logics in one table",
+            origin=silver.origin,
             hint="Replay it (mode: replay, or kappa replay), or deploy the old logic again.",
         )
     tape = Tape(lake, pipeline.tape_of(table))

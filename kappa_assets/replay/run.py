@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from kappa_assets.errors import KappaError, LogicError, PromotionRefused, RegistryConflict, ReplayError
+from kappa_assets.errors import KappaError, LogicError, PromotionRefused, RegistryConflict, ReplayError, ReplayRunning
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.lock import exclusive
@@ -22,8 +22,8 @@ from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets.replay.plan import ReplayPlan
 from kappa_assets.replay.promote import candidates_of, promote_candidates
 from kappa_assets.replay.tape_progress import Progress
-from kappa_assets.streams.host import never
 from kappa_assets.streams.query import Setting
+from kappa_assets.wanted import never
 
 Promote = Literal["auto", "hold", "never"]
 
@@ -59,12 +59,12 @@ def run_replay(
         wanted: asked several times a second; gives a reason to stop, or None.
 
     A replay that dies or is stopped goes on when the same is planned and run again; logic that cannot be built is
-    discarded at once. Raises HostRunning when another replay is under way, RegistryConflict when the registry changed
+    discarded at once. Raises ReplayRunning when another is under way, RegistryConflict when the registry changed
     since the plan, LogicError, ReplayError, and PromotionRefused, with the candidates held.
     """
     setting = _paced(setting, max_bytes_per_batch)
     replay_id = plan.resumes or f"r{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    with exclusive(replay_lock(setting.lake), f"replay {replay_id}"):
+    with exclusive(replay_lock(setting.lake), f"replay {replay_id}", busy=ReplayRunning):
         registry = Registry(setting.lake)
         _begin(setting, registry, plan, replay_id, progress)
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kappa_assets.declare.code_version import code_version
-from kappa_assets.declare.tables import Silver
+from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.registry import Event, Generation, Registry, State, events
@@ -61,7 +61,7 @@ def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapp
         live = state.live(table.name)
         if live is None:
             continue
-        reason = hold_reason(live, code_version(table))
+        reason = hold_reason(live, table)
         if reason is not None:
             held[table.name] = reason
         else:
@@ -69,12 +69,13 @@ def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapp
     return LiveQueries(tuple(queries), held)
 
 
-def hold_reason(live: Generation, deployed: str) -> str | None:
+def hold_reason(live: Generation, table: Silver | Gold) -> str | None:
     """Return why a table may not go on with the deployed logic, or None when it may."""
+    deployed = code_version(table)
     if live.code_version == deployed:
         return None
     return (
-        f"generation {live.number} was written by logic {live.code_version}, deployed is {deployed}: "
+        f"{table.origin}: generation {live.number} was written by logic {live.code_version}, deployed is {deployed}: "
         f"replay {live.table} and promote it, or deploy the old logic again"
     )
 

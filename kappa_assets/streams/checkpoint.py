@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from kappa_assets import durable
 from kappa_assets.commit import Offset
 from kappa_assets.errors import LakeError
 
@@ -53,6 +54,15 @@ class Checkpoint:
         return (
             max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None) if folder.is_dir() else None
         )
+
+    def sync(self, batch: int) -> None:
+        """See to it that what a micro-batch consists of outlives a loss of power, before its rows are committed.
+
+        Else Spark would choose anew for a number that is in the table already, and what it chose would never be read.
+        """
+        entries = [self.path / log / str(batch) for log in ("offsets", "sources/0")]
+        begun = self.path / ("metadata" if batch == 0 else f"commits/{batch - 1}")
+        durable.sync([*entries, begun], self.path)
 
     def delta_range(self, batch: int) -> tuple[Offset | None, Offset]:
         """Return how far the one Delta source had read before micro-batch `batch`, and after it.

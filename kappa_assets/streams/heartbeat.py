@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from types import TracebackType
+
+log = logging.getLogger("kappa_assets.host")
 
 _EVERY = 2.0
 
 
 class Heartbeat:
-    """Calls `beat` every two seconds while the block runs. A stopped process (SIGSTOP) stops this thread too."""
+    """Calls `say` every two seconds while the block runs. A stopped process (SIGSTOP) stops this thread too.
 
-    def __init__(self, beat: Callable[[], None]) -> None:
-        self._beat = beat
+    Whatever `say` raises, the next beat comes: it is logged once, and again when it is another error.
+    """
+
+    def __init__(self, say: Callable[[], None], every: float = _EVERY) -> None:
+        self._say = say
+        self._every = every
+        self._turn = threading.Lock()
+        self._told: str | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kappa heartbeat", daemon=True)
 
     def __enter__(self) -> None:
-        self._beat()
+        self.beat()
         self._thread.start()
 
     def __exit__(
@@ -27,6 +36,25 @@ class Heartbeat:
         self._done.set()
         self._thread.join()
 
+    def beat(self) -> None:
+        """Give a sign of life now."""
+        with self._turn:
+            try:
+                self._say()
+            except Exception as error:  # noqa: BLE001 -- of a host without heartbeat others may think that it is dead
+                self._tell(f"{type(error).__name__}: {error}")
+            else:
+                self._tell(None)
+
+    def _tell(self, trouble: str | None) -> None:
+        if trouble == self._told:
+            return
+        self._told = trouble
+        if trouble is None:
+            log.info("the heartbeat is written again")
+        else:
+            log.warning("the heartbeat cannot be written: %s", trouble)
+
     def _run(self) -> None:
-        while not self._done.wait(_EVERY):
-            self._beat()
+        while not self._done.wait(self._every):
+            self.beat()

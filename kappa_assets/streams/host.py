@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,21 +12,22 @@ from dataclasses import dataclass
 
 from deltalake.exceptions import DeltaError
 
-from kappa_assets.declare.code_version import code_version
-from kappa_assets.errors import TapeGap
+from kappa_assets import durable
+from kappa_assets.errors import HostRunning, TapeGap
 from kappa_assets.faults import reach
 from kappa_assets.graph import Pipeline
 from kappa_assets.host_status import (
-    FROZEN_AFTER,
+    Beat,
     HostStatus,
     QueryStatus,
-    host_alive,
     lock_path,
     promotion_lock,
-    read_status,
+    write_beat,
     write_status,
 )
+from kappa_assets.host_watch import HostWatch
 from kappa_assets.lock import end_holder, exclusive, holder
+from kappa_assets.machine import Moment
 from kappa_assets.registry import Registry, State, mend_links
 from kappa_assets.session import quiet_streams
 from kappa_assets.streams.assemble import hold_reason, live_queries, query_of, register, tapes_of
@@ -35,6 +35,7 @@ from kappa_assets.streams.heartbeat import Heartbeat
 from kappa_assets.streams.query import Setting
 from kappa_assets.streams.runner import Runner
 from kappa_assets.table import TableName
+from kappa_assets.wanted import never
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -50,16 +51,11 @@ class Ended:
     restart: bool = False
 
 
-def never() -> str | None:
-    """The switch that is never turned off."""
-    return None
-
-
 class Host:
     """Runs the queries of one pipeline: `stream` until told to stop, `drain` until caught up.
 
     `wanted` is asked several times a second and returns a reason to stop, or None. Both raise HostRunning, naming the
-    holder, when another host has the lake; one without a heartbeat for a minute is frozen, and ended first.
+    holder, when another host has the lake; one that `watch` finds frozen is ended first.
     """
 
     def __init__(
@@ -69,6 +65,7 @@ class Host:
         *,
         wanted: Callable[[], str | None] = never,
         run_id: str | None = None,
+        watch: HostWatch | None = None,
     ) -> None:
         quiet_streams(setting.spark)
         self._setting = setting
@@ -76,15 +73,16 @@ class Host:
         self._pipeline = pipeline
         self._wanted = wanted
         self._run_id = run_id
+        self._watch = watch or HostWatch()
         self._registry = Registry(setting.lake)
         self._tapes = tapes_of(setting, pipeline)
         self._runners: dict[TableName, Runner] = {}
-        self._held: dict[TableName, str] = {}
+        self._held: dict[TableName, QueryStatus] = {}
         self._release: int | None = None
         self._started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         self._ended: str | None = None
         self._aside = False
-        self._beating = threading.Lock()
+        self._beats = 0
         self._last_index = time.monotonic()
 
     def stream(self) -> Ended:
@@ -122,38 +120,32 @@ class Host:
     @property
     def status(self) -> tuple[QueryStatus, ...]:
         """How each table's query is doing now."""
-        held = (
-            QueryStatus(str(table), self._generation(table), "held", reason)
-            for table, reason in list(self._held.items())
-        )
-        return (*(runner.status for runner in list(self._runners.values())), *held)
+        return (*(runner.status for runner in list(self._runners.values())), *list(self._held.values()))
 
     @contextmanager
     def _as_the_one_host(self, mode: str) -> Iterator[None]:
+        durable.chosen()  # a word that is none is refused before anything happens
         self._end_frozen_host()
-        with exclusive(lock_path(self._lake), mode, run_id=self._run_id):
-            self._mode = mode
+        with exclusive(lock_path(self._lake), mode, busy=HostRunning, run_id=self._run_id):
+            self._mode, self._ended = mode, None
             state = register(self._registry, self._pipeline)
             reach("registry_change", "links")
             mend_links(self._lake, state)
             live = live_queries(self._setting, self._pipeline, state, self._tapes)
             self._runners = {q.table: Runner(q) for q in live.queries}
-            self._held = dict(live.held)
+            self._held = {table: _held(state, table, reason) for table, reason in live.held.items()}
             self._release = state.current
-            for table, reason in self._held.items():
-                log.warning("%s is held: %s", table, reason)
-            with Heartbeat(self._beat):
+            for held in self._held.values():
+                log.warning("%s is held: %s", held.table, held.error)
+            self._heart = Heartbeat(self._say_alive)
+            with self._heart:
                 yield
 
     def _end_frozen_host(self) -> None:
-        """End a host that holds the lock without a heartbeat: it is stopped or hangs, and would never let go."""
-        status = read_status(self._lake)
-        alive = host_alive(self._lake)
-        if alive is None or status is None or alive.pid != status.pid or status.age < FROZEN_AFTER:
-            return
-        ended = end_holder(lock_path(self._lake))
-        if ended is not None:
-            log.warning("ended a frozen host (no heartbeat for %.0f s): %s", status.age, ended)
+        """End a host that holds the lock and is stopped or hangs: it would never let go."""
+        judged = self._watch.settle(self._lake, self._wanted)
+        if judged.verdict == "frozen" and (ended := end_holder(lock_path(self._lake), judged.holder)):
+            log.warning("ended a frozen host (%s): %s", judged.remark, ended)
 
     def _why_end(self) -> Ended | None:
         reason = self._wanted()
@@ -188,9 +180,10 @@ class Host:
         moved = []
         for table in self._pipeline.derived:
             live = state.live(table.name)
-            if live is None or (table.name not in self._held and live.number == self._generation(table.name)):
+            running = self._runners.get(table.name)
+            if live is None or (running is not None and live.number == running.query.generation):
                 continue
-            if hold_reason(live, code_version(table)) is not None:
+            if hold_reason(live, table) is not None:
                 return Ended(f"release {state.current} needs other code for {table.name}", restart=True)
             moved.append(live)
         for live in moved:
@@ -203,12 +196,6 @@ class Host:
         log.info("moved over to release %s", state.current)
         return None
 
-    def _generation(self, table: TableName) -> int:
-        if table in self._runners:
-            return self._runners[table].query.generation
-        live = self._registry.state().live(table)
-        return 1 if live is None else live.number
-
     def _stop_all(self, ended: Ended | None) -> None:
         for runner in self._runners.values():
             runner.ask_to_stop()
@@ -216,7 +203,7 @@ class Host:
             runner.stop()
         self._index(force=True)
         self._ended = ended.reason if ended else "failed"
-        self._beat()
+        self._heart.beat()
 
     def _index(self, *, force: bool = False) -> None:
         if force or time.monotonic() - self._last_index > _INDEX_EVERY:
@@ -227,7 +214,11 @@ class Host:
                 except (DeltaError, OSError, TapeGap) as error:  # tried again: the log still holds what the index lacks
                     log.warning("the index of %s cannot be written: %s", tape.bronze, error)
 
-    def _beat(self) -> None:
+    def _say_alive(self) -> None:
+        """Give a sign of life, which needs no space on the disk, then say how the tables do."""
+        self._beats += 1
+        now = Moment.now()
+        write_beat(self._lake, Beat(os.getpid(), self._beats, now.boot, now.uptime, self._ended is not None))
         status = HostStatus(
             pid=os.getpid(),
             mode=self._mode,
@@ -237,9 +228,12 @@ class Host:
             queries=self.status,
             run_id=self._run_id,
             ended=self._ended,
+            boot=now.boot,
+            uptime=now.uptime,
         )
-        try:
-            with self._beating:
-                write_status(self._lake, status)
-        except OSError as error:  # a full disk must not end the host: it goes on when there is space again
-            log.warning("the heartbeat cannot be written: %s", error)
+        write_status(self._lake, status)
+
+
+def _held(state: State, table: TableName, reason: str) -> QueryStatus:
+    live = state.live(table)
+    return QueryStatus(str(table), 1 if live is None else live.number, "held", reason)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
+from kappa_assets import durable
 from kappa_assets.errors import KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host_status import QueryState, QueryStatus
 from kappa_assets.streams.query import StartAgain, TableQuery
@@ -64,7 +65,7 @@ class Runner:
             if not self._streaming.isActive:
                 self._failed(self._failure or self._streaming.exception())
             return
-        if self._state in ("parked", "held", "stopped") or self._clock() < self._next_try:
+        if self._state in ("parked", "stopped") or self._clock() < self._next_try:
             return
         try:
             if self.query.is_ready():
@@ -152,6 +153,8 @@ class Runner:
                 raise _Stopping
             began = time.monotonic()
             try:
+                if durable.is_synced(str(self.query.table)):
+                    self.query.checkpoint.sync(number)
                 self.query.apply(batch, number)
             except BaseException as error:
                 self._failure = error

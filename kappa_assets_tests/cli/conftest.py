@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+RETAIL = "kappa_assets.pipelines.retail"
+
+
 @dataclass(frozen=True)
 class Kappa:
-    """The command line, with the places of one lake."""
+    """The command line, with the places of one lake, and the retail pipeline unless another is named."""
 
     lake: Path
     landing: Path
@@ -30,7 +33,7 @@ class Kappa:
 
     def run(self, *arguments: str) -> Result:
         places = ["--lake", str(self.lake), "--landing", str(self.landing)]
-        return CliRunner().invoke(main, [*arguments, *places], env={"KAPPA_PIPELINE": None})
+        return CliRunner().invoke(main, [*arguments, *places], env={"KAPPA_PIPELINE": RETAIL})
 
     def rows(self, *arguments: str) -> list[dict[str, Any]]:
         """Return what a command that succeeds answers; nothing but JSON may be on standard output."""

@@ -15,13 +15,13 @@ from kappa_assets.cli import main
 from kappa_assets.health import run_checks
 from kappa_assets.lake import Lake
 from kappa_assets_tests import oracle
-from kappa_assets_tests.cli.conftest import Kappa
+from kappa_assets_tests.cli.conftest import RETAIL, Kappa
 
 TABLES = ["bronze.invoices", "silver.sales", "gold.customer_value", "gold.daily_revenue", "gold.top_products"]
 
 
 def test_tables_lists_the_pipeline_upstream_first_and_needs_no_lake() -> None:
-    result = CliRunner().invoke(main, ["tables"])
+    result = CliRunner().invoke(main, ["tables", "--pipeline", RETAIL])
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines() if line.strip()][3:] == TABLES
     assert "merged by day, country" in result.stdout

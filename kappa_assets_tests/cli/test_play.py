@@ -18,7 +18,7 @@ from kappa_assets.host_status import read_status
 from kappa_assets.lake import Lake
 from kappa_assets.table import TableName
 from kappa_assets_tests import oracle
-from kappa_assets_tests.cli.conftest import Kappa
+from kappa_assets_tests.cli.conftest import RETAIL, Kappa
 
 _GROUPING_SILVER = """
 from kappa_assets import Files, bronze, gold, silver
@@ -53,7 +53,7 @@ def test_check_passes_the_plans_of_the_example(shop: Kappa) -> None:
 
 
 def test_check_without_a_lake_says_what_it_could_not_check() -> None:
-    result = CliRunner().invoke(main, ["check", "--json"])
+    result = CliRunner().invoke(main, ["check", "--pipeline", RETAIL, "--json"])
     assert result.exit_code == 0
     results = {row["table"]: row["result"] for row in json.loads(result.stdout)}
     assert results == {"bronze.invoices": "ok"} | dict.fromkeys(list(results)[1:], "unchecked")
@@ -100,7 +100,8 @@ def test_a_second_drain_with_nothing_new_changes_nothing(own_shop: Kappa) -> Non
 
 
 def test_drain_without_a_landing_folder_is_a_failure_that_names_it(spark: object, tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["drain", "--lake", str(tmp_path / "l"), "--landing", str(tmp_path / "none")])
+    places = ["--pipeline", RETAIL, "--lake", str(tmp_path / "l"), "--landing", str(tmp_path / "none")]
+    result = CliRunner().invoke(main, ["drain", *places])
     assert result.exit_code == 1
     assert f"the landing folder '{tmp_path / 'none' / 'invoices'}' is missing" in result.stderr
 

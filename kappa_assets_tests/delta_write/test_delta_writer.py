@@ -14,7 +14,7 @@ from pyspark.sql.types import LongType, StructField, StructType
 
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import WrittenFiles, describe_files
-from kappa_assets.errors import HostRunning, LakeError
+from kappa_assets.errors import CommitOvertaken, LakeError
 from kappa_assets_tests.disks import full, small_disk, unwritable
 
 NUMBERS = StructType([StructField("n", LongType())])
@@ -85,7 +85,7 @@ def test_of_two_that_decide_on_the_same_version_the_second_is_told_of_the_first(
     first.commit(files[0], "one", 0, "{}")
     with monkeypatch.context() as patched:
         patched.setattr(second, "_open", lambda: seen)  # it looked before the first committed
-        with pytest.raises(HostRunning, match=r"somebody else committed to silver.numbers"):
+        with pytest.raises(CommitOvertaken, match=r"somebody else committed to silver.numbers"):
             second.commit(files[1], "two", 0, "{}")
     assert numbers(first.folder) == [0]
     second.commit(files[1], "two", 0, "{}")
@@ -95,5 +95,5 @@ def test_of_two_that_decide_on_the_same_version_the_second_is_told_of_the_first(
 def test_of_two_that_make_a_table_the_second_is_told_of_the_first(tmp_path: Path) -> None:
     first, second = (DeltaWriter("silver.numbers", tmp_path / "numbers") for _ in range(2))
     first.prepare(NUMBERS)
-    with pytest.raises(HostRunning, match=r"somebody else committed to silver.numbers"):
+    with pytest.raises(CommitOvertaken, match=r"somebody else committed to silver.numbers"):
         second._create(NUMBERS)

@@ -13,7 +13,7 @@ from kappa_assets.delta_log import read_commit
 from kappa_assets.delta_write.delta_writer import DeltaWriter, check_schema
 from kappa_assets.delta_write.file_stats import file_stats
 from kappa_assets.delta_write.parquet_files import NOTHING, write_files
-from kappa_assets.errors import HostRunning, LogicError
+from kappa_assets.errors import CommitOvertaken, LogicError
 from kappa_assets_tests.delta_write.by_hand import log_file
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def test_of_two_writers_the_second_is_refused_and_nothing_of_it_is_visible(
     one.commit(write_files(rows, one.folder), "app", 0, "")
     monkeypatch.setattr(two, "_opened", lambda: stale)
     monkeypatch.setattr(two, "is_committed", lambda app, batch: False)  # as it saw it before it was stopped
-    with pytest.raises(HostRunning, match=r"somebody else committed to silver\.t"):
+    with pytest.raises(CommitOvertaken, match=r"somebody else committed to silver\.t"):
         two.commit(files, "app", 1, "")
     assert DeltaTable(tmp_path / "t").to_pyarrow_table().num_rows == 5
 

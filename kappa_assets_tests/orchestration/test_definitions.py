@@ -16,6 +16,7 @@ from kappa_assets.orchestration.build import build_definitions
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.table import TableName
 
+REPOSITORY = Path(__file__).parents[2]
 SALES = dg.AssetKey(["silver", "sales"])
 
 LOAD = """
@@ -40,7 +41,7 @@ def test_definitions_load_without_a_jvm_and_without_touching_the_disk(tmp_path: 
     found = subprocess.run(
         [sys.executable, "-W", "error", "-c", LOAD],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "KAPPA_PIPELINE": "kappa_assets.pipelines.retail"},
         capture_output=True,
         text=True,
         check=False,
@@ -48,6 +49,18 @@ def test_definitions_load_without_a_jvm_and_without_touching_the_disk(tmp_path: 
     assert found.returncode == 0, found.stderr
     assert found.stdout.strip() == "['retail_feed', 'retail_lineage', 'retail_replay', 'retail_stream']"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_definitions_without_a_pipeline_are_refused_because_a_guess_would_write_into_somebodys_lake() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", "import kappa_assets.definitions"],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 1
+    assert "PipelineNotFound: KAPPA_PIPELINE is not set" in found.stderr
 
 
 def test_every_table_is_an_asset_that_can_be_materialized(definitions: dg.Definitions) -> None:

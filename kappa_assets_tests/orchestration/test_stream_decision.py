@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
+from typing import Literal
 
 import pytest
 
 from kappa_assets.host_status import HostStatus, QueryStatus
+from kappa_assets.host_watch import Judgement
 from kappa_assets.lock import Holder
+from kappa_assets.machine import Moment
 from kappa_assets.orchestration.stream_decision import (
     BOOTING,
     GIVE_UP_AFTER,
@@ -18,7 +20,8 @@ from kappa_assets.orchestration.stream_decision import (
     decide,
 )
 
-NOW = 1_000_000.0
+NOW, UPTIME = 1_000_000.0, 5_000.0
+FROZEN = Judgement("frozen", "the kernel says that it is stopped")
 HOLDER = Holder(7, "here", "2026-01-01T00:00:00+00:00", "stream", 1, "run-a")
 
 
@@ -37,21 +40,27 @@ def run(
 
 
 def heartbeat(
-    age: float, *, run_id: str | None = "run-a", pid: int = 7, queries: tuple[QueryStatus, ...] = ()
+    age: float,
+    *,
+    run_id: str | None = "run-a",
+    pid: int = 7,
+    queries: tuple[QueryStatus, ...] = (),
+    ended: str | None = None,
 ) -> HostStatus:
-    at = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age)).isoformat()
-    return HostStatus(pid, "stream", at, at, 1, queries, run_id)
+    at = "2026-01-01T00:00:00+00:00"
+    return HostStatus(pid, "stream", at, at, 1, queries, run_id, ended, "boot", UPTIME - age)
 
 
 def decided(
     *runs: RunSeen,
     holder: Holder | None = None,
     status: HostStatus | None = None,
+    judged: Judgement | None = None,
     on: float | None = None,
-    gone: bool = False,
     error: str = "",
 ) -> Decision:
-    return decide(Seen(NOW, holder, status, runs, on, gone, error))
+    thought = judged or Judgement("none" if holder is None else "alive")
+    return decide(Seen(Moment(NOW, UPTIME, "boot"), holder, thought, status, runs, on, error))
 
 
 def test_the_first_time_a_run_is_asked_for() -> None:
@@ -83,10 +92,16 @@ def test_a_started_run_without_the_lock_is_dead_after_a_while_and_replaced() -> 
     assert set(decision.fail) == {"run-a"}
 
 
-def test_a_started_run_whose_process_is_gone_is_dead_at_once() -> None:
-    decision = decided(run("run-a", "STARTED", lived=60), status=heartbeat(15), gone=True)
+def test_a_started_run_that_let_go_of_the_lock_without_a_word_is_dead_at_once() -> None:
+    decision = decided(run("run-a", "STARTED", lived=60), status=heartbeat(15))
     assert set(decision.fail) == {"run-a"}
-    assert not decided(run("run-a", "STARTED", lived=60), status=heartbeat(2), gone=True).fail
+    assert not decided(run("run-a", "STARTED", lived=60), status=heartbeat(2)).fail
+    assert not decided(run("run-a", "STARTED", lived=60), status=heartbeat(15), holder=HOLDER).fail
+
+
+def test_a_started_run_whose_host_said_how_it_ended_is_given_time_to_end_itself() -> None:
+    ended = [heartbeat(age, ended="the switch is off") for age in (15, BOOTING + 1)]
+    assert [set(decided(run("run-a", "STARTED"), status=status).fail) for status in ended] == [set(), {"run-a"}]
 
 
 def test_a_run_left_in_canceling_is_cleaned_up_even_while_another_host_lives() -> None:
@@ -96,19 +111,36 @@ def test_a_run_left_in_canceling_is_cleaned_up_even_while_another_host_lives() -
 
 
 def test_a_frozen_host_is_replaced_and_its_run_failed_so_that_the_queue_is_free() -> None:
-    decision = decided(run("run-a", "STARTED", lived=500), holder=HOLDER, status=heartbeat(70))
+    decision = decided(run("run-a", "STARTED", lived=500), holder=HOLDER, status=heartbeat(70), judged=FROZEN)
     assert decision.ask is not None
     assert set(decision.fail) == {"run-a"}
     assert "frozen" in decision.reason
 
 
 def test_while_the_frozen_hosts_successor_is_on_its_way_no_other_is_asked_for() -> None:
-    decision = decided(run("run-b", "STARTED"), run("run-a", "FAILURE"), holder=HOLDER, status=heartbeat(70))
+    decision = decided(run("run-b", "STARTED"), run("run-a", "FAILURE"), holder=HOLDER, judged=FROZEN)
     assert decision.ask is None
 
 
-def test_the_heartbeat_of_an_earlier_host_does_not_make_a_new_one_frozen() -> None:
-    assert decided(holder=HOLDER, status=heartbeat(900, pid=6)).ask is None
+@pytest.mark.parametrize("verdict", ["alive", "unsure"])
+def test_a_host_without_a_heartbeat_lives_as_long_as_the_kernel_says_nothing_else(
+    verdict: Literal["alive", "unsure"],
+) -> None:
+    silent = Judgement(verdict, "no heartbeat for 900 s, but it works: is its disk full?")
+    decision = decided(run("run-a", "STARTED", lived=5_000), holder=HOLDER, status=heartbeat(900), judged=silent)
+    assert (decision.ask, decision.fail) == (None, {})
+    assert "is its disk full?" in decision.reason
+
+
+@pytest.mark.parametrize("step", [-7200.0, 7200.0])
+def test_a_step_of_the_wall_clock_kills_no_host_and_delays_no_start(step: float) -> None:
+    streams, failed = run("run-a", "STARTED", lived=60), run("run-a", "FAILURE", ended=20)
+    moment = Moment(NOW + step, UPTIME, "boot")
+    alive = Seen(moment, HOLDER, Judgement("alive"), heartbeat(1), (streams,), None)
+    assert (decide(alive).ask, decide(alive).fail) == (None, {})
+    just_gone = Seen(moment, None, Judgement("none"), heartbeat(1), (streams,), None)
+    assert decide(just_gone).fail == {}
+    assert decide(Seen(moment, None, Judgement("none"), None, (failed,), None)).ask is not None
 
 
 def test_after_a_run_that_ended_well_a_new_one_is_asked_for() -> None:

@@ -10,6 +10,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from kappa_assets.host_status import Beat
+from kappa_assets.host_watch import HostWatch, Judgement
+from kappa_assets.lock import Holder
 from kappa_assets.orchestration.jobs import stream_job
 from kappa_assets.orchestration.place import Place
 from kappa_assets.orchestration.quiet import beta_used_knowingly
@@ -35,9 +38,23 @@ def job(place: Place) -> dg.JobDefinition:
         return definitions.resolve_job_def("stream")
 
 
-def tick(instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, *, on: float | None = None) -> Any:
+class Frozen(HostWatch):
+    """Finds every host frozen."""
+
+    def judge(self, holder: Holder | None, beat: Beat | None) -> Judgement:
+        return Judgement("frozen", f"the kernel says that {holder and holder.pid} is stopped")
+
+
+def tick(
+    instance: dg.DagsterInstance,
+    place: Place,
+    job: dg.JobDefinition,
+    *,
+    on: float | None = None,
+    watch: HostWatch | None = None,
+) -> Any:
     with beta_used_knowingly():
-        sensor = stream_sensor(place, PIPELINE, job)
+        sensor = stream_sensor(place, PIPELINE, job, watch)
         context = dg.build_sensor_context(instance, last_sensor_start_time=on)
         return sensor.evaluate_tick(context)
 
@@ -79,7 +96,8 @@ def test_a_frozen_hosts_run_is_failed_and_its_successor_asked_for(
 ) -> None:
     run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
     with host(age=70, run_id=run.run_id):
-        found = tick(instance, place, job)
+        assert not tick(instance, place, job).run_requests, "an old heartbeat alone is nobody's end"
+        found = tick(instance, place, job, watch=Frozen())
     assert len(found.run_requests) == 1
     failed = instance.get_run_by_id(run.run_id)
     assert failed is not None
@@ -92,7 +110,7 @@ def test_when_somebody_asked_to_terminate_is_read_from_the_runs_events(
     run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
     instance.report_run_canceling(run)
     instance.report_run_canceled(run)
-    (seen,) = look(instance, web.lake, PIPELINE, switched_on=None).runs
+    (seen,) = look(instance, web.lake, PIPELINE, HostWatch(), switched_on=None).runs
     assert seen.status == "CANCELED"
     assert seen.terminated == pytest.approx(time.time(), abs=30)
 
@@ -101,7 +119,7 @@ def test_the_runs_of_another_pipeline_are_not_its_business(
     instance: dg.DagsterInstance, web: WrittenLake, job: dg.JobDefinition
 ) -> None:
     instance.create_run_for_job(job, tags={"kappa/stream": "other"})
-    assert look(instance, web.lake, PIPELINE, switched_on=None).runs == ()
+    assert look(instance, web.lake, PIPELINE, HostWatch(), switched_on=None).runs == ()
 
 
 def test_the_last_failure_is_told_in_its_own_words(
@@ -109,4 +127,4 @@ def test_the_last_failure_is_told_in_its_own_words(
 ) -> None:
     run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
     instance.report_run_failed(run, "the disk is full\nand more")
-    assert look(instance, web.lake, PIPELINE, switched_on=None).last_error == "the disk is full"
+    assert look(instance, web.lake, PIPELINE, HostWatch(), switched_on=None).last_error == "the disk is full"

@@ -13,7 +13,7 @@ from pyspark.sql import functions as sf
 
 from kappa_assets import LINEAGE, Pipeline, TableName, silver
 from kappa_assets.delta_log import commits
-from kappa_assets.errors import HostRunning, LogicError, PromotionRefused, RegistryConflict, ReplayError
+from kappa_assets.errors import LogicError, PromotionRefused, RegistryConflict, ReplayError, ReplayRunning
 from kappa_assets.lock import exclusive
 from kappa_assets.pipelines.retail import silver as retail
 from kappa_assets.pipelines.retail.bronze import invoices
@@ -175,7 +175,7 @@ def test_of_two_replays_at_once_the_second_is_told_of_the_first(shop: Shop) -> N
     plan = plan_replay(shop.lake, AS_IT_WAS, [DAILY])
     with (
         exclusive(replay_lock(shop.lake), "replay r20260101-000000-abcd"),
-        pytest.raises(HostRunning, match="replay r20260101-000000-abcd since"),
+        pytest.raises(ReplayRunning, match="replay r20260101-000000-abcd since"),
     ):
         run_replay(shop.setting, AS_IT_WAS, plan, progress=lambda _: None)
 

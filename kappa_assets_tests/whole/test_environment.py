@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets.errors import LakeError, ReplayError, SourceError
+from kappa_assets.host_status import read_beat
 from kappa_assets.lake import Lake
 from kappa_assets.reached import live_position
 from kappa_assets.registry import Registry
@@ -147,13 +148,20 @@ def test_a_full_disk_and_a_read_only_one_corrupt_nothing_and_are_waited_out(
     files = make_files(tmp_path / "staged", 7, files=5, lines=20)
     setting = Setting(spark, Lake.at(disk / "lake"), tmp_path / "landing")
     director = Director([])
+    beats: list[int] = []
+
+    def beat() -> int:
+        found = read_beat(setting.lake)
+        assert found is not None
+        return found.count
 
     def refused() -> bool:
         told = director.said("No space left") or director.said("disk")
-        return told and "backoff" in director.states
+        return told and "backoff" in director.states and beat() > beats[0] + 1  # the heart beats on without space
 
     def fill_and_land() -> None:
         fill(disk)
+        beats.append(beat())
         director.errors.clear()
         director.states.clear()
         files[1].rename(landing / files[1].name)

@@ -16,6 +16,7 @@ import pytest
 
 from kappa_assets.errors import HostRunning
 from kappa_assets.host_status import host_alive, read_status
+from kappa_assets.host_watch import HostWatch
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.streams import host as host_module
 from kappa_assets.streams.host import Host
@@ -55,13 +56,13 @@ def streaming_elsewhere(stage: Stage) -> Iterator[psutil.Process]:
 
 
 def test_a_second_host_is_refused_and_a_frozen_one_is_ended_with_nothing_lost(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, tmp_path: Path
 ) -> None:
     stage = Stage.make(tmp_path / "stage", seed=71)
     land(stage.root, stage.staged[:2])
     with streaming_elsewhere(stage) as first:
         second = Host(stage.setting(spark), pipeline)
-        with pytest.raises(HostRunning, match=rf"'lock' is held by process {first.pid} on .*, stream since "):
+        with pytest.raises(HostRunning, match=rf"another host has the lake: process {first.pid} on .*, stream since "):
             second.drain()
         with pytest.raises(HostRunning, match=str(first.pid)):
             second.stream()
@@ -73,8 +74,8 @@ def test_a_second_host_is_refused_and_a_frozen_one_is_ended_with_nothing_lost(
         with pytest.raises(HostRunning, match=str(first.pid)):
             second.drain()  # no heartbeat is missing yet
         assert first.status() != psutil.STATUS_ZOMBIE, "it was ended too early"
-        monkeypatch.setattr(host_module, "FROZEN_AFTER", 0.0)
-        assert Host(stage.setting(spark), pipeline).drain().reason == "caught up"
+        at_once = HostWatch(frozen_after=0.0)
+        assert Host(stage.setting(spark), pipeline, watch=at_once).drain().reason == "caught up"
         assert not first.is_running() or first.status() == psutil.STATUS_ZOMBIE
     land(stage.root, stage.staged[:1])
     assert Host(stage.setting(spark), pipeline).drain().reason == "caught up"
@@ -89,8 +90,7 @@ def test_a_host_that_lives_is_never_taken_for_the_frozen_one_before_it(
     before = read_status(stage.lake)
     assert before is not None
     assert (before.ended, before.pid) == ("at once", os.getpid())
-    monkeypatch.setattr(host_module, "FROZEN_AFTER", -1.0)
     ended: list[Holder | None] = []
-    monkeypatch.setattr(host_module, "end_holder", ended.append)
-    Host(stage.setting(spark), pipeline, wanted=lambda: "at once").drain()
+    monkeypatch.setattr(host_module, "end_holder", lambda _, whom: ended.append(whom))
+    Host(stage.setting(spark), pipeline, wanted=lambda: "at once", watch=HostWatch(frozen_after=-1.0)).drain()
     assert ended == [], "nobody holds the lock, so nobody is to be ended"

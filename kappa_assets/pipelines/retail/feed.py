@@ -71,6 +71,19 @@ def next_delivery(landing: Path, *, now: dt.datetime, seed: int = 0) -> Path | N
         ) from error
 
 
+def month_begins(landing: Path, today: dt.date) -> dt.date:
+    """Return the day of the first delivery: as the feed has anchored its month, or will anchor it today.
+
+    Reads the landing folder and changes nothing; a state file that was tampered with is passed over.
+    """
+    try:
+        progress = _read_state(landing) or _state_from_files(landing / FOLDER, today)
+    except (OSError, SourceError):
+        progress = Progress(today)
+    days = packaged_days()
+    return progress.anchor - (days[-1] - days[0])
+
+
 def packaged_days() -> tuple[dt.date, ...]:
     """Return the days of the packaged month that have a file, in order."""
     return tuple(sorted(dt.date.fromisoformat(p.name.removesuffix(".csv.gz")) for p in DATA.glob("*.csv.gz")))
