@@ -8,13 +8,15 @@ from pathlib import Path
 from kappa_assets.errors import LakeError
 from kappa_assets.lake import Lake
 from kappa_assets.registry.state import State
+from kappa_assets.table import TableName
 
 
 def mend_links(lake: Lake, state: State) -> None:
     """Make every public name point to the live generation; what already does is left alone.
 
-    A link is replaced by a rename, so that a reader finds the old or the new one, never none. Raises LakeError when
-    something that is no link stands in its place.
+    A link is replaced by a rename, so that a reader finds the old or the new one, never none. The link of a table that
+    the release lacks goes: it would show a generation that nobody sees to. Raises LakeError when something that is no
+    link stands in its place.
     """
     if state.release is None:
         return
@@ -22,6 +24,15 @@ def mend_links(lake: Lake, state: State) -> None:
         link = lake.link(table)
         if lake.folder(table, number) != link:
             _point(link, lake.folder(table, number))
+    for table in {table for table, _ in state.generations} - set(state.release.tables):
+        if _is_ours(lake, table):
+            lake.link(table).unlink(missing_ok=True)
+
+
+def _is_ours(lake: Lake, table: TableName) -> bool:
+    """Return whether a public name is a link to one of the table's generations."""
+    link, generations = lake.link(table), lake.folder(table).parent
+    return link.is_symlink() and Path(os.path.normpath(link.parent / link.readlink())).parent == generations
 
 
 def _point(link: Path, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,6 +38,8 @@ class Generation:
     created_at: str
     to_batch: int | None = None
     """Last tape position it takes in, for a validation; None: it follows the tape."""
+    reads: TableName | None = None
+    """The upstream table; None where it was created by a version that did not say it."""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,26 @@ def fold(events: Iterable[Event], version: int) -> State:
     return State(version, generations, releases, current, replays, expired, dict(vacuumed))
 
 
+def without_outdated(events: Sequence[Event]) -> list[Event]:
+    """Return the events, oldest first, without those that later ones have made pointless: they fold into the same.
+
+    Of what was vacuumed of a generation only the newest version counts. Upkeep says it every hour for every table;
+    all else comes from people, and stays to be read.
+    """
+    newest: dict[tuple[TableName, int], int] = {}
+    for event in events:
+        if event.kind == "vacuumed":
+            newest[_key(event.body)] = max(event.body["version"], newest.get(_key(event.body), -1))
+    kept: list[Event] = []
+    for event in reversed(events):
+        if event.kind != "vacuumed":
+            kept.append(event)
+        elif newest.get(_key(event.body)) == event.body["version"]:
+            del newest[_key(event.body)]
+            kept.append(event)
+    return kept[::-1]
+
+
 def _key(body: Mapping[str, Any]) -> tuple[TableName, int]:
     return TableName.parse(body["table"]), body["generation"]
 
@@ -174,6 +196,7 @@ def _generation(event: Event) -> Generation:
         replay=body["replay"],
         created_at=event.at,
         to_batch=body.get("to_batch"),
+        reads=TableName.parse(body["reads"]) if body.get("reads") else None,
     )
 
 

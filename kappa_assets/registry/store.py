@@ -14,11 +14,13 @@ from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
 from kappa_assets.delta_log import latest_version
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
-from kappa_assets.registry.state import Event, State, fold
+from kappa_assets.registry.state import Event, State, fold, without_outdated
 
 _COMPARE_AND_SET = CommitProperties(max_commit_retries=0)
 """A commit that lands on the version it was decided on, or fails. Without it two processes that both make the registry
 were seen to succeed, the second as version 1."""
+_READ_FAILED = (DeltaError, OSError, pa.ArrowException, ValueError)
+"""How a failed read shows: a log that is damaged; a data file that is missing, is no Parquet, or holds no JSON."""
 _TRIES = 20
 _SCHEMA = pa.schema(
     [
@@ -58,14 +60,14 @@ class Registry:
         """Return every event, oldest first. Raises LakeError when the table cannot be read."""
         try:
             rows = DeltaTable(self._path).to_pyarrow_table().sort_by("seq").to_pylist()
+            return [Event(r["at"], r["kind"], json.loads(r["body"])) for r in rows]
         except TableNotFoundError:
             return []
-        except DeltaError as error:
+        except _READ_FAILED as error:
             raise LakeError(
                 f"the registry {str(self._path)!r} cannot be read: {error}",
                 hint="Restore it from a backup: it alone says which generations are live.",
             ) from error
-        return [Event(r["at"], r["kind"], json.loads(r["body"])) for r in rows]
 
     def commit(self, decided_on: State, events: Sequence[Event]) -> State:
         """Append `events` if the registry is still as `decided_on`, and return the new state.
@@ -93,6 +95,23 @@ class Registry:
             except RegistryConflict:
                 continue  # somebody else was first: there is a newer state to decide on
         return self.commit(self.state(), made)
+
+    def fold(self, decided_on: State) -> State:
+        """Leave out the events that later ones have made pointless, in one file, and return the same state.
+
+        It says the same as before, to versions of kappa_assets that do not know of folding too: events are counted
+        anew from 0. Raises RegistryConflict when it is no more as `decided_on`, and LakeError.
+        """
+        self._count(decided_on)
+        table = DeltaTable(self._path, version=decided_on.version)
+        rows = self._rows(0, without_outdated(self.history()))
+        try:
+            write_deltalake(table, rows, mode="overwrite", commit_properties=_COMPARE_AND_SET)
+        except WRITE_FAILED as error:
+            if was_overtaken(self._path, decided_on.version):
+                raise _conflict() from error
+            raise cannot_write("the registry", self._path, error) from error
+        return self.state()
 
     def _count(self, decided_on: State) -> int:
         if decided_on.version < 0:

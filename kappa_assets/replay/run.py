@@ -121,6 +121,7 @@ def _opening(plan: ReplayPlan, replay_id: str) -> list[Event]:
             step.table,
             step.generation,
             step.code_version,
+            reads=step.upstream,
             upstream=step.upstream_generation,
             from_batch=step.from_batch,
             to_batch=step.to_batch,

@@ -39,8 +39,9 @@ def register(registry: Registry, pipeline: Pipeline) -> State:
         deployed = code_version(table)
         if live is None:
             number = state.next_generation(table.name)
-            upstream = tables.get(pipeline.upstreams[table.name], 1)
-            made.append(events.generation_created(table.name, number, deployed, upstream=upstream))
+            reads = pipeline.upstreams[table.name]
+            upstream = tables.get(reads, 1)
+            made.append(events.generation_created(table.name, number, deployed, upstream=upstream, reads=reads))
             tables[table.name] = number
         elif live.code_version != deployed and table.on_change == "forward":
             made.append(events.logic_forwarded(table.name, live.number, deployed))

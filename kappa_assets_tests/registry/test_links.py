@@ -61,3 +61,25 @@ def test_a_folder_in_the_place_of_a_link_is_not_removed(lake: Lake) -> None:
     with pytest.raises(LakeError, match="is no link of ours"):
         mend_links(lake, state(1))
     assert (lake.link(SALES) / "precious").exists()
+
+
+def test_the_link_of_a_table_that_the_release_lacks_goes_and_comes_back_with_it(lake: Lake) -> None:
+    """A rollback to the release from before the table was there."""
+    first = [*CREATED, events.release_created(1, {}, "")]
+    second = [*first, events.release_created(2, {SALES: 1}, "a new table")]
+    lake.folder(SALES, 1).mkdir(parents=True)
+    mend_links(lake, fold(second, 0))
+    assert lake.link(SALES).is_symlink()
+    mend_links(lake, fold([*second, events.release_selected(1, "")], 0))
+    assert not lake.link(SALES).is_symlink()
+    assert lake.folder(SALES, 1).exists(), "the generation itself stays"
+    mend_links(lake, fold(second, 0))
+    assert lake.link(SALES).resolve() == lake.folder(SALES, 1)
+
+
+@pytest.mark.parametrize("target", ["../elsewhere/sales", "/data/g0001"])
+def test_a_link_of_somebody_else_stays_though_the_release_lacks_the_table(lake: Lake, target: str) -> None:
+    lake.link(SALES).parent.mkdir(parents=True)
+    lake.link(SALES).symlink_to(target)
+    mend_links(lake, fold([*CREATED, events.release_created(1, {}, "")], 0))
+    assert str(lake.link(SALES).readlink()) == target

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
@@ -72,13 +75,55 @@ def test_an_old_state_of_the_same_registry_object_is_refused_too(lake: Lake) -> 
     assert len(registry.history()) == 2
 
 
-def test_a_registry_that_cannot_be_read_says_so(lake: Lake) -> None:
-    registry = Registry(lake)
-    registry.commit(registry.state(), generation(1))
+def remove_data(lake: Lake) -> None:
     for file in lake.registry.glob("*.parquet"):
         file.unlink()
-    with pytest.raises((LakeError, OSError)):
+
+
+def damage_data(lake: Lake) -> None:
+    for file in lake.registry.glob("*.parquet"):
+        file.write_bytes(b"no Parquet at all")
+
+
+def damage_log(lake: Lake) -> None:
+    (lake.registry / "_delta_log" / f"{0:020d}.json").write_text('{"add": 7}')
+
+
+@pytest.mark.parametrize("damage", [remove_data, damage_data, damage_log])
+def test_a_registry_that_cannot_be_read_says_so(lake: Lake, damage: Callable[[Lake], None]) -> None:
+    registry = Registry(lake)
+    registry.commit(registry.state(), generation(1))
+    damage(lake)
+    with pytest.raises(LakeError) as failure:
         Registry(lake).state()
+    assert failure.value.what.startswith(f"the registry {str(lake.registry)!r} cannot be read: ")
+    assert failure.value.hint == "Restore it from a backup: it alone says which generations are live."
+
+
+def test_a_folded_registry_says_the_same_and_goes_on(lake: Lake) -> None:
+    registry = Registry(lake)
+    registry.add(*generation(1), events.release_created(1, {SALES: 1}, "first"))
+    for version in range(30):
+        registry.add(events.vacuumed(SALES, 1, version))
+    before = registry.state()
+    folded = registry.fold(before)
+    assert folded == replace(before, version=before.version + 1)
+    assert [e.kind for e in registry.history()] == ["generation_created", "release_created", "vacuumed"]
+    assert len(DeltaTable(lake.registry).file_uris()) == 1
+    other = Registry(lake)
+    other.add(events.release_selected(1, "none"), *generation(2))
+    assert [e.kind for e in registry.history()][2:] == ["vacuumed", "release_selected", "generation_created"]
+    assert registry.state().next_generation(SALES) == 3
+
+
+def test_a_registry_that_was_changed_meanwhile_is_not_folded(lake: Lake) -> None:
+    one, other = Registry(lake), Registry(lake)
+    one.add(events.vacuumed(SALES, 1, 1), events.vacuumed(SALES, 1, 2))
+    seen = one.state()
+    other.add(*generation(1))
+    with pytest.raises(RegistryConflict):
+        one.fold(seen)
+    assert [e.kind for e in Registry(lake).history()] == ["vacuumed", "vacuumed", "generation_created"]
 
 
 @pytest.mark.parametrize("known", [0, 1])
