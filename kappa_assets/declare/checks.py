@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,9 @@ _T = TypeVar("_T")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _VERSION = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _EVERY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)s?")
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_KEEP = re.compile(r"(\d{1,5}(?:\.\d+)?)\s*(hour|day)s?")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_SHORTEST_KEEP = dt.timedelta(hours=1)
 _SHOWN = 60  # characters of a wrong value worth repeating
 _READ_BY_NAME = "Name the parameter after the upstream: def sales(invoices): ..."
 
@@ -149,6 +152,21 @@ def check_every(table: TableName, every: object, origin: Origin) -> float | None
             hint="Write '30 seconds', '1 minute' or '2 hours'.",
         )
     return seconds
+
+
+def check_keep(table: TableName, keep: object, origin: Origin) -> dt.timedelta | None:
+    """Return how long files stay that the table does not need any more. Raises DeclarationError."""
+    if keep is None:
+        return None
+    match = _KEEP.fullmatch(keep.strip()) if isinstance(keep, str) else None
+    span = dt.timedelta(seconds=float(match[1]) * _SECONDS[match[2]]) if match is not None else dt.timedelta()
+    if span < _SHORTEST_KEEP:
+        raise DeclarationError(
+            f"keep of {table} is no time span of an hour or more: {keep!r}",
+            origin=origin,
+            hint="Write '6 hours' or '3 days'; whoever opened the table just now still reads what it replaces.",
+        )
+    return span
 
 
 def check_expectations(table: TableName, expect: object, origin: Origin) -> tuple[Expectation, ...]:

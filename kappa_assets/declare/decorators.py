@@ -65,6 +65,7 @@ def silver(
     reads: Mapping[str, str] | None = ...,
     version: str | None = ...,
     on_change: OnChange = ...,
+    keep: str | None = ...,
     owners: Sequence[str] = ...,
     tags: Mapping[str, str] | None = ...,
 ) -> Callable[[TableFunction], Silver]: ...
@@ -76,6 +77,7 @@ def silver(
     reads: Mapping[str, str] | None = None,
     version: str | None = None,
     on_change: OnChange = "replay",
+    keep: str | None = None,
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> Silver | Callable[[TableFunction], Silver]:
@@ -86,6 +88,8 @@ def silver(
         reads: upstream of a parameter, where its name is not the upstream's name.
         version: overrides the code version computed from the logic.
         on_change: when the logic changes, hold the table until a `replay` is promoted, or go `forward`.
+        keep: how long files stay that the table has replaced and no reader of the lake needs, such as "3 days"; left
+            out, as long as upkeep's policy says.
 
     Raises DeclarationError, with the file and line of the function.
     """
@@ -94,7 +98,8 @@ def silver(
     def declare(declared: TableFunction) -> Silver:
         common = _common(Layer.SILVER, declared, caller, reads, version, on_change, owners, tags)
         expectations = checks.check_expectations(common["name"], expect, common["origin"])
-        return Silver(**common, expectations=expectations)
+        kept = checks.check_keep(common["name"], keep, common["origin"])
+        return Silver(**common, keep=kept, expectations=expectations)
 
     return declare if function is None else declare(function)
 
@@ -110,6 +115,7 @@ def gold(
     reads: Mapping[str, str] | None = ...,
     version: str | None = ...,
     on_change: OnChange = ...,
+    keep: str | None = ...,
     owners: Sequence[str] = ...,
     tags: Mapping[str, str] | None = ...,
 ) -> Callable[[TableFunction], Gold]: ...
@@ -123,6 +129,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     reads: Mapping[str, str] | None = None,
     version: str | None = None,
     on_change: OnChange = "replay",
+    keep: str | None = None,
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> Gold | Callable[[TableFunction], Gold]:
@@ -132,6 +139,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         keys: columns that identify a row. Without `combine`, the keys a batch touches are recomputed.
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
+        keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which is written anew with each batch.
         reads, version, on_change: as for `silver`.
 
     Raises DeclarationError, with the file and line of the function.
@@ -143,7 +151,8 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         table, origin = common["name"], common["origin"]
         columns = checks.check_keys(table, keys, origin)
         merged = checks.check_combine(table, origin, columns, combine, every)
-        return Gold(**common, keys=columns, combine=merged, every=checks.check_every(table, every, origin))
+        seconds, kept = checks.check_every(table, every, origin), checks.check_keep(table, keep, origin)
+        return Gold(**common, keep=kept, keys=columns, combine=merged, every=seconds)
 
     return declare if function is None else declare(function)
 

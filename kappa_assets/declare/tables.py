@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -58,6 +59,8 @@ class Derived(Table):
     """Upstream of each parameter: a bare name, or `layer.name` where names clash."""
     version: str | None = field(default=None, kw_only=True)
     on_change: OnChange = field(default="replay", kw_only=True)
+    keep: dt.timedelta | None = field(default=None, kw_only=True)
+    """How long a file stays that the table does not need any more; None: as upkeep has it for tables of its kind."""
 
     def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)

@@ -10,7 +10,7 @@ from kappa_assets.registry.state import Event
 from kappa_assets.table import TableName
 
 
-def generation_created(
+def generation_created(  # noqa: PLR0913 - the fields of an event, given by name
     table: TableName,
     number: int,
     code_version: str,

@@ -38,6 +38,7 @@ def test_options_that_change_the_result_count_in_any_order() -> None:
     assert len({code_version(declared(**options)) for options in same}) == 1
     assert len({code_version(declared(**options)) for options in [base, *other]}) == 5
     assert code_version(declared(every="1 minute")) == code_version(declared())
+    assert code_version(declared(keep="3 days")) == code_version(declared())
 
 
 def with_rules(*rules: tuple[str, str]) -> str:

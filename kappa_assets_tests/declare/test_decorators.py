@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import inspect
 from typing import Any
@@ -83,6 +84,19 @@ def test_a_time_span_is_read_in_seconds(every: str, seconds: float) -> None:
 @pytest.mark.parametrize("every", ["0 seconds", "0.0 hours", "-1 minute", "soon", "", "30", 30, "1 day"])
 def test_what_is_no_time_span_above_zero_is_refused(every: Any) -> None:
     refused(lambda: gold(every=every)(orders), "gold.orders", repr(every), "'30 seconds'")
+
+
+def test_how_long_unneeded_files_stay_is_declared_in_hours_or_days() -> None:
+    assert gold(keep="3 days")(orders).keep == dt.timedelta(days=3)
+    assert silver(keep=" 1.5 hours")(orders).keep == dt.timedelta(minutes=90)
+    assert (gold(orders).keep, silver(orders).keep) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "keep", ["0 days", "0.9 hours", "90 minutes", "-3 days", "3", "", "soon", 3, "9" * 6 + " days"]
+)
+def test_files_that_others_may_be_reading_stay_an_hour_at_least(keep: Any) -> None:
+    refused(lambda: gold(keep=keep)(orders), "keep of gold.orders", repr(keep), "'6 hours' or '3 days'")
 
 
 def test_a_bare_string_for_keys_is_refused() -> None:
