@@ -7,6 +7,7 @@ KappaError
 ├── LogicChanged              the deployed logic is not the one that wrote the live table
 ├── PipelineNotFound          --pipeline names no module, or one without tables
 ├── LakeError                 the lake cannot be read or written, or is not what it should be
+│   ├── DeletionRefused       what is to be removed is still needed, or nobody said that it may go
 │   ├── TableMissing          a table that has not been written yet
 │   └── TapeGap               positions on the tape do not tile: rows would be lost or doubled
 ├── SourceError               the landing folder, or what is in it, cannot be read
@@ -55,6 +56,10 @@ class PipelineNotFound(KappaError):
 
 class LakeError(KappaError):
     """The lake cannot be read or written, or is not what it should be."""
+
+
+class DeletionRefused(LakeError):
+    """What is to be removed is still needed, or nobody said in the registry that it may go."""
 
 
 class TableMissing(LakeError):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
@@ -132,6 +133,7 @@ class DeltaWriter:
         transactions: list[Transaction],
     ) -> None:
         table = self._opened()
+        self._check_still_there(actions)
         try:
             table.create_write_transaction(
                 actions,
@@ -147,6 +149,19 @@ class DeltaWriter:
             )
         except WRITE_FAILED as error:
             raise self._refused(error, table.version()) from error
+
+    def _check_still_there(self, actions: Sequence[AddAction | RemoveAction]) -> None:
+        """Raise LakeError when a file to add is gone: this process slept for longer than upkeep leaves such files.
+
+        Upkeep removes files in the table's turn, so what is there now is there after the commit.
+        """
+        added = [action.path for action in actions if isinstance(action, AddAction)]
+        gone = [path for path in added if not ((self.folder / path).exists() or (self.folder / unquote(path)).exists())]
+        if gone:
+            raise LakeError(
+                f"{len(gone)} of {len(added)} files that were written for {self.name} are gone, such as {gone[0]!r}",
+                hint="Nothing was committed; the batch is done again. Maintenance takes what nobody commits for days.",
+            )
 
     def _committed(self, files: WrittenFiles, *, replace: bool) -> int:
         """Do what follows a commit, and return its version."""

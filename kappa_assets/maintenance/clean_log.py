@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,20 @@ still be at it."""
 
 @dataclass(frozen=True)
 class OldEntries:
-    """Files of a log that may go, oldest first, and how many stay."""
+    """Files of a log that may go, oldest first and with the bytes of each, and how many stay."""
 
-    paths: tuple[Path, ...]
-    bytes: int
+    sizes: Mapping[Path, int]
     kept: int
     cleaned_upto: int
     """The newest version whose commit is among them; -1 if none is."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(self.sizes)
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.sizes.values())
 
 
 def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> OldEntries:
@@ -37,21 +45,14 @@ def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> OldEntries:
     entries = _by_version(folder / "_delta_log")
     checkpoints = [v for v, files in entries.items() if any(p.name.endswith(_CHECKPOINT) for p in files)]
     if not checkpoints:
-        return OldEntries((), 0, sum(map(len, entries.values())), -1)
+        return OldEntries({}, sum(map(len, entries.values())), -1)
     base = max((v for v in checkpoints if v <= bound), default=-1)
     found = [path for v, files in entries.items() if v < base for path in files]
     found += [p for p in _replaced(entries, checkpoints, base) if _is_settled(p, now)]
-    size = sum(path.stat().st_size for path in found)
     cleaned = [v for v, files in entries.items() if v < base and any(p.suffix == ".json" for p in files)]
     kept = sum(map(len, entries.values())) - len(found)
-    return OldEntries(tuple(sorted(found, key=_version)), size, kept, max(cleaned, default=-1))
-
-
-def remove_entries(old: OldEntries) -> int:
-    """Remove the entries, oldest first: killed in between, it leaves a log that is whole from somewhere on."""
-    for path in old.paths:
-        path.unlink(missing_ok=True)
-    return len(old.paths)
+    sizes = {path: path.stat().st_size for path in sorted(found, key=_version)}
+    return OldEntries(sizes, kept, max(cleaned, default=-1))
 
 
 def _replaced(entries: dict[int, list[Path]], checkpoints: list[int], base: int) -> list[Path]:

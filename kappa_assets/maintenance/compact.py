@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import LakeError
 from kappa_assets.faults import reach
 from kappa_assets.lock import table_turn
+from kappa_assets.maintenance.gate import remove_unfinished
 from kappa_assets.maintenance.merge_files import can_be_merged, merge_files
 
 SMALL = 32 << 20
@@ -83,8 +83,11 @@ def small_files(table: str, folder: Path, *, before: dt.date, few: int = FEW) ->
 def compact(files: SmallFiles) -> bool:
     """Put one file in the place of several, in one commit without a change of data; return whether it was done.
 
-    Not done when somebody replaced one of them meanwhile. Raises LakeError when a file cannot be read.
+    Not done when somebody replaced one of them meanwhile, or the generation is gone. The caller holds the lake's turn
+    of upkeep. Raises LakeError when a file cannot be read.
     """
+    if not DeltaTable.is_deltatable(str(files.folder)):
+        return False
     relative = f"data/{uuid.uuid4().hex}"
     inside = f"{relative}/{_SLICE}={files.slice or _NO_PARTITION}" if files.sliced else relative
     path = f"{inside}/part-0.parquet"
@@ -102,14 +105,15 @@ def compact(files: SmallFiles) -> bool:
             done = _exchange(files, [replace(a, data_change=False) for a in merged.actions])
     finally:
         if not done:
-            shutil.rmtree(files.folder / relative)
+            remove_unfinished(files.folder, relative)
     return done
 
 
 def checkpoint(folder: Path) -> None:
-    """Write a checkpoint of the log, so that readers need not read the commits one by one."""
+    """Write a checkpoint of the log, so that readers need not read the commits one by one; none if it is gone."""
     with table_turn(folder):
-        DeltaTable(folder).create_checkpoint()
+        if DeltaTable.is_deltatable(str(folder)):
+            DeltaTable(folder).create_checkpoint()
 
 
 def _exchange(files: SmallFiles, new: list[AddAction]) -> bool:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 
-from kappa_assets.graph import Pipeline
 from kappa_assets.maintenance.policy import Policy
+from kappa_assets.maintenance.upstreams import Key, Upstreams, may_read
 from kappa_assets.registry import Generation, Release, Replay, State
-from kappa_assets.table import Layer, TableName
-
-Key = tuple[TableName, int]
-"""A table and the number of one of its generations."""
 
 
-def needed(state: State, pipeline: Pipeline, policy: Policy, now: dt.datetime) -> frozenset[Key]:
+def needed(state: State, known: Upstreams, policy: Policy, now: dt.datetime) -> frozenset[Key]:
     """Return the generations that stay.
 
     Those of the current release, of the newest `keep_releases`, of releases younger than `keep_days`, the candidates of
@@ -26,12 +22,21 @@ def needed(state: State, pipeline: Pipeline, policy: Policy, now: dt.datetime) -
     for replay in state.replays.values():
         if _is_open(replay) or (replay.state == "validated" and _time(replay.created_at) >= policy.since(now)):
             found |= _with_their_past(state, replay)
-    return frozenset(_with_upstreams(state, pipeline, found))
+    return frozenset(_with_upstreams(state, known, found))
 
 
-def expired(state: State, pipeline: Pipeline, policy: Policy, now: dt.datetime) -> list[Generation]:
+def in_use(state: State, known: Upstreams) -> frozenset[Key]:
+    """Return the generations that must be there whatever a policy says: what moves, its past, and what it reads."""
+    found = set(moving(state))
+    for replay in state.replays.values():
+        if _is_open(replay):
+            found |= _with_their_past(state, replay)
+    return frozenset(_with_upstreams(state, known, found))
+
+
+def expired(state: State, known: Upstreams, policy: Policy, now: dt.datetime) -> list[Generation]:
     """Return the generations that nothing needs any more and that are not marked as expired yet."""
-    stay = needed(state, pipeline, policy, now)
+    stay = needed(state, known, policy, now)
     gone = state.expired | discarded(state)
     return [g for key, g in sorted(state.generations.items()) if key not in stay and key not in gone]
 
@@ -53,8 +58,12 @@ def moving(state: State) -> frozenset[Key]:
 
 def at_rest(state: State) -> frozenset[Key]:
     """Return the generations whose files may be rewritten: the live ones, and candidates that are not being built."""
-    building = {k for r in state.replays.values() if r.state == "building" for k in r.candidates.items()}
-    return moving(state) - building
+    return moving(state) - building(state)
+
+
+def building(state: State) -> frozenset[Key]:
+    """Return the candidates that are being built: they hold files that no commit names yet, of any age."""
+    return frozenset(k for r in state.replays.values() if r.state == "building" for k in r.candidates.items())
 
 
 def _kept_releases(state: State, policy: Policy, now: dt.datetime) -> Iterator[Release]:
@@ -78,20 +87,13 @@ def _with_their_past(state: State, replay: Replay) -> set[Key]:
     return found
 
 
-def _with_upstreams(state: State, pipeline: Pipeline, keys: Iterable[Key]) -> set[Key]:
+def _with_upstreams(state: State, known: Upstreams, keys: Iterable[Key]) -> set[Key]:
     found = set(keys)
-    for table, number in keys:
-        generation = state.generations.get((table, number))
-        if table.layer is Layer.GOLD and generation is not None:
-            found |= {k for k in state.generations if _is_upstream(k, generation, pipeline)}
+    for key in keys:
+        generation = state.generations.get(key)
+        if generation is not None:
+            found |= {k for k in state.generations if may_read(generation, k, known)}
     return found
-
-
-def _is_upstream(key: Key, gold: Generation, pipeline: Pipeline) -> bool:
-    """Return whether a Gold reads this generation. What one reads that is declared no more is not known: all it may."""
-    table, number = key
-    upstream = pipeline.upstreams.get(gold.table)
-    return table.layer is Layer.SILVER and number == gold.upstream and upstream in (None, table)
 
 
 def _time(text: str) -> dt.datetime:

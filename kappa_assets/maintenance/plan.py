@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deltalake import DeltaTable
-
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
-from kappa_assets.maintenance.clean_log import find_old_entries
 from kappa_assets.maintenance.compact import small_files
-from kappa_assets.maintenance.needed import Key, at_rest, discarded, expired, moving, needed
-from kappa_assets.maintenance.policy import Policy
-from kappa_assets.maintenance.readers import Unread, first_entry, first_kept, readers_of, unread_by
-from kappa_assets.maintenance.steps import CleanLog, Expire, Optimize, Step, Vacuum, tidy
-from kappa_assets.maintenance.sweep import find_unneeded
+from kappa_assets.maintenance.gate import Gate, Unwanted
+from kappa_assets.maintenance.needed import at_rest, discarded, expired, needed
+from kappa_assets.maintenance.steps import CleanLog, Expire, Optimize, Step, Vacuum, fold_registry, tidy
+from kappa_assets.maintenance.upstreams import Key, known_upstreams
 from kappa_assets.registry import Event, State, events
 from kappa_assets.table import Layer, TableName
 
@@ -31,31 +27,28 @@ class Plan:
     steps: tuple[Step, ...]
 
 
-def plan_maintenance(lake: Lake, pipeline: Pipeline, state: State, policy: Policy, now: dt.datetime) -> Plan:
+def plan_maintenance(gate: Gate, pipeline: Pipeline, state: State) -> Plan:
     """Return what there is to do, given what the registry says."""
+    lake, policy = gate.lake, gate.policy
+    known = known_upstreams(lake, state)
     said: list[Event] = []
     steps: list[Step] = []
-    gone = expired(state, pipeline, policy, now)
+    gone = expired(state, known, policy, gate.now)
     said += [events.generation_expired(g.table, g.number) for g in gone]
     for key in sorted({(g.table, g.number) for g in gone} | state.expired | discarded(state)):
-        steps += _remove(lake, key)
+        steps += [Expire(key, tuple(folders))] if (folders := gate.folders(key)) else []
     if policy.optimize:
-        steps += _optimize(lake, pipeline, state, now)
+        steps += _optimize(lake, pipeline, state, gate.now)
     if policy.vacuum:
         bronzes: set[Key] = {(b.name, 1) for b in pipeline.bronzes}
-        for key in sorted(bronzes | needed(state, pipeline, policy, now)):
-            more, version = _vacuum(lake, pipeline, state, key, policy, now)
-            steps += more
-            if version > state.vacuumed.get(key, -1):
-                said.append(events.vacuumed(*key, version))
+        for key in sorted(bronzes | needed(state, known, policy, gate.now)):
+            found = gate.unwanted(state, known, key)
+            steps += _vacuum(_name(key), lake.folder(*key), key, found)
+            if found is not None and found.upto > state.vacuumed.get(key, -1):
+                said.append(events.vacuumed(*key, found.upto))
         for name, folder in _side_tables(lake, pipeline):
-            steps += _vacuum_folder(name, folder, [], policy, now)[0]
+            steps += _vacuum(name, folder, None, gate.unwanted_beside(folder))
     return Plan(state, tuple(said), tuple(steps))
-
-
-def _remove(lake: Lake, key: Key) -> list[Step]:
-    folders = tuple(f for f in (lake.folder(*key), lake.checkpoint(*key)) if f.exists())
-    return [Expire(str(key[0]), key[1], folders)] if folders else []
 
 
 def _optimize(lake: Lake, pipeline: Pipeline, state: State, now: dt.datetime) -> Iterator[Step]:
@@ -66,33 +59,14 @@ def _optimize(lake: Lake, pipeline: Pipeline, state: State, now: dt.datetime) ->
             yield Optimize(name, folder, tuple(found))
     for bronze in pipeline.bronzes:
         yield from tidy(f"tape index of {bronze.name}", lake.tape_index(bronze.name))
-    yield from tidy("registry", lake.registry)
+    yield from fold_registry(lake.registry)
 
 
-def _vacuum(
-    lake: Lake, pipeline: Pipeline, state: State, key: Key, policy: Policy, now: dt.datetime
-) -> tuple[list[Step], int]:
-    """Return the steps for one generation, and the newest version whose files or log entries they remove."""
-    readers = readers_of(state, pipeline, *key, moving(state))
-    unread = [u for u in (unread_by(lake, reader, key[0]) for reader in readers) if u is not None]
-    return _vacuum_folder(_name(key), lake.folder(*key), unread, policy, now, known=state.vacuumed.get(key, -1))
-
-
-def _vacuum_folder(
-    name: str, folder: Path, unread: list[Unread], policy: Policy, now: dt.datetime, known: int = -1
-) -> tuple[list[Step], int]:
-    if not DeltaTable.is_deltatable(str(folder)):
-        return [], -1
-    since = policy.since(now)
-    kept = first_kept(folder, unread, since)
-    steps: list[Step] = []
-    unneeded = find_unneeded(folder, kept, since, known_upto=known)
-    if unneeded.paths:
-        steps.append(Vacuum(name, folder, unneeded))
-    old = find_old_entries(folder, first_entry(folder, kept, unread, policy.keep_commits), now)
-    if old.paths:
-        steps.append(CleanLog(name, old))
-    return steps, max(unneeded.removed_upto, old.cleaned_upto)
+def _vacuum(name: str, folder: Path, key: Key | None, found: Unwanted | None) -> Iterator[Step]:
+    if found is not None and found.files.sizes:
+        yield Vacuum(name, folder, key, found.files)
+    if found is not None and found.entries.sizes:
+        yield CleanLog(name, folder, key, found.entries)
 
 
 def _side_tables(lake: Lake, pipeline: Pipeline) -> Iterator[tuple[str, Path]]:

@@ -13,6 +13,8 @@ opened the table before may still be at them, and so may a writer be at files th
 FEWEST_COMMITS = 100
 """Entries of a log that stay whatever is asked: the lineage sensor reads them, and readers that opened the table."""
 
+_SHORTEST = dt.timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -28,6 +30,11 @@ class Policy:
     """
     optimize: bool = True
     vacuum: bool = True
+    keep_gold: dt.timedelta = dt.timedelta(hours=6)
+    """So long a Gold that nothing streams from keeps a file that it has replaced, unless it is declared with `keep`.
+
+    It is written anew with each batch: 33 KB for 1,200 customers, which is 4 GB a week at a batch every 5 seconds.
+    """
 
     def __post_init__(self) -> None:
         if self.keep_days < FEWEST_DAYS:
@@ -44,6 +51,12 @@ class Policy:
             raise PolicyRefused(
                 f"keep_releases is {self.keep_releases}; the current release always stays",
                 hint="1 keeps the current one alone; with 2 or more there is one to roll back to.",
+            )
+
+        if self.keep_gold < _SHORTEST:
+            raise PolicyRefused(
+                f"keep_gold is {self.keep_gold}; files that a Gold has replaced must stay for an hour at least",
+                hint="Whoever opened the table just now is still reading them.",
             )
 
     def since(self, now: dt.datetime) -> dt.datetime:

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from bisect import bisect_left
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.commit import Offset
-from kappa_assets.delta_log import last_note, latest_version, read_commit, versions
-from kappa_assets.graph import Pipeline
+from kappa_assets.delta_log import last_note, latest_version, versions
 from kappa_assets.lake import Lake
 from kappa_assets.reached import LogsOnDisk
-from kappa_assets.registry import Generation, State
+from kappa_assets.registry import Generation
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.table import Layer, TableName
-
-
-def readers_of(
-    state: State, pipeline: Pipeline, table: TableName, number: int, keys: Iterable[tuple[TableName, int]]
-) -> list[Generation]:
-    """Return those of the generations `keys` that read this one."""
-    found = [state.generations[key] for key in keys if pipeline.upstreams.get(key[0]) == table]
-    return [g for g in found if table.layer is Layer.BRONZE or g.upstream == number]
 
 
 @dataclass(frozen=True)
@@ -59,14 +50,14 @@ def first_kept(folder: Path, unread: Iterable[Unread], since: dt.datetime) -> in
     """Return the version from which on everything stays: what was removed earlier is needed by nobody.
 
     The first commit at or after `since`, or the first whose rows somebody has not read, whichever is earlier; one above
-    the newest when there is neither. 0 for a table that does not exist.
+    the newest when there is neither. 0 for a table that does not exist. Each commit is looked at: a clock that went
+    back leaves an old time on a commit after a young one.
     """
     known = versions(folder)
     if not known:
         return 0
-    young = bisect_left(known, since, key=lambda version: read_commit(folder, version).at)
-    limits = [known[young] if young < len(known) else known[-1] + 1]
-    return min(limits + [u.data for u in unread if u.data is not None])
+    young = next((v for v in known if _committed(folder, v) >= since.timestamp()), known[-1] + 1)
+    return min([young, *(u.data for u in unread if u.data is not None)])
 
 
 def first_entry(folder: Path, kept: int, unread: Iterable[Unread], most: int) -> int:
@@ -80,3 +71,12 @@ def first_entry(folder: Path, kept: int, unread: Iterable[Unread], most: int) ->
     notes = [last_note(folder), *(last_note(folder, at_most=version - 1) for version in starts)]
     needed = [*starts, *(note[0] for note in notes if note is not None)]
     return min([*needed, max(kept, newest + 1 - most)])
+
+
+def _committed(folder: Path, version: int) -> float:
+    """Return when a version was committed, in seconds; only the line that tells is parsed, of many."""
+    path = folder / "_delta_log" / f"{version:020d}.json"
+    with path.open() as log:
+        bodies = [json.loads(line) for line in log if '"commitInfo"' in line]
+    told = [body["commitInfo"].get("timestamp") for body in bodies if "commitInfo" in body]
+    return told[0] / 1000 if told and told[0] is not None else path.stat().st_mtime

@@ -10,6 +10,7 @@ from kappa_assets.errors import RegistryConflict
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
+from kappa_assets.maintenance.gate import Gate, upkeep_turn
 from kappa_assets.maintenance.plan import Plan, plan_maintenance
 from kappa_assets.maintenance.policy import Policy
 from kappa_assets.maintenance.steps import Upkeep
@@ -39,17 +40,17 @@ def maintain(
     before each step and returns a reason to stop, or None. Raises HostRunning when maintenance runs already,
     RegistryConflict when others keep changing the registry, LakeError when a table cannot be read.
     """
-    moment = now or dt.datetime.now(dt.UTC)
+    gate = _gate(lake, pipeline, policy, now)
     with exclusive(_lock(lake), "maintenance"):
         for bronze in pipeline.bronzes:
             Tape(lake, bronze.name).sync()  # positions of commits that are cleaned from the log live there alone
-        plan = _said(lake, pipeline, policy or Policy(), moment)
+        plan = _said(gate, pipeline)
         done = []
         for step in plan.steps:
             if (reason := wanted()) is not None:
                 progress(f"stopped: {reason}")
                 break
-            upkeep = step.do()
+            upkeep = step.do(gate)
             progress(text(upkeep))
             done.append(upkeep)
         return done
@@ -59,8 +60,7 @@ def preview(
     lake: Lake, pipeline: Pipeline, policy: Policy | None = None, *, now: dt.datetime | None = None
 ) -> list[Upkeep]:
     """Return what `maintain` would do now. Changes nothing."""
-    moment = now or dt.datetime.now(dt.UTC)
-    plan = plan_maintenance(lake, pipeline, Registry(lake).state(), policy or Policy(), moment)
+    plan = plan_maintenance(_gate(lake, pipeline, policy, now), pipeline, Registry(lake).state())
     return [step.preview() for step in plan.steps]
 
 
@@ -70,11 +70,17 @@ def text(upkeep: Upkeep) -> str:
     return f"{upkeep.table}: {upkeep.what}: {files}, {upkeep.bytes:,} bytes"
 
 
-def _said(lake: Lake, pipeline: Pipeline, policy: Policy, now: dt.datetime) -> Plan:
+def _gate(lake: Lake, pipeline: Pipeline, policy: Policy | None, now: dt.datetime | None) -> Gate:
+    keep = {table.name: table.keep for table in pipeline.derived}
+    return Gate(lake, policy or Policy(), now or dt.datetime.now(dt.UTC), keep)
+
+
+def _said(gate: Gate, pipeline: Pipeline) -> Plan:
     """Return a plan whose removals the registry tells of. Who changed it meanwhile may need more: plan anew."""
-    registry = Registry(lake)
+    registry = Registry(gate.lake)
     for attempt in range(1, _TRIES + 1):
-        plan = plan_maintenance(lake, pipeline, registry.state(), policy, now)
+        with upkeep_turn(gate.lake):  # a discard would take the logs away that are read here
+            plan = plan_maintenance(gate, pipeline, registry.state())
         if not plan.events:
             break
         try:

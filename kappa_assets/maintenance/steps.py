@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from kappa_assets.errors import RegistryConflict
 from kappa_assets.lock import table_turn
-from kappa_assets.maintenance.clean_log import OldEntries, remove_entries
+from kappa_assets.maintenance.clean_log import OldEntries
 from kappa_assets.maintenance.compact import SmallFiles, checkpoint, compact
-from kappa_assets.maintenance.sweep import Unneeded, remove
+from kappa_assets.maintenance.gate import Gate, upkeep_turn
+from kappa_assets.maintenance.sweep import Unneeded
+from kappa_assets.maintenance.upstreams import Key
+from kappa_assets.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -41,18 +44,17 @@ class Upkeep:
 class Expire:
     """Remove the folders of a generation that the registry says is expired or discarded."""
 
-    table: str
-    number: int
+    key: Key
     folders: tuple[Path, ...]
 
     def preview(self) -> Upkeep:
+        table, number = self.key
         files = [p for folder in self.folders for p in folder.rglob("*") if p.is_file()]
-        return Upkeep(self.table, f"remove g{self.number}", len(files), 0, sum(p.stat().st_size for p in files))
+        return Upkeep(str(table), f"remove g{number}", len(files), 0, sum(p.stat().st_size for p in files))
 
-    def do(self) -> Upkeep:
+    def do(self, gate: Gate) -> Upkeep:
         shown = self.preview()
-        for folder in self.folders:
-            shutil.rmtree(folder)
+        gate.remove_generation(*self.key)
         return shown
 
 
@@ -67,10 +69,15 @@ class Optimize:
     def preview(self) -> Upkeep:
         return self._upkeep(self.slices)
 
-    def do(self) -> Upkeep:
-        done = [small for small in self.slices if compact(small)]
+    def do(self, gate: Gate) -> Upkeep:
+        done = []
+        for small in self.slices:
+            with upkeep_turn(gate.lake):  # a discard of the candidate waits, or has been: then nothing is there
+                if compact(small):
+                    done.append(small)
         if done:
-            checkpoint(self.folder)
+            with upkeep_turn(gate.lake):
+                checkpoint(self.folder)
         return self._upkeep(done)
 
     def _upkeep(self, slices: tuple[SmallFiles, ...] | list[SmallFiles]) -> Upkeep:
@@ -80,19 +87,20 @@ class Optimize:
 
 @dataclass(frozen=True)
 class Vacuum:
-    """Remove files that nothing refers to any more."""
+    """Remove files that nothing refers to any more. `key` is None for a table of our own beside the data."""
 
     table: str
     folder: Path
+    key: Key | None
     unneeded: Unneeded
 
     def preview(self) -> Upkeep:
         found = self.unneeded
         return Upkeep(self.table, "vacuum", len(found.paths) + found.kept, found.kept, found.bytes)
 
-    def do(self) -> Upkeep:
-        remove(self.folder, self.unneeded)
-        return self.preview()
+    def do(self, gate: Gate) -> Upkeep:
+        gone = gate.remove_files(self.folder, self.key, self.unneeded.paths)
+        return _done(self.preview(), gone, self.unneeded.sizes)
 
 
 @dataclass(frozen=True)
@@ -100,20 +108,22 @@ class CleanLog:
     """Remove entries of a table's log that nobody reads any more."""
 
     table: str
+    folder: Path
+    key: Key | None
     old: OldEntries
 
     def preview(self) -> Upkeep:
         found = self.old
         return Upkeep(self.table, "clean log", len(found.paths) + found.kept, found.kept, found.bytes)
 
-    def do(self) -> Upkeep:
-        remove_entries(self.old)
-        return self.preview()
+    def do(self, gate: Gate) -> Upkeep:
+        gone = gate.remove_entries(self.folder, self.key, self.old.paths)
+        return _done(self.preview(), gone, self.old.sizes)
 
 
 @dataclass(frozen=True)
 class Tidy:
-    """Merge the files of a table of our own, the registry or a tape index: each change there is a small file."""
+    """Merge the files of a tape index: each change there is a small file."""
 
     table: str
     folder: Path
@@ -123,7 +133,7 @@ class Tidy:
     def preview(self) -> Upkeep:
         return Upkeep(self.table, "optimize", self.files, 1, self.bytes)
 
-    def do(self) -> Upkeep:
+    def do(self, gate: Gate) -> Upkeep:  # noqa: ARG002 -- steps are done alike; it removes nothing
         with table_turn(self.folder):
             delta = DeltaTable(self.folder)
             try:
@@ -134,12 +144,52 @@ class Tidy:
         return self.preview()
 
 
-Step = Expire | Optimize | Vacuum | CleanLog | Tidy
+@dataclass(frozen=True)
+class Fold:
+    """Fold the registry's events: what upkeep said before and says anew goes, and one file is left."""
+
+    table: str
+    folder: Path
+    files: int
+    bytes: int
+
+    def preview(self) -> Upkeep:
+        return Upkeep(self.table, "optimize", self.files, 1, self.bytes)
+
+    def do(self, gate: Gate) -> Upkeep:
+        registry = Registry(gate.lake)
+        try:
+            registry.fold(registry.state())
+        except RegistryConflict:  # somebody changed it just now; the next run does it
+            return Upkeep(self.table, "optimize: it is in use", self.files, self.files, 0)
+        DeltaTable(self.folder).create_checkpoint()
+        return self.preview()
 
 
-def tidy(table: str, folder: Path, *, more_than: int = 20) -> list[Step]:
-    """Return the step that merges the files of `folder`, if it has more than a few."""
+Step = Expire | Optimize | Vacuum | CleanLog | Tidy | Fold
+
+_FEW = 20
+"""So many files of a table of our own are left alone."""
+
+
+def tidy(table: str, folder: Path) -> list[Step]:
+    """Return the step that merges the files of a tape index, if it has more than a few."""
+    sizes = _file_sizes(folder)
+    return [Tidy(table, folder, len(sizes), sum(sizes))] if len(sizes) > _FEW else []
+
+
+def fold_registry(folder: Path) -> list[Step]:
+    """Return the step that folds the registry, if it has more than a few files."""
+    sizes = _file_sizes(folder)
+    return [Fold("registry", folder, len(sizes), sum(sizes))] if len(sizes) > _FEW else []
+
+
+def _file_sizes(folder: Path) -> list[int]:
     if not DeltaTable.is_deltatable(str(folder)):
         return []
-    sizes = pa.table(DeltaTable(folder).get_add_actions()).column("size_bytes").to_pylist()
-    return [Tidy(table, folder, len(sizes), sum(sizes))] if len(sizes) > more_than else []
+    return [int(size) for size in pa.table(DeltaTable(folder).get_add_actions()).column("size_bytes").to_pylist()]
+
+
+def _done(shown: Upkeep, gone: Collection[Path], sizes: Mapping[Path, int]) -> Upkeep:
+    """Return what was done of what was shown: what the gate refused is still there."""
+    return replace(shown, files_after=shown.files_before - len(gone), bytes=sum(sizes[path] for path in gone))

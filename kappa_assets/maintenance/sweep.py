@@ -1,4 +1,4 @@
-"""VACUUM: files that no version still needed refers to, and what killed writers left, removed from a table's folder.
+"""VACUUM: finds the files that no version still needed refers to, and what killed writers left, in a table's folder.
 
 Done here and not by delta-rs: its VACUUM knows whole hours only, counts the same removed files again in every run, with
 two commits each time, and takes from the log's checkpoint what was removed lately; a checkpoint forgets after a week,
@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,62 +29,69 @@ _DATA = ("data", "_change_data")
 
 @dataclass(frozen=True)
 class Unneeded:
-    """Files below a table's folder that may go, and how many stay."""
+    """Files below a table's folder that may go, with the bytes of each, and how many stay."""
 
-    paths: tuple[Path, ...]
-    bytes: int
+    sizes: Mapping[Path, int]
     kept: int
     removed_upto: int
     """The newest version that removed one of them from the table; -1 if none did, or it is not known any more."""
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(self.sizes)
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.sizes.values())
+
 
 def find_unneeded(folder: Path, first_kept: int, since: dt.datetime, *, known_upto: int = -1) -> Unneeded:
-    """Return the files that no version from `first_kept` on refers to and that were written before `since`.
+    """Return the files that no version from `first_kept` on refers to and that last changed before `since`.
 
     A younger file that nothing refers to may be one that is being written: it is left alone. Removals up to version
     `known_upto` are known to be gone, and not looked for.
     """
-    live = _live_files(folder)
+    live = live_files(folder)
     log = delta_log.versions(folder)
     removed = {path for v in log if v >= first_kept for path in _removed_in(folder, v)}
     protected = live | removed | _removed_lately(folder, since)
-    gone, size, kept = [], 0, 0
+    gone: dict[Path, int] = {}
+    kept = 0
     for path, stat in _files(folder):
-        if _subject(path.relative_to(folder)) in protected or stat.st_mtime >= since.timestamp():
+        if subject(path.relative_to(folder)) in protected or last_change(stat) >= since.timestamp():
             kept += 1
         else:
-            gone.append(path)
-            size += stat.st_size
+            gone[path] = stat.st_size
     removals = [v for v in log if known_upto < v < first_kept]
-    return Unneeded(tuple(gone), size, kept, _newest_removal(folder, removals, gone))
+    return Unneeded(gone, kept, _newest_removal(folder, removals, gone))
 
 
-def remove(folder: Path, unneeded: Unneeded) -> int:
-    """Remove the files, and the folders below `data/` that they leave empty; return how many files went.
-
-    What the table refers to by now (somebody restored an old version) stays.
-    """
-    live = _live_files(folder)
-    count = 0
-    emptied = set()
-    for path in unneeded.paths:
-        if _subject(path.relative_to(folder)) not in live:
-            path.unlink(missing_ok=True)
-            emptied.add(path.parent)
-            count += 1
-    for parent in emptied:
-        _remove_empty(parent, folder)
-    return count
-
-
-def _newest_removal(folder: Path, versions: list[int], gone: list[Path]) -> int:
-    names = {str(path.relative_to(folder)) for path in gone}
-    return next((v for v in reversed(versions) if names and names & _removed_in(folder, v)), -1)
-
-
-def _live_files(folder: Path) -> set[str]:
+def live_files(folder: Path) -> set[str]:
+    """Return the files of the newest version, relative to the table's folder, as the log and as the disk names them."""
     paths = pa.table(DeltaTable(folder).get_add_actions()).column("path").to_pylist()
     return {unquote(path) for path in paths} | set(paths)
+
+
+def subject(relative: Path) -> str:
+    """Return the file that a file is about: Hadoop keeps the checksum of `x.parquet` in `.x.parquet.crc`."""
+    name = relative.name
+    if name.startswith(".") and name.endswith(".crc"):
+        return str(relative.with_name(name[1 : -len(".crc")]))
+    return str(relative)
+
+
+def last_change(stat: os.stat_result) -> float:
+    """Return when a file was written or got another name, in seconds.
+
+    A replay links files that it has not committed yet. A link keeps the time of writing; that of the last change of
+    the file's entry it renews.
+    """
+    return max(stat.st_mtime, stat.st_ctime)
+
+
+def _newest_removal(folder: Path, versions: list[int], gone: Iterable[Path]) -> int:
+    names = {str(path.relative_to(folder)) for path in gone}
+    return next((v for v in reversed(versions) if names and names & _removed_in(folder, v)), -1)
 
 
 def _removed_in(folder: Path, version: int) -> set[str]:
@@ -126,20 +133,3 @@ def _below(top: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def _stat(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
     with suppress(FileNotFoundError):  # a writer's temporary file, renamed just now
         yield path, path.stat()
-
-
-def _subject(relative: Path) -> str:
-    """Return the file that a file is about: Hadoop keeps the checksum of `x.parquet` in `.x.parquet.crc`."""
-    name = relative.name
-    if name.startswith(".") and name.endswith(".crc"):
-        return str(relative.with_name(name[1 : -len(".crc")]))
-    return str(relative)
-
-
-def _remove_empty(folder: Path, upto: Path) -> None:
-    while upto not in (folder, folder.parent):
-        try:
-            folder.rmdir()
-        except OSError:  # not empty
-            return
-        folder = folder.parent

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from kappa_assets.errors import ReplayError
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive, table_turn
+from kappa_assets.maintenance.gate import Gate
 from kappa_assets.registry import Registry, events
 from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets.table import Layer, TableName
@@ -33,11 +32,9 @@ def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
         )
     if replay.state != "discarded":
         registry.add(events.replay_discarded(replay_id))
+    gate = Gate(lake)
     for table, number in replay.candidates.items():
-        for folder in (lake.folder(table, number), lake.checkpoint(table, number)):
-            if folder.exists():
-                shutil.rmtree(folder)
-            folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+        gate.remove_generation(table, number)
         if table.layer is Layer.SILVER:
             _remove_rejects(lake, table, number)
 

@@ -35,7 +35,7 @@ def release(number: int, days_ago: float, visits: int, pages: int, replay: str |
 
 
 def numbers(state: State, policy: Policy) -> set[tuple[str, int]]:
-    return {(g.table.layer.value, g.number) for g in expired(state, PIPELINE, policy, NOW)}
+    return {(g.table.layer.value, g.number) for g in expired(state, {}, policy, NOW)}
 
 
 def folded(*parts: list[Event]) -> State:
@@ -64,7 +64,7 @@ def test_what_a_needed_gold_reads_stays() -> None:
         events.release_created(2, {PAGES: 2}, "the Silver is declared no more, say"),
     ]
     state = folded(release(1, 100, 1, 1), at(90, *gold_alone))
-    assert needed(state, PIPELINE, Policy(keep_releases=1), NOW) == {(PAGES, 2), (VISITS, 1)}
+    assert needed(state, {}, Policy(keep_releases=1), NOW) == {(PAGES, 2), (VISITS, 1)}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from kappa_assets.commit import Position
 from kappa_assets.delta_log import last_note, versions
 from kappa_assets.errors import PolicyRefused
-from kappa_assets.maintenance import Policy
+from kappa_assets.maintenance import Policy, sweep
 from kappa_assets.maintenance.run import maintain, preview
 from kappa_assets.maintenance.steps import Upkeep
 from kappa_assets.reached import position_of
@@ -108,7 +108,8 @@ def test_a_reader_in_its_upstreams_first_snapshot_keeps_that_snapshots_files(han
     assert snapshot <= hand.files(CLICKS)
 
 
-def test_what_killed_writers_left_goes_by_age_alone(hand: HandLake) -> None:
+def test_what_killed_writers_left_goes_by_age_alone(hand: HandLake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "last_change", lambda stat: stat.st_mtime)  # nobody can set the other time
     hand.land(MONDAY)
     folder = hand.folder(CLICKS)
     old, young = (folder / write_file(folder, MONDAY, 9, 2) for _ in range(2))

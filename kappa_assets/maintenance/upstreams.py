@@ -1,0 +1,55 @@
+"""Which table each generation reads, told by the registry and the generations' own logs, never by what is deployed.
+
+A deployment may lack a table that readers see, or be of another pipeline altogether: what is deployed says nothing of
+who still has to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kappa_assets.delta_log import last_note
+from kappa_assets.lake import Lake
+from kappa_assets.registry import Generation, State
+from kappa_assets.table import Layer, TableName
+
+Key = tuple[TableName, int]
+"""A table and the number of one of its generations."""
+Upstreams = Mapping[Key, TableName]
+"""The upstream table of each generation of which it is known."""
+
+
+def known_upstreams(lake: Lake, state: State) -> Upstreams:
+    """Return the upstream table of each generation that is on disk.
+
+    From the event that made it; for those of older versions, which did not say it, from the newest note in its log.
+    """
+    found: dict[Key, TableName] = {}
+    for key, generation in state.generations.items():
+        reads = generation.reads or _noted(lake, generation)
+        if reads is not None:
+            found[key] = reads
+    return found
+
+
+def may_read(generation: Generation, upstream: Key, known: Upstreams) -> bool:
+    """Return whether a generation reads `upstream`, or may: of one whose upstream is not known, whatever it could."""
+    table, number = upstream
+    reads = known.get((generation.table, generation.number))
+    if reads is not None and reads != table:
+        return False
+    if table.layer is Layer.BRONZE:
+        return generation.table.layer is Layer.SILVER or reads == table
+    could = table.layer is Layer.SILVER and generation.table.layer is Layer.GOLD
+    return generation.upstream == number and (could or reads == table)
+
+
+def readers_of(state: State, upstream: Key, among: Iterable[Key], known: Upstreams) -> list[Generation]:
+    """Return those of the generations `among` that read `upstream`, or may."""
+    return [g for g in (state.generations[key] for key in sorted(among)) if may_read(g, upstream, known)]
+
+
+def _noted(lake: Lake, generation: Generation) -> TableName | None:
+    note = last_note(lake.folder(generation.table, generation.number))
+    names = [] if note is None else list(note[1].reads)
+    return TableName.parse(names[0]) if len(names) == 1 else None

@@ -1,0 +1,356 @@
+"""The gate: what is needed stays, whoever asks, whoever declares its readers, and whenever the plan was made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from kappa_assets import Pipeline, bronze, faults, gold
+from kappa_assets.commit import CommitNote
+from kappa_assets.declare.source import Files
+from kappa_assets.delta_log import latest_version, versions
+from kappa_assets.delta_write.version_checksum import VersionChecksums
+from kappa_assets.errors import DeletionRefused, LakeError
+from kappa_assets.maintenance import Policy, release_condition, sweep
+from kappa_assets.maintenance.compact import compact, small_files
+from kappa_assets.maintenance.gate import Gate, upkeep_turn
+from kappa_assets.maintenance.run import maintain
+from kappa_assets.maintenance.upstreams import known_upstreams
+from kappa_assets.registry import Event, events
+from kappa_assets.replay import discard_replay, rollback
+from kappa_assets.replay.keep_rows import _link
+from kappa_assets.table import TableName
+from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake, write_file
+from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, clicks, visits
+
+CUSTOMERS = TableName.parse("silver.customers")
+
+
+@pytest.fixture
+def hand(lake_path: Path) -> HandLake:
+    return HandLake(lake_path)
+
+
+def now(**later: float) -> dt.datetime:
+    return dt.datetime.now(dt.UTC) + dt.timedelta(**later)
+
+
+def run(
+    hand: HandLake, pipeline: Pipeline = PIPELINE, policy: Policy | None = None, *, at: dt.datetime | None = None
+) -> None:
+    maintain(hand.lake, pipeline, policy, now=at, progress=lambda _: None)
+
+
+def test_files_that_a_late_start_has_linked_and_not_committed_yet_stay(hand: HandLake) -> None:
+    """A link has the time of the file that it is another name of: ten days ago."""
+    hand.land(MONDAY)
+    hand.read()
+    old, new = hand.folder(VISITS), hand.folder(VISITS, 2)
+    ten_days_ago = dt.datetime.now(dt.UTC).timestamp() - 10 * 86_400
+    for path in hand.files(VISITS):
+        os.utime(old / path, (ten_days_ago, ten_days_ago))
+    hand.say(
+        events.generation_created(VISITS, 2, "new", from_batch=1, kept_from=1, replay="r", reads=CLICKS),
+        events.replay_started("r", {VISITS: 2}, {}),
+    )
+    hand._writer(VISITS, 2)
+    links = [_link(old / path, new, MONDAY) for path in hand.files(VISITS)]
+    run(hand)
+    assert all((new / link.path).exists() for link in links)
+    run(hand, at=now(days=30))
+    assert all((new / link.path).exists() for link in links), "a replay that died goes on whenever it is asked to"
+    hand.say(events.replay_held("r"))
+    run(hand, at=now(days=6))
+    assert all((new / link.path).exists() for link in links), "linking counts as writing"
+    run(hand, at=now(days=8))
+    assert not any((new / link.path).exists() for link in links)
+
+
+def without(table: TableName) -> Pipeline:
+    return Pipeline.from_tables("web", [t for t in PIPELINE if t.name != table])
+
+
+@gold
+def others(visits: object) -> object:  # a deployment whose Gold is another one
+    return visits
+
+
+@pytest.mark.parametrize(
+    "deployed",
+    [
+        without(PAGES),
+        Pipeline.from_tables("web", [clicks, visits, others]),
+        Pipeline.from_tables("shop", [bronze("orders", source=Files("orders", format="json"))]),
+    ],
+    ids=["lacks the Gold", "has another Gold", "is another pipeline"],
+)
+@pytest.mark.parametrize("told", ["by the event", "by its notes"])
+def test_what_a_live_table_has_not_read_stays_whatever_is_deployed(
+    hand: HandLake, monkeypatch: pytest.MonkeyPatch, deployed: Pipeline, told: str
+) -> None:
+    hand.land(MONDAY)
+    hand.read()
+    hand.read(PAGES)
+    for _ in range(24):
+        hand.land(MONDAY)
+        hand.read()
+    if told == "by the event":  # created anew in the same place, and nobody may ask its notes
+        monkeypatch.setattr("kappa_assets.maintenance.upstreams.last_note", lambda _: None)
+        reads = {VISITS: CLICKS, PAGES: VISITS}
+        hand.say(*(events.generation_created(t, 1, "logic", reads=r) for t, r in reads.items()))
+    unread = hand.files(VISITS)
+    for days in (0, 8, 30):
+        run(hand, deployed, at=now(days=days))
+    assert len(unread) == 25
+    assert unread <= hand.files(VISITS)
+    assert set(range(2, 26)) <= set(versions(hand.folder(VISITS)))
+    state = hand.registry.state()
+    assert [release_condition(hand.lake, state, r) for r in state.releases.values()] == ["kept"]
+    hand.read(PAGES)
+    for days in (0, 30):
+        run(hand, PIPELINE, at=now(days=days))
+    assert versions(hand.folder(VISITS))[0] >= 20, "what is read goes"
+    assert len(hand.files(VISITS)) == 1
+
+
+def test_a_generation_of_which_nothing_is_known_keeps_all_that_it_may_read(hand: HandLake) -> None:
+    """Made by the version before, and begun: its query has noted how far it reads, and committed nothing yet."""
+    hand.land(MONDAY)
+    hand.read()
+    for _ in range(5):
+        hand.land(MONDAY)
+        hand.read()
+    unread = hand.files(VISITS)
+    offsets = hand.lake.checkpoint(PAGES) / "offsets"
+    offsets.mkdir(parents=True)
+    (offsets / "0").write_text('v1\n{}\n{"reservoirVersion": 2, "index": -1, "isStartingVersion": false}')
+    state = hand.registry.state()
+    assert known_upstreams(hand.lake, state) == {(VISITS, 1): CLICKS}
+    for days in (0, 8, 30):
+        run(hand, without(PAGES), at=now(days=days))
+    assert unread <= hand.files(VISITS)
+
+
+def test_a_commit_by_a_clock_that_was_behind_does_not_hide_the_young_ones_before_it(hand: HandLake) -> None:
+    """Of eight commits two are a day old, and three later ones seem to be twelve days old."""
+    for _ in range(8):
+        hand.land(MONDAY)
+    log = hand.folder(CLICKS) / "_delta_log"
+    for version, days in enumerate([20, 20, 15, 1, 1, 12, 12, 12, 0.5]):
+        path = log / f"{version:020d}.json"
+        actions = path.read_text().splitlines()
+        told = f'"timestamp":{int(now(days=-days).timestamp() * 1000)}'
+        path.write_text("\n".join(_retold(line, told) for line in actions) + "\n")
+    from kappa_assets.maintenance.readers import first_kept
+
+    assert first_kept(hand.folder(CLICKS), [], now(days=-7)) == 3
+    assert first_kept(hand.folder(CLICKS), [], now(days=-0.6)) == 8
+    assert first_kept(hand.folder(CLICKS), [], now()) == 9
+
+
+def _retold(line: str, told: str) -> str:
+    import re
+
+    return re.sub(r'"timestamp":\d+', told, line) if '"commitInfo"' in line else line
+
+
+def test_what_a_gold_has_replaced_goes_after_hours_and_what_a_silver_has_after_a_week(hand: HandLake) -> None:
+    for _ in range(5):
+        hand.land(MONDAY)
+        hand.read()
+        hand.read(PAGES)
+    run(hand)
+    gold_files, silver_files = hand.files(PAGES), hand.files(VISITS)
+    run(hand, at=now(hours=5.9))
+    assert hand.files(PAGES) == gold_files
+    run(hand, at=now(hours=6.1))
+    assert len(hand.files(PAGES)) == 1
+    assert hand.files(VISITS) == silver_files
+    assert versions(hand.folder(PAGES))[0] == 0, "its log stays a week, as the logs of others do: lineage reads it"
+    assert hand.rows(PAGES).total() == 1
+
+
+def test_a_table_says_how_long_its_files_stay(hand: HandLake) -> None:
+    @gold(keep="3 days")
+    def pages(visits: object) -> object:
+        return visits
+
+    declared = Pipeline.from_tables("web", [clicks, visits, pages])
+    for _ in range(3):
+        hand.land(MONDAY)
+        hand.read()
+        hand.read(PAGES)
+    run(hand, declared, at=now(days=2.9))
+    assert len(hand.files(PAGES)) == 3
+    run(hand, declared, at=now(days=3.1))
+    assert len(hand.files(PAGES)) == 1
+
+
+def test_files_of_a_commit_that_is_in_stay_though_what_follows_it_fails(
+    hand: HandLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk: the checksum after the commit of a merged file cannot be written."""
+    for _ in range(5):
+        hand.land(MONDAY)
+    before = hand.rows(CLICKS)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VersionChecksums, "write", fail)
+        with pytest.raises(OSError, match="No space left"):
+            run(hand)
+    assert len(DeltaTable(hand.folder(CLICKS)).file_uris()) == 1
+    assert hand.rows(CLICKS) == before
+
+
+def test_a_batch_whose_files_upkeep_took_while_its_host_slept_is_refused_and_done_again(hand: HandLake) -> None:
+    hand.land(MONDAY)
+    writer = hand._writer(CLICKS)
+    before, version = hand.rows(CLICKS), writer.version()
+    from kappa_assets.delta_write.parquet_files import describe_files
+
+    note = CommitNote(str(CLICKS), 1, 1, "", tape_batch=1, rows=2)
+    files = describe_files(writer.folder, [write_file(writer.folder, MONDAY, 1, 2)], writer.partition_by)
+    run(hand, at=now(days=8))
+    with pytest.raises(LakeError, match=r"1 of 1 files that were written for bronze.clicks are gone.*\nHint: Nothing"):
+        writer.commit(files, "clicks", 1, note.to_json())
+    assert (hand.rows(CLICKS), writer.version()) == (before, version)
+    again = describe_files(writer.folder, [write_file(writer.folder, MONDAY, 1, 2)], writer.partition_by)
+    assert writer.commit(again, "clicks", 1, note.to_json()) == version + 1
+    assert hand.rows(CLICKS).total() == 5
+
+
+def candidate(hand: HandLake, *more: Event) -> None:
+    """A held candidate of Silver with five small files."""
+    hand.say(
+        events.generation_created(VISITS, 2, "new", replay="r", reads=CLICKS),
+        events.replay_started("r", {VISITS: 2}, {}),
+        events.replay_held("r"),
+        *more,
+    )
+    for _ in range(5):
+        hand.land(MONDAY)
+        hand.read(generation=2)
+
+
+def test_a_discard_waits_for_the_slice_that_is_being_rewritten_and_no_lock_goes(
+    hand: HandLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate(hand)
+    discard = threading.Thread(target=discard_replay, args=(hand.lake, "r"))
+    folder = hand.folder(VISITS, 2)
+    seen: list[bool] = []
+
+    def meanwhile(point: faults.Point, what: str) -> None:
+        if point == "optimizing" and what == "silver.visits g2":
+            discard.start()
+            while discard.is_alive() and hand.registry.state().replays["r"].state != "discarded":
+                pass  # it says so first, then it waits
+            discard.join(0.2)
+            seen.append(discard.is_alive() and folder.exists())
+
+    monkeypatch.setattr(faults, "_hooks", [meanwhile])
+    run(hand)
+    discard.join(60)
+    assert seen == [True]
+    assert not folder.exists()
+    assert folder.with_name(".g0002.lock").exists(), "somebody may be waiting for it"
+    run(hand)
+    assert hand.rows(CLICKS).total() == 15
+
+
+def test_what_was_discarded_meanwhile_is_neither_rewritten_nor_made_anew(hand: HandLake) -> None:
+    candidate(hand)
+    planned = small_files("silver.visits", hand.folder(VISITS, 2), before=now().date())
+    discard_replay(hand.lake, "r")
+    assert not compact(planned[0])
+    assert not hand.folder(VISITS, 2).exists()
+
+
+def test_no_generation_goes_of_which_the_registry_has_not_said_so(hand: HandLake) -> None:
+    hand.land(MONDAY)
+    hand.read()
+    candidate(hand)
+    gate = Gate(hand.lake)
+    for number in (1, 2):
+        with pytest.raises(DeletionRefused, match=f"silver.visits g{number} is neither expired nor discarded"):
+            gate.remove_generation(VISITS, number)
+        assert hand.rows(VISITS, number).total() > 0
+
+
+@pytest.mark.parametrize("told", [VISITS, PAGES])
+def test_a_live_generation_never_goes_whatever_the_registry_says(hand: HandLake, told: TableName) -> None:
+    """Also the Silver that only the live Gold of a release without it reads."""
+    hand.land(MONDAY)
+    hand.read()
+    hand.read(PAGES)
+    hand.say(events.release_created(2, {PAGES: 1}, "without the Silver"), events.generation_expired(told, 1))
+    with pytest.raises(DeletionRefused, match=f"{told} g1 is live, or a table"):
+        Gate(hand.lake).remove_generation(told, 1)
+    assert hand.rows(told).total() == 1
+
+
+def test_what_a_rollback_makes_live_between_plan_and_deed_stays(hand: HandLake) -> None:
+    """The plan is made while release 2 is current, whose tables have read everything."""
+    hand.land(MONDAY)
+    hand.read()
+    for _ in range(5):
+        hand.land(TUESDAY)
+    hand.say(
+        events.generation_created(VISITS, 2, "new", reads=CLICKS),
+        events.release_created(2, {VISITS: 2, PAGES: 1}, "second"),
+    )
+    hand.read(generation=2)
+    run(hand)
+    unread = hand.files(CLICKS)
+    at = now(days=8)
+
+    def roll_back() -> str | None:
+        if hand.registry.state().current == 2:
+            rollback(hand.lake, 1)
+        return None
+
+    maintain(hand.lake, PIPELINE, now=at, progress=lambda _: None, wanted=roll_back)
+    assert unread <= hand.files(CLICKS)
+
+
+def test_files_that_a_plan_names_by_mistake_stay(hand: HandLake) -> None:
+    for _ in range(3):
+        hand.land(MONDAY)
+    folder = hand.folder(CLICKS)
+    everything = [path for path in folder.rglob("*") if path.is_file()]
+    gate = Gate(hand.lake, now=now(days=400))
+    assert gate.remove_files(folder, (CLICKS, 1), everything) == []
+    assert gate.remove_entries(folder, (CLICKS, 1), everything) == []
+    assert all(path.exists() for path in everything)
+    assert latest_version(folder) == 3
+
+
+def test_what_is_removed_and_what_is_rewritten_take_turns(hand: HandLake) -> None:
+    hand.land(MONDAY)
+    litter = hand.folder(CLICKS) / write_file(hand.folder(CLICKS), MONDAY, 9, 1)
+    gate = Gate(hand.lake, now=now(days=8))
+    work = threading.Thread(target=gate.remove_files, args=(hand.folder(CLICKS), (CLICKS, 1), [litter]))
+    with upkeep_turn(hand.lake):
+        work.start()
+        work.join(0.3)
+        assert litter.exists()
+    work.join(60)
+    assert not litter.exists()
+
+
+def test_an_age_is_that_of_the_last_change_of_the_files_entry(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    os.utime(path, (1.0, 1.0))
+    before = path.stat()
+    assert sweep.last_change(before) == before.st_ctime > 1.0
+    (tmp_path / "link").hardlink_to(path)
+    assert sweep.last_change(path.stat()) >= before.st_ctime
