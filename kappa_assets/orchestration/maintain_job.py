@@ -23,7 +23,8 @@ class MaintainConfig(dg.Config):
         default=7,
         ge=7,
         description="What a table has removed stays on disk for so many days, 7 at least, and longer where a live "
-        "table or a candidate has not read it yet. An older release that has not either is marked: needs replay.",
+        "table or a candidate has not read it yet. An older release that has not either is marked: needs replay. What "
+        "a Gold has replaced stays for 6 hours: it is written anew with each batch. A table's keep= says otherwise.",
     )
     keep_commits: int = Field(
         default=1_000,

@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from deltalake import DeltaTable
 
@@ -74,9 +75,9 @@ class ClockedLake:
             (CLICKS, 1), {self._file((CLICKS, 1))}, set(), CommitNote(str(CLICKS), 1, batch, "", tape_batch=batch)
         )
 
-    def read(self, table: TableName, *, candidate: bool) -> None:
+    def read(self, table: TableName, which: Literal["live", "candidate"]) -> None:
         """Have a live table, or a candidate, read all that its upstream holds, and write one file."""
-        key = self._moving(table, candidate=candidate)
+        key = self._moving(table, which)
         if key is None:
             return
         log, above = self.logs[key], self._above(key)
@@ -90,20 +91,20 @@ class ClockedLake:
         log.read = until
         self._commit(key, {self._file(key)}, gone, note)
 
-    def rewrite(self, table: TableName, *, rows: bool) -> None:
-        """Put one file in the place of several: OPTIMIZE, or a repair, which changes `rows`."""
-        key = (CLICKS, 1) if table == CLICKS else self._moving(table, candidate=False)
+    def rewrite(self, table: TableName, how: Literal["optimize", "repair"]) -> None:
+        """Put one file in the place of several; a repair, of Silver alone, changes rows."""
+        key, rows = self._moving(table, "live"), how == "repair"
         if key is not None and len(self.logs[key].live) > 1 and not (rows and table != VISITS):
             gone = set(sorted(self.logs[key].live)[:3])
             self._commit(key, {self._file(key)}, gone, self._same_note(key) if rows else None, rows=rows)
 
     def begin_to_write(self, table: TableName) -> None:
-        key = (CLICKS, 1) if table == CLICKS else self._moving(table, candidate=False)
+        key = self._moving(table, "live")
         if key is not None:
             self.logs[key].loose.add(self._file(key))
 
     def checkpoint(self, table: TableName) -> None:
-        key = (CLICKS, 1) if table == CLICKS else self._moving(table, candidate=False)
+        key = self._moving(table, "live")
         if key is not None and self.logs[key].commits:
             DeltaTable(self.lake.folder(*key)).create_checkpoint()
 
@@ -207,10 +208,12 @@ class ClockedLake:
 
     # How it is written.
 
-    def _moving(self, table: TableName, *, candidate: bool) -> Key | None:
+    def _moving(self, table: TableName, which: Literal["live", "candidate"]) -> Key | None:
+        if table == CLICKS:
+            return (CLICKS, 1)
         state = self.registry.state()
         replay = state.open_replay()
-        if candidate:
+        if which == "candidate":
             return None if replay is None else (table, replay.candidates[table])
         assert state.release is not None
         return (table, state.release.tables[table])
@@ -247,12 +250,12 @@ class ClockedLake:
         if not log.commits:
             meta = {**_TABLE[1]["metaData"], "partitionColumns": []}
             actions += [_TABLE[0], {"metaData": meta}]
-        for path in sorted(add):
+        for name in sorted(add):
             stats = json.dumps({"numRecords": 1})
             told = {"size": 1, "modificationTime": now, "dataChange": rows, "partitionValues": {}, "stats": stats}
-            actions.append({"add": {"path": path, **told}})
-        for path in sorted(remove):
-            actions.append({"remove": {"path": path, "deletionTimestamp": now, "dataChange": rows}})
+            actions.append({"add": {"path": name, **told}})
+        for name in sorted(remove):
+            actions.append({"remove": {"path": name, "deletionTimestamp": now, "dataChange": rows}})
         path = folder / "_delta_log" / f"{len(log.commits):020d}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(map(json.dumps, actions)) + "\n")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,14 +14,15 @@ from kappa_assets.maintenance import sweep
 from kappa_assets_tests.maintenance.clocked_lake import WHOLE, WITHOUT_GOLD, ClockedLake
 from kappa_assets_tests.written_logs import CLICKS, PAGES, VISITS
 
-Step = tuple[str, *tuple[object, ...]]
+Step = tuple[Any, ...]
+"""A method of the lake, and what it is called with."""
 
 DERIVED = st.sampled_from([VISITS, PAGES])
 ANY = st.sampled_from([CLICKS, VISITS, PAGES])
 STEPS = st.one_of(
     st.just(("land",)),
-    st.tuples(st.just("read"), DERIVED, st.booleans()),
-    st.tuples(st.just("rewrite"), ANY, st.booleans()),
+    st.tuples(st.just("read"), DERIVED, st.sampled_from(["live", "candidate"])),
+    st.tuples(st.just("rewrite"), ANY, st.sampled_from(["optimize", "repair"])),
     st.tuples(st.just("begin_to_write"), ANY),
     st.tuples(st.just("checkpoint"), ANY),
     st.sampled_from([("replay",), ("keep_rows",)]),
@@ -33,37 +34,30 @@ STEPS = st.one_of(
 
 
 def do(lake: ClockedLake, step: Step) -> None:
-    name, *given_ = step
-    method: Callable[..., None] = getattr(lake, name)
-    match name, given_:
-        case "read", [table, candidate]:
-            lake.read(table, candidate=candidate)  # type: ignore[arg-type]  # as STEPS draws them
-        case "rewrite", [table, rows]:
-            lake.rewrite(table, rows=rows)  # type: ignore[arg-type]  # as above
-        case _:
-            method(*given_)
+    name, *facts = step
+    getattr(lake, name)(*facts)
     if name in ("maintain", "settle_replay"):
         lake.check_needed()
 
 
 LATE_START: list[Step] = [
     ("land",),
-    ("read", VISITS, False),
+    ("read", VISITS, "live"),
     ("replay",),
     ("step_clock", 30.0),
     ("maintain", WHOLE),
     ("keep_rows",),
 ]
 GOLD_BEHIND: list[Step] = [
-    *[("land",), ("read", VISITS, False), ("read", PAGES, False)],
-    *[("land",), ("read", VISITS, False)] * 3,
-    *[("rewrite", VISITS, False), ("rewrite", CLICKS, False), ("checkpoint", VISITS)],
+    *[("land",), ("read", VISITS, "live"), ("read", PAGES, "live")],
+    *[("land",), ("read", VISITS, "live")] * 3,
+    *[("rewrite", VISITS, "optimize"), ("rewrite", CLICKS, "optimize"), ("checkpoint", VISITS)],
     *[("step_clock", 30.0), ("maintain", WITHOUT_GOLD)],
 ]
 BACK_AND_FORTH: list[Step] = [
-    *[("land",), ("read", VISITS, False), ("read", PAGES, False), ("replay",), ("keep_rows",)],
-    *[("read", VISITS, True), ("settle_replay", "promote"), ("select", 1), ("land",), ("step_clock", 400.0)],
-    *[("read", VISITS, False), ("rewrite", VISITS, True), ("step_clock", -400.0), ("maintain", WHOLE)],
+    *[("land",), ("read", VISITS, "live"), ("read", PAGES, "live"), ("replay",), ("keep_rows",)],
+    *[("read", VISITS, "candidate"), ("settle_replay", "promote"), ("select", 1), ("land",), ("step_clock", 400.0)],
+    *[("read", VISITS, "live"), ("rewrite", VISITS, "repair"), ("step_clock", -400.0), ("maintain", WHOLE)],
     *[("select", 2), ("step_clock", 400.0), ("maintain", WHOLE)],
 ]
 
@@ -82,7 +76,7 @@ def test_what_is_needed_stays_and_all_else_goes_in_the_end(tmp_path: Path, steps
         lake.check_needed()
         lake.settle_replay("discard")
         for table in (VISITS, PAGES):
-            lake.read(table, candidate=False)
+            lake.read(table, "live")
         lake.step_clock((lake.latest - lake.clock).days + 40)
         for _ in range(2):  # the first says that generations expire and removes what the second need not look at
             lake.maintain(WHOLE)

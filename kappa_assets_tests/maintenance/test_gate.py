@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from deltalake import DeltaTable
@@ -31,7 +32,8 @@ from kappa_assets.table import TableName
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake, write_file
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, clicks, visits
 
-CUSTOMERS = TableName.parse("silver.customers")
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def without(table: TableName) -> Pipeline:
 
 
 @gold
-def others(visits: object) -> object:  # a deployment whose Gold is another one
+def others(visits: DataFrame) -> DataFrame:  # a deployment whose Gold is another one
     return visits
 
 
@@ -176,7 +178,7 @@ def test_what_a_gold_has_replaced_goes_after_hours_and_what_a_silver_has_after_a
 
 def test_a_table_says_how_long_its_files_stay(hand: HandLake) -> None:
     @gold(keep="3 days")
-    def pages(visits: object) -> object:
+    def pages(visits: DataFrame) -> DataFrame:
         return visits
 
     declared = Pipeline.from_tables("web", [clicks, visits, pages])
