@@ -22,8 +22,8 @@ from kappa_assets.cli.progress import progress, stop_request
     type=click.IntRange(min=7),
     default=7,
     show_default=True,
-    help="What a table has removed stays on disk for so many days, and longer where a reader is behind; what a Gold has "
-    "replaced for 6 hours. A table's keep= says otherwise.",
+    help="What a table has removed stays on disk for so many days, and longer where a reader is behind; what a Gold "
+    "has replaced for 6 hours. A table's keep= says otherwise.",
 )
 @click.option(
     "--keep-commits",
