@@ -43,6 +43,8 @@ class AgingLake:
     seed: int
     landed: int = 0
     hours: int = 0
+    made: int = 0
+    """Batches on its tape that no landed file made."""
 
     @property
     def lake(self) -> Lake:
@@ -124,7 +126,7 @@ class AgingLake:
         while time.monotonic() < deadline:
             found = last_note(self.lake.folder(DAILY_REVENUE))
             position = found[1].position.get(str(INVOICES.name)) if found else None
-            if position is not None and position.batch + 1 >= self.landed:
+            if position is not None and position.batch + 1 >= self.landed + self.made:
                 return
             time.sleep(0.01)
         raise AssertionError(f"Gold has not reached batch {self.landed - 1} after {patience:.0f} s")

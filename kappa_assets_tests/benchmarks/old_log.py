@@ -1,0 +1,90 @@
+"""A lake made old: thousands of commits in every log, of batches without rows, written by hand in seconds.
+
+They are what a landed file with a header alone leaves behind: positions go on and tile, notes are as our commits have
+them, and no table changes. Spark's checkpoints are brought to the new versions, as if its queries had read them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+from kappa_assets.commit import CommitNote, InputRange, Offset, Position
+from kappa_assets.delta_log import last_note, latest_version
+from kappa_assets.graph import Pipeline
+from kappa_assets.lake import Lake
+from kappa_assets.registry import Registry
+from kappa_assets.table import Layer, TableName
+from kappa_assets.tape import Tape
+
+
+def make_old(lake: Lake, pipeline: Pipeline, batches: int) -> None:
+    """Put `batches` batches without rows through every live table of a drained lake that no host is on."""
+    state = Registry(lake).state()
+    heads: dict[TableName, Position] = {}
+    firsts: dict[TableName, int] = {}
+    for table in pipeline.tables:
+        live = state.live(table)
+        number = 1 if live is None else live.number
+        folder = lake.folder(table, number)
+        newest, found = latest_version(folder), last_note(folder)
+        assert newest is not None, f"{table} has no commit"
+        assert found is not None, f"{table} has no note"
+        firsts[table] = newest + 1
+        tape = pipeline.tape_of(table)
+        if table.layer is Layer.BRONZE:
+            heads[table] = Position(Tape(lake, table).head().batch + 1, newest + 1)
+            _remember_files(lake.checkpoint(table), batches)
+        else:
+            upstream = pipeline.upstreams[table]
+            _move_offset(lake.checkpoint(table, number), firsts[upstream] + batches)
+        for index in range(batches):
+            at = Position(heads[tape].batch + index, heads[tape].version + index)
+            note = replace(found[1], batch=found[1].batch + index + 1, rows=0, position={str(tape): at}, rejected={})
+            if table.layer is Layer.BRONZE:
+                note = replace(note, tape_batch=at.batch)
+            else:
+                note = replace(note, reads={str(upstream): _read(found[1], upstream, firsts[upstream], index)})
+            _write(folder, newest + 1 + index, note, batches - index)
+        DeltaTable(folder).create_checkpoint()
+
+
+def _read(before: CommitNote, upstream: TableName, first: int, index: int) -> InputRange:
+    read = before.reads[str(upstream)]
+    since = read.until if index == 0 else Offset(first + index, -1, False)
+    return InputRange(read.generation, since, Offset(first + index + 1, -1, False), first + index)
+
+
+def _write(folder: Path, version: int, note: CommitNote, seconds_ago: int) -> None:
+    at = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds_ago)
+    info = {"timestamp": int(at.timestamp() * 1000), "operation": "WRITE", "userMetadata": note.to_json()}
+    (folder / "_delta_log" / f"{version:020d}.json").write_text(json.dumps({"commitInfo": info}) + "\n")
+
+
+def _move_offset(checkpoint: Path, version: int) -> None:
+    """Have the newest batch of a query end before `version` of its upstream; a lake made without Spark has none."""
+    numbers = [int(p.name) for p in checkpoint.glob("offsets/*") if p.name.isdigit()]
+    if not numbers:
+        return
+    path = checkpoint / "offsets" / str(max(numbers))
+    lines = path.read_text().splitlines()
+    offset = json.loads(lines[2]) | {"reservoirVersion": version, "index": -1, "isStartingVersion": False}
+    _rewrite(path, [*lines[:2], json.dumps(offset)])
+
+
+def _remember_files(checkpoint: Path, files: int) -> None:
+    """Put so many files into Spark's list of the files it has seen, which it keeps for ever."""
+    for path in checkpoint.glob("*/sources/0/*.compact"):
+        lines = path.read_text().splitlines()
+        entry = json.loads(lines[-1])
+        more = [json.dumps(entry | {"path": f"{entry['path']}-{number}"}) for number in range(files)]
+        _rewrite(path, [*lines, *more])
+
+
+def _rewrite(path: Path, lines: list[str]) -> None:
+    path.write_text("\n".join(lines))
+    path.with_name(f".{path.name}.crc").unlink(missing_ok=True)  # Hadoop's, of what was there before
