@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 
 from kappa_assets.maintenance.policy import Policy
-from kappa_assets.maintenance.upstreams import Key, Upstreams, may_read
+from kappa_assets.maintenance.upstreams import Key, Upstreams, may_read, upstream_of
 from kappa_assets.registry import Generation, Release, Replay, State
 
 
@@ -26,12 +26,13 @@ def needed(state: State, known: Upstreams, policy: Policy, now: dt.datetime) -> 
 
 
 def in_use(state: State, known: Upstreams) -> frozenset[Key]:
-    """Return the generations that must be there whatever a policy says: what moves, its past, and what it reads."""
+    """Return the generations that must be there whatever a policy says: what moves, its past, and what these read."""
     found = set(moving(state))
     for replay in state.replays.values():
         if _is_open(replay):
             found |= _with_their_past(state, replay)
-    return frozenset(_with_upstreams(state, known, found))
+    reading = [state.generations[key] for key in found if key in state.generations]
+    return frozenset(found | {key for g in reading if (key := upstream_of(g, known)) is not None})
 
 
 def expired(state: State, known: Upstreams, policy: Policy, now: dt.datetime) -> list[Generation]:

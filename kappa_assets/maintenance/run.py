@@ -11,6 +11,7 @@ from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive
 from kappa_assets.maintenance.gate import Gate, upkeep_turn
+from kappa_assets.maintenance.needed import moving
 from kappa_assets.maintenance.plan import Plan, plan_maintenance
 from kappa_assets.maintenance.policy import Policy
 from kappa_assets.maintenance.steps import Upkeep
@@ -45,6 +46,8 @@ def maintain(
         for bronze in pipeline.bronzes:
             Tape(lake, bronze.name).sync()  # positions of commits that are cleaned from the log live there alone
         plan = _said(gate, pipeline)
+        for table in sorted({table for table, _ in moving(plan.state)} - set(pipeline.tables)):
+            progress(f"{table} is live or a candidate, and {pipeline.name} lacks it: what it has not read is kept")
         done = []
         for step in plan.steps:
             if (reason := wanted()) is not None:

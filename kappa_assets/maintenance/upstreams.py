@@ -32,16 +32,23 @@ def known_upstreams(lake: Lake, state: State) -> Upstreams:
     return found
 
 
-def may_read(generation: Generation, upstream: Key, known: Upstreams) -> bool:
-    """Return whether a generation reads `upstream`, or may: of one whose upstream is not known, whatever it could."""
-    table, number = upstream
+def upstream_of(generation: Generation, known: Upstreams) -> Key | None:
+    """Return the generation that one reads; None when it is not known."""
     reads = known.get((generation.table, generation.number))
-    if reads is not None and reads != table:
-        return False
+    if reads is None:
+        return None
+    return reads, 1 if reads.layer is Layer.BRONZE else generation.upstream
+
+
+def may_read(generation: Generation, upstream: Key, known: Upstreams) -> bool:
+    """Return whether a generation reads `upstream`; of one whose upstream is not known, whether it could."""
+    surely = upstream_of(generation, known)
+    if surely is not None:
+        return surely == upstream
+    table, number = upstream
     if table.layer is Layer.BRONZE:
-        return generation.table.layer is Layer.SILVER or reads == table
-    could = table.layer is Layer.SILVER and generation.table.layer is Layer.GOLD
-    return generation.upstream == number and (could or reads == table)
+        return generation.table.layer is Layer.SILVER
+    return table.layer is Layer.SILVER and generation.table.layer is Layer.GOLD and generation.upstream == number
 
 
 def readers_of(state: State, upstream: Key, among: Iterable[Key], known: Upstreams) -> list[Generation]:

@@ -123,6 +123,21 @@ def test_what_a_live_table_has_not_read_stays_whatever_is_deployed(
     assert len(hand.files(VISITS)) == 1
 
 
+def test_a_deployment_that_lacks_a_live_table_is_told_of_it(hand: HandLake) -> None:
+    said: list[str] = []
+    maintain(hand.lake, without(PAGES), progress=said.append)
+    maintain(hand.lake, PIPELINE, progress=said.append)
+    assert said == ["gold.pages is live or a candidate, and web lacks it: what it has not read is kept"]
+
+
+def test_a_gold_of_which_nothing_is_known_holds_up_no_discard(hand: HandLake) -> None:
+    """It may read any Silver of its number, such as a candidate of the same number that is given up."""
+    hand.say(events.generation_created(PAGES, 2, "logic", upstream=2), events.release_created(2, {PAGES: 2}, "new"))
+    candidate(hand)
+    discard_replay(hand.lake, "r")
+    assert not hand.folder(VISITS, 2).exists()
+
+
 def test_a_generation_of_which_nothing_is_known_keeps_all_that_it_may_read(hand: HandLake) -> None:
     """Made by the version before, and begun: its query has noted how far it reads, and committed nothing yet."""
     hand.land(MONDAY)

@@ -15,7 +15,10 @@ from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 
 
 def failed(hand: HandLake) -> set[str]:
-    return {f"{c.table} {c.check}" for c in run_checks(hand.lake, PIPELINE) if not c.passed}
+    """Return the checks that fail, but for those of the host, which a lake by hand has none of."""
+    found = [c for c in run_checks(hand.lake, PIPELINE) if c.check != "stream_healthy"]
+    assert len(found) == 8
+    return {f"{c.table} {c.check}" for c in found if not c.passed}
 
 
 def test_a_lake_that_is_made_old_is_sound_and_goes_on(lake_path: Path) -> None:
