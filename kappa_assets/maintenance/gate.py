@@ -118,16 +118,17 @@ class Gate:
             if key not in state.expired | discarded(state):
                 raise DeletionRefused(
                     f"{table} g{number} is neither expired nor discarded in the registry",
-                    hint="Nothing was removed. kappa releases and kappa replays show what it belongs to.",
+                    hint="Nothing was removed. kappa releases shows what readers see, and whether a replay is open.",
                 )
             if key in in_use(state, known_upstreams(self.lake, state)):
                 raise DeletionRefused(
                     f"{table} g{number} is live, or a table that is live or being built reads it",
                     hint="Nothing was removed. The registry contradicts itself: restore it from a backup.",
                 )
-            with table_turn(self.lake.folder(*key)):
-                for folder in self.folders(key):
-                    shutil.rmtree(folder)
+            if folders := self.folders(key):
+                with table_turn(self.lake.folder(*key)):
+                    for folder in folders:
+                        shutil.rmtree(folder)
 
     def folders(self, key: Key) -> list[Path]:
         """Return the folders of a generation that are there: its table and its checkpoint."""
@@ -142,8 +143,10 @@ class Gate:
     def _unwanted(self, folder: Path, unread: list[Unread], since: dt.datetime, known_upto: int) -> Unwanted | None:
         if not DeltaTable.is_deltatable(str(folder)):
             return None
-        files = find_unneeded(folder, first_kept(folder, unread, since), since, known_upto=known_upto)
-        kept = first_kept(folder, unread, min(since, self.policy.since(self.now)))
+        long = min(since, self.policy.since(self.now))
+        first = first_kept(folder, unread, since)
+        files = find_unneeded(folder, first, since, loose_since=long, known_upto=known_upto)
+        kept = first_kept(folder, unread, long)
         entry = first_entry(folder, kept, unread, self.policy.keep_commits)
         return Unwanted(files, find_old_entries(folder, entry, self.now))
 

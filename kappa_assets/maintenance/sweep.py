@@ -45,20 +45,27 @@ class Unneeded:
         return sum(self.sizes.values())
 
 
-def find_unneeded(folder: Path, first_kept: int, since: dt.datetime, *, known_upto: int = -1) -> Unneeded:
+def find_unneeded(
+    folder: Path, first_kept: int, since: dt.datetime, *, loose_since: dt.datetime | None = None, known_upto: int = -1
+) -> Unneeded:
     """Return the files that no version from `first_kept` on refers to and that last changed before `since`.
 
-    A younger file that nothing refers to may be one that is being written: it is left alone. Removals up to version
-    `known_upto` are known to be gone, and not looked for.
+    Of those that no version is known to have removed, only what last changed before `loose_since`, which is `since` if
+    left out: what nothing refers to may be what is being written, for as long as a batch may take. Removals up to
+    version `known_upto` are known to be gone, and not looked for.
     """
-    live = live_files(folder)
     log = delta_log.versions(folder)
-    removed = {path for v in log if v >= first_kept for path in _removed_in(folder, v)}
-    protected = live | removed | _removed_lately(folder, since)
+    tombstones = _tombstones(folder)
+    protected = live_files(folder) | {path for v in log if v >= first_kept for path in _removed_in(folder, v)}
+    protected |= {path for path, at in tombstones.items() if at is None or at >= since.timestamp() * 1000}
+    removed = tombstones.keys() | {path for v in log if v < first_kept for path in _removed_in(folder, v)}
+    loose = (loose_since or since).timestamp()
     gone: dict[Path, int] = {}
     kept = 0
     for path, stat in _files(folder):
-        if subject(path.relative_to(folder)) in protected or last_change(stat) >= since.timestamp():
+        about = subject(path.relative_to(folder))
+        before = since.timestamp() if about in removed else loose
+        if about in protected or last_change(stat) >= before:
             kept += 1
         else:
             gone[path] = stat.st_size
@@ -104,14 +111,13 @@ def _removed_in(folder: Path, version: int) -> set[str]:
     return found
 
 
-def _removed_lately(folder: Path, since: dt.datetime) -> set[str]:
-    """Return the files that the newest checkpoint says were removed after `since`, by commits that may be cleaned."""
+def _tombstones(folder: Path) -> dict[str, int | None]:
+    """Return the files that the newest checkpoint says were removed, and when: by commits that may be cleaned."""
     checkpoints = sorted((folder / _LOG).glob("*.checkpoint.parquet"))
     if not checkpoints:
-        return set()
+        return {}
     removed = pq.read_table(checkpoints[-1], columns=["remove"]).column("remove").to_pylist()
-    moment = since.timestamp() * 1000
-    return {unquote(r["path"]) for r in removed if r is not None and (r["deletionTimestamp"] or moment) >= moment}
+    return {unquote(r["path"]): r["deletionTimestamp"] for r in removed if r is not None}
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

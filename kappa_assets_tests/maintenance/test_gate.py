@@ -191,6 +191,18 @@ def test_what_a_gold_has_replaced_goes_after_hours_and_what_a_silver_has_after_a
     assert hand.rows(PAGES).total() == 1
 
 
+def test_a_batch_of_a_gold_may_take_longer_than_what_it_has_replaced_stays(hand: HandLake) -> None:
+    hand.land(MONDAY)
+    hand.read()
+    hand.read(PAGES)
+    folder = hand.folder(PAGES)
+    half_done = folder / write_file(folder, None, 9, 1)
+    run(hand, at=now(days=6.9))
+    assert half_done.exists()
+    run(hand, at=now(days=7.1))
+    assert not half_done.exists()
+
+
 def test_a_table_says_how_long_its_files_stay(hand: HandLake) -> None:
     @gold(keep="3 days")
     def pages(visits: DataFrame) -> DataFrame:
