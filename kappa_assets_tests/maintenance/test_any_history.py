@@ -62,7 +62,7 @@ BACK_AND_FORTH: list[Step] = [
 ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.lists(STEPS, min_size=8, max_size=40))
 @example(LATE_START)
 @example(GOLD_BEHIND)
