@@ -21,6 +21,8 @@ from kappa_assets.registry import Registry
 from kappa_assets.table import Layer, TableName
 from kappa_assets.tape import Tape
 
+_CHECKPOINT_EVERY = 100
+
 
 def make_old(lake: Lake, pipeline: Pipeline, batches: int) -> None:
     """Put `batches` batches without rows through every live table of a drained lake that no host is on."""
@@ -50,7 +52,8 @@ def make_old(lake: Lake, pipeline: Pipeline, batches: int) -> None:
             else:
                 note = replace(note, reads={str(upstream): _read(found[1], upstream, firsts[upstream], index)})
             _write(folder, newest + 1 + index, note, batches - index)
-        DeltaTable(folder).create_checkpoint()
+            if index % _CHECKPOINT_EVERY == 0 or index == batches - 1:
+                DeltaTable(folder).create_checkpoint()
 
 
 def _read(before: CommitNote, upstream: TableName, first: int, index: int) -> InputRange:
