@@ -12,6 +12,8 @@ from selenium.webdriver.common.keys import Keys
 from kappa_assets_tests.whole.dagster_ui import eventually, seen
 
 if TYPE_CHECKING:
+    from selenium.webdriver.remote.webelement import WebElement
+
     from kappa_assets_tests.browser import Browser
     from kappa_assets_tests.whole.dagster_ui import Running
 
@@ -24,11 +26,7 @@ def backfill(running: Running, driver: Browser, asset: str, slices: str, config:
     driver.get(f"{running.url}/assets/{asset}?view=partitions")
     click(driver, "Materialize…")
     seen(driver, "Launch backfill")
-    chosen = [i for i in driver.find_elements(By.TAG_NAME, "input") if i.is_displayed()]
-    box = next(i for i in chosen if i.get_attribute("placeholder") == "No matching partitions")
-    box.click()
-    box.send_keys(slices)
-    box.send_keys(Keys.ENTER)
+    choose(driver, slices)
     driver.find_elements(By.XPATH, "//*[text()='Config']")[-1].click()
     click(driver, "Add config")
     seen(driver, "Config Editor")
@@ -46,6 +44,21 @@ def backfill(running: Running, driver: Browser, asset: str, slices: str, config:
 
     found = eventually(ended, f"the backfill of {asset} to end", 420)
     assert found["status"] == "COMPLETED_SUCCESS", f"{running.url}/runs/b/{found['id']}: {found['status']}"
+
+
+def choose(driver: Browser, slices: str) -> None:
+    """Type a range into the box of the dialog's slices. It shows an example, once it knows which slices there are."""
+
+    def box() -> WebElement | None:
+        inputs = driver.find_elements(By.TAG_NAME, "input")
+        shown = ((i, i.get_attribute("placeholder") or "") for i in inputs if i.is_displayed())
+        return next((i for i, example in shown if example.startswith(("ex: ", "No matching partitions"))), None)
+
+    found = eventually(box, "the box of slices", 60)
+    found.click()
+    found.send_keys(Keys.CONTROL, "a")
+    found.send_keys(slices)
+    found.send_keys(Keys.ENTER)
 
 
 def click(driver: Browser, label: str) -> None:
