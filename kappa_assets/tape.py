@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from kappa_assets.commit import BEFORE_THE_TAPE, Position
 from kappa_assets.delta_log import commits
+from kappa_assets.delta_write.rows import append_rows, create_with_rows
 from kappa_assets.errors import ReplayError
 from kappa_assets.lake import Lake
 from kappa_assets.lock import table_turn
@@ -115,7 +116,15 @@ class Tape:
                 }
                 for c in fresh
             ]
-            write_deltalake(self._index, pa.Table.from_pylist(rows, schema=_SCHEMA), mode="append")
+            self._append(pa.Table.from_pylist(rows, schema=_SCHEMA))
+
+    def _append(self, rows: pa.Table) -> None:
+        try:
+            index = DeltaTable(self._index)
+        except TableNotFoundError:
+            create_with_rows(self._index, rows)
+        else:
+            append_rows(index, self._index, rows)
 
     def _last_indexed(self) -> int:
         """Return the newest batch in the index, from its files' statistics: rows are not read for it."""

@@ -7,18 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
 from kappa_assets.delta_log import latest_version
+from kappa_assets.delta_write.rows import append_rows, create_with_rows
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
 from kappa_assets.registry.state import Event, State, fold
 
-_COMPARE_AND_SET = CommitProperties(max_commit_retries=0)
-"""A commit that lands on the version it was decided on, or fails. Without it two processes that both make the registry
-were seen to succeed, the second as version 1."""
 _TRIES = 20
 _SCHEMA = pa.schema(
     [
@@ -75,10 +73,9 @@ class Registry:
         rows = self._rows(self._count(decided_on), events)
         try:
             if decided_on.version < 0:
-                write_deltalake(self._path, rows, mode="error", commit_properties=_COMPARE_AND_SET)
+                create_with_rows(self._path, rows)
             else:
-                table = DeltaTable(self._path, version=decided_on.version)
-                write_deltalake(table, rows, mode="append", commit_properties=_COMPARE_AND_SET)
+                append_rows(DeltaTable(self._path, version=decided_on.version), self._path, rows)
         except WRITE_FAILED as error:
             if was_overtaken(self._path, decided_on.version):
                 raise _conflict() from error

@@ -7,6 +7,7 @@ import shutil
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from kappa_assets.delta_write.rows import delete_rows
 from kappa_assets.errors import ReplayError
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive, table_turn
@@ -47,6 +48,6 @@ def _remove_rejects(lake: Lake, table: TableName, number: int) -> None:
     folder = lake.rejects(table)
     with table_turn(folder):
         try:
-            DeltaTable(folder).delete(f"generation = {number}")
+            delete_rows(DeltaTable(folder), folder, "generation", number)
         except TableNotFoundError:
             return
