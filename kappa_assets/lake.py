@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.errors import LakeError
 from kappa_assets.table import Layer, TableName
+
+_NO_PATH = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Lake:
     def at(cls, where: str | Path) -> Lake:
         """Return the lake in a local folder, made if it is missing. Raises LakeError when it cannot be written."""
         root = Path(where).expanduser().resolve()
+        _check_path(root)
         try:
             (root / "_kappa").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -71,6 +75,16 @@ class Lake:
     def link(self, table: TableName) -> Path:
         """What readers outside open; a symlink to the live generation for Silver and Gold."""
         return self.root / table.layer / table.name
+
+
+def _check_path(root: Path) -> None:
+    """Refuse what delta-rs does not find again (1.6.6): it decodes a path twice, and takes no control characters."""
+    if _NO_PATH.search(str(root)):
+        raise LakeError(
+            f"the lake cannot lie in {str(root)!r}: its path has a backslash, a control character, or a percent sign "
+            "that two hexadecimal digits follow",
+            hint="Name another folder, or rename this one. Nothing was changed.",
+        )
 
 
 def _numbered(generation: int) -> str:

@@ -117,7 +117,8 @@ class DeltaWriter:
             table = self._opened()
             if not old and not new.actions:
                 return table.version()
-            held = {action["path"]: action for action in pa.table(table.get_add_actions()).to_pylist()}
+            actions = pa.table(table.get_add_actions()).select(["path", "size_bytes", "partition"])
+            held = {action["path"]: action for action in actions.to_pylist()}
             if not set(old) <= held.keys():
                 return None
             self._transact([*(_removal(held[path]) for path in old), *new.actions], "append", note(), [])

@@ -20,6 +20,7 @@ from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from kappa_assets.delta_write.file_stats import file_stats
+from kappa_assets.delta_write.held_files import held_files
 
 _ONE_TRY = CommitProperties(max_commit_retries=0)
 """A commit that lands on the version it was decided on, or fails. Without it two processes that both make a table were
@@ -46,7 +47,7 @@ def append_rows(table: DeltaTable, folder: Path, rows: pa.Table) -> None:
 
 def merge_rows(table: DeltaTable, folder: Path) -> None:
     """Make one file of all. Raises CommitFailedError when the table has moved on since it was opened."""
-    actions = _held(table)
+    actions = held_files(table)
     rows = pa.concat_tables([_rows_of(folder, action) for action in actions])
     _exchange(table, folder, actions, rows, data_change=False)
 
@@ -57,7 +58,7 @@ def delete_rows(table: DeltaTable, folder: Path, column: str, value: int) -> Non
     Raises CommitFailedError when the table has moved on since it was opened.
     """
     gone, kept = [], []
-    for action in _held(table):
+    for action in held_files(table):
         low, high = action.get(f"min.{column}"), action.get(f"max.{column}")
         if low is not None and high is not None and not low <= value <= high:
             continue
@@ -68,13 +69,6 @@ def delete_rows(table: DeltaTable, folder: Path, column: str, value: int) -> Non
             kept.append(stays)
     if gone:
         _exchange(table, folder, gone, pa.concat_tables(kept, promote_options="default"))
-
-
-def _held(table: DeltaTable) -> list[Mapping[str, Any]]:
-    """Return the files of a table, with bounds of integer columns only: Python has no equal of some of the others."""
-    actions = pa.table(table.get_add_actions(flatten=True))
-    wanted = [f.name for f in actions.schema if not f.name.startswith(("min.", "max.")) or pa.types.is_integer(f.type)]
-    return list(actions.select(wanted).to_pylist())
 
 
 def _rows_of(folder: Path, action: Mapping[str, Any]) -> pa.Table:
