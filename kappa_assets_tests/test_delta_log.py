@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+import kappa_assets
 from kappa_assets.commit import CommitNote
 from kappa_assets.delta_log import commits, last_note, latest_version, read_actions, read_commit
 from kappa_assets.errors import LakeError, TapeGap
@@ -90,6 +92,11 @@ def test_only_a_line_feed_ends_an_action(tmp_path: Path, inside: str) -> None:
     assert [c.rows for c in commits(tmp_path)] == [3]
     assert read_actions(log_file(tmp_path, 0), b'"remove"') == []
     assert read_actions(log_file(tmp_path, 0), b'"add"') == [added]
+
+
+def test_no_log_is_split_by_pythons_idea_of_lines() -> None:
+    for path in Path(kappa_assets.__file__).parent.rglob("*.py"):
+        assert not re.search(r"read_text\([^)]*\)\.splitlines", path.read_text()), f"{path}: read_actions splits right"
 
 
 def test_the_last_note_steps_over_other_writers_and_stops_where_asked(tmp_path: Path) -> None:

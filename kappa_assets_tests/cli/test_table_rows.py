@@ -51,17 +51,16 @@ def test_what_python_has_no_equal_of_is_shown_as_text(values: pa.Array, shown: l
     assert all(isinstance(to_text(row["x"]), str) for row in rows)
 
 
-@given(
-    st.lists(st.none() | st.dates()),
-    st.lists(st.none() | st.dictionaries(st.text(st.characters(codec="utf-8")), st.integers(0, 9))),
-)
-def test_what_python_knows_is_shown_as_arrow_gives_it(days: list[Any], maps: list[Any]) -> None:
-    short = min(len(days), len(maps))
-    kind = pa.map_(pa.string(), pa.int64())
-    rows = pa.table(
-        {"day": pa.array(days[:short], pa.date32()), "map": pa.array([m and [*m.items()] for m in maps[:short]], kind)}
-    )
-    assert python_rows(rows) == rows.to_pylist()
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=9)
+MAPS = st.dictionaries(TEXTS, st.integers(0, 9), max_size=3).map(lambda m: [*m.items()])
+
+
+@given(st.lists(st.tuples(st.none() | st.dates(), st.none() | MAPS, st.none() | TEXTS), min_size=1))
+def test_what_python_knows_is_shown_as_arrow_gives_it(rows: list[tuple[Any, ...]]) -> None:
+    kinds = {"day": pa.date32(), "map": pa.map_(pa.string(), pa.int64()), "text": pa.string()}
+    columns = zip(kinds.items(), zip(*rows, strict=True), strict=True)
+    table = pa.table({name: pa.array(values, kind) for (name, kind), values in columns})
+    assert python_rows(table) == table.to_pylist()
 
 
 def test_early_years_are_shown_with_their_zeros() -> None:

@@ -104,10 +104,16 @@ def test_decimals_to_the_last_digit(tmp_path: Path, digits: int, places: int, da
     assert (stats["minValues"]["x"], stats["maxValues"]["x"]) == found
 
 
-@pytest.mark.parametrize(("kind", "width"), [(pa.float32(), 32), (pa.float64(), 64)], ids=str)
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [(pa.float32(), st.floats(width=32, allow_nan=False)), (pa.float64(), st.floats(allow_nan=False))],
+    ids=["float", "double"],
+)
 @given(st.data())
-def test_floating_point_numbers(tmp_path: Path, kind: pa.DataType, width: int, data: st.DataObject) -> None:
-    stored = data.draw(st.lists(st.floats(width=width, allow_nan=False), min_size=1, max_size=5))  # type: ignore[call-overload]  # 32 or 64
+def test_floating_point_numbers(
+    tmp_path: Path, kind: pa.DataType, numbers: st.SearchStrategy[float], data: st.DataObject
+) -> None:
+    stored = data.draw(st.lists(numbers, min_size=1, max_size=5))
     low, high = (None if b is None else float(b) for b in bounds(tmp_path, pa.array(stored, kind)))
     assert low == (min(stored) if math.isfinite(min(stored)) else None)
     assert high == (max(stored) if math.isfinite(max(stored)) else None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +11,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+import kappa_assets
 from kappa_assets.delta_log import read_commit
 from kappa_assets.delta_write.rows import append_rows, create_with_rows, delete_rows, merge_rows
 
@@ -26,7 +29,7 @@ def numbers(folder: Path) -> list[int | None]:
 @pytest.fixture(params=["plain", "[odd] ^a|b ü #1"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A table of three files."""
-    folder = tmp_path / request.param / "t"
+    folder: Path = tmp_path / request.param / "t"
     create_with_rows(folder, rows(1, 2))
     append_rows(DeltaTable(folder), folder, rows(2, None))
     append_rows(DeltaTable(folder), folder, rows(3))
@@ -90,3 +93,12 @@ def test_the_last_row_may_be_taken_out(tmp_path: Path) -> None:
     assert DeltaTable(tmp_path).to_pyarrow_table().num_rows == 0
     append_rows(DeltaTable(tmp_path), tmp_path, rows(2))
     assert numbers(tmp_path) == [2]
+
+
+def test_nothing_is_written_by_what_panics_on_a_path_with_brackets() -> None:
+    for path in Path(kappa_assets.__file__).parent.rglob("*.py"):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        imported = {node.name for node in nodes if isinstance(node, ast.alias)}
+        used = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        assert "write_deltalake" not in imported | used, f"{path}: append_rows takes any path"
+        assert not re.search(r"\.optimize\.(compact|z_order)", path.read_text()), f"{path}: merge_rows takes any path"
