@@ -25,6 +25,7 @@ from kappa_assets.streams.plan_rules import (
     refuse,
     renamed,
 )
+from kappa_assets.streams.time_of_day import columns_of_casts
 
 _WIDTH = 300  # characters of Spark's own message worth repeating
 _PYTHON_LINE = re.compile(r".+\.py:\d+")
@@ -45,6 +46,13 @@ def check_logic(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
     if plan is not None:
         _check_plan(table, plan, output, mine)
     return output
+
+
+def text_casts(table: Silver, upstream: DataFrame) -> frozenset[str]:
+    """Return the columns of `upstream` whose texts `with_days` may complete; none on Spark Connect."""
+    frame, ids = _leaf(upstream)
+    plan = analysed(table(frame))
+    return frozenset() if plan is None else columns_of_casts(plan, frame, ids)
 
 
 def _check_plan(table: Silver | Gold, plan: Plan, output: DataFrame, mine: dict[int | None, str]) -> None:
