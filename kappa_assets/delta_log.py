@@ -91,7 +91,7 @@ def read_commit(table: Path, version: int) -> Commit:
     """Return one commit. Raises LakeError when its log file is missing or cannot be understood."""
     path = log_file(table, version)
     try:
-        actions = [json.loads(line) for line in path.read_text().splitlines() if line]
+        actions = read_actions(path)
     except (OSError, ValueError) as error:
         raise LakeError(
             f"commit {version} of {table_called(table)} cannot be read: {error}",
@@ -127,6 +127,16 @@ def read_commit(table: Path, version: int) -> Commit:
         bytes=size,
         removed_slices=removed_slices,
     )
+
+
+def read_actions(log_file: Path, *having: bytes) -> list[dict[str, Any]]:
+    """Return the actions of one commit; with `having`, only those whose line has one of these bytes.
+
+    Raises OSError when the file cannot be read, ValueError when a line is no JSON. Only a line feed ends a line: JSON
+    may hold other line separators as they are (U+2028, U+0085), and Spark writes them so into a file's statistics.
+    """
+    lines = log_file.read_bytes().split(b"\n")
+    return [json.loads(x) for x in lines if x.strip() and (not having or any(one in x for one in having))]
 
 
 def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:

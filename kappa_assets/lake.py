@@ -11,6 +11,7 @@ from kappa_assets.errors import LakeError
 from kappa_assets.table import Layer, TableName
 
 _NUMBERED = re.compile(r"g\d{4,}")
+_NO_PATH = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Lake:
     def at(cls, where: str | Path) -> Lake:
         """Return the lake in a local folder, made if it is missing. Raises LakeError when it cannot be written."""
         root = Path(where).expanduser().resolve()
+        _check_path(root)
         try:
             (root / "_kappa").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -85,6 +87,16 @@ def table_called(folder: Path) -> str:
         return repr(str(folder))
     side = "the rows set aside of " if table.parent.parent.name == "rejects" else ""
     return f"{side}{table.parent.name}.{table.name}{generation}"
+
+
+def _check_path(root: Path) -> None:
+    """Refuse what delta-rs does not find again (1.6.6): it decodes a path twice, and takes no control characters."""
+    if _NO_PATH.search(str(root)):
+        raise LakeError(
+            f"the lake cannot lie in {str(root)!r}: its path has a backslash, a control character, or a percent sign "
+            "that two hexadecimal digits follow",
+            hint="Name another folder, or rename this one. Nothing was changed.",
+        )
 
 
 def _numbered(generation: int) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from kappa_assets.commit import Position
+from kappa_assets.delta_write.held_files import held_files
+from kappa_assets.delta_write.rows import append_rows, create_with_rows, replace_rows
 from kappa_assets.lock import table_turn
 
 _SCHEMA = pa.schema(
@@ -89,7 +91,12 @@ class TapeIndex:
 
     def append(self, fresh: Iterable[TapeCommit]) -> None:
         """Add lines. The caller holds the turn, and knows that they go on where the index ends."""
-        write_deltalake(self._folder, _table(fresh), mode="append")
+        try:
+            index = DeltaTable(self._folder)
+        except TableNotFoundError:
+            create_with_rows(self._folder, _table(fresh))
+        else:
+            append_rows(index, self._folder, _table(fresh))
 
     def mend(self) -> None:
         """Take out lines that are there twice. The caller holds the turn."""
@@ -101,12 +108,12 @@ class TapeIndex:
             return
         once = self.read(0, max(f["max.version"] for f in files) + 1)
         if len(once) < lines:
-            write_deltalake(self._folder, _table(once), mode="overwrite")
+            replace_rows(DeltaTable(self._folder), self._folder, _table(once))
 
     def _files(self) -> list[dict[str, Any]]:
         """Return what the log says of each file of the index that has lines."""
         try:
-            actions = pa.table(DeltaTable(self._folder).get_add_actions(flatten=True)).to_pylist()
+            actions = held_files(DeltaTable(self._folder))
         except TableNotFoundError:
             return []
         return [action for action in actions if action["num_records"]]

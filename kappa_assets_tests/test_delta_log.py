@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 from pathlib import Path
 
 import pytest
 
+import kappa_assets
 from kappa_assets.commit import CommitNote
-from kappa_assets.delta_log import commits, last_note, latest_version, read_commit
+from kappa_assets.delta_log import commits, last_note, latest_version, read_actions, read_commit
 from kappa_assets.errors import LakeError, TapeGap
 from kappa_assets_tests.delta_write.by_hand import add, append, cdc, log_file, remove, write_commit
 
@@ -83,6 +86,24 @@ def test_optimize_changes_no_data_and_is_not_counted_by_streams(tmp_path: Path) 
 def test_a_stream_counts_change_files_where_there_are_some(tmp_path: Path) -> None:
     write_commit(tmp_path, 0, remove("a"), add("b"), add("c"), cdc("x"), cdc("y"), cdc("z"))
     assert read_commit(tmp_path, 0).stream_files == 3
+
+
+@pytest.mark.parametrize("inside", ["\u2028", "\u2029", "\x85", "\x7f", "ü"])
+def test_only_a_line_feed_ends_an_action(tmp_path: Path, inside: str) -> None:
+    """Spark writes a text's bounds as they are when it rewrites a file: `DELETE FROM` by hand does."""
+    stats = json.dumps({"numRecords": 3, "maxValues": {"text": f"a{inside}b"}}, ensure_ascii=False)
+    added = {"add": {"path": f"a{inside}", "partitionValues": {}, "dataChange": True, "stats": stats}}
+    write_commit(tmp_path, 0)
+    log_file(tmp_path, 0).write_bytes((json.dumps(added, ensure_ascii=False) + "\n").encode())
+    assert read_commit(tmp_path, 0).rows == 3
+    assert [c.rows for c in commits(tmp_path)] == [3]
+    assert read_actions(log_file(tmp_path, 0), b'"remove"') == []
+    assert read_actions(log_file(tmp_path, 0), b'"add"') == [added]
+
+
+def test_no_log_is_split_by_pythons_idea_of_lines() -> None:
+    for path in Path(kappa_assets.__file__).parent.rglob("*.py"):
+        assert not re.search(r"read_text\([^)]*\)\.splitlines", path.read_text()), f"{path}: read_actions splits right"
 
 
 def test_the_last_note_steps_over_other_writers_and_stops_where_asked(tmp_path: Path) -> None:

@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from kappa_assets import delta_log
 from kappa_assets.errors import LakeError
 from kappa_assets.lake import Lake, table_called
+from kappa_assets.maintenance.gate import Gate
+from kappa_assets.maintenance.steps import tidy
+from kappa_assets.registry import Registry, events
 from kappa_assets.table import TableName
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
@@ -47,6 +51,27 @@ def test_a_lake_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LakeError, match=r"lake '.*file/lake' cannot be made: Not a directory\nHint: .*KAPPA_LAKE"):
         Lake.at(tmp_path / "file" / "lake")
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a%fFb", "a\\b", "a\nb", "a\tb"])
+def test_a_path_that_delta_rs_does_not_find_again_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(LakeError, match=r"the lake cannot lie in .*\nHint: Name another folder"):
+        Lake.at(tmp_path / name / "lake")
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("name", ["la [prod] ü #1", "^a|b", "50%", "%2", "a+b:c*?{x}<y>@&'\"`~!$()=;,"])
+def test_any_other_path_holds_the_tables_of_our_own(tmp_path: Path, name: str) -> None:
+    lake = Lake.at(tmp_path / name)
+    registry = Registry(lake)
+    for number in range(1, 25):
+        registry.add(events.release_created(number, {}, "first"))
+    (step,) = tidy("registry", lake.registry)
+    step.do(Gate(lake))
+    assert len(DeltaTable(lake.registry).file_uris()) == 1
+    assert [e.body for e in Registry(lake).history()] == [e.body for e in registry.history()]
+    assert set(Registry(lake).state().releases) == set(range(1, 25))
+    assert Registry(lake).add(events.release_created(25, {}, "later")).current == 25
 
 
 def test_a_lake_that_is_not_writable_is_refused_before_anything_happens(

@@ -107,7 +107,7 @@ def to_text(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case dt.datetime():
-            return value.strftime("%Y-%m-%d %H:%M:%S")
+            return value.isoformat(sep=" ", timespec="seconds")[:19]  # strftime leaves out zeros of early years
         case Mapping():
             return ", ".join(f"{key}: {to_text(item)}" for key, item in value.items())
         case list() | tuple():

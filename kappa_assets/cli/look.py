@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -139,11 +140,11 @@ def tape(where: Where, bronze: TableName, limit: int | None) -> Answer:
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows shown at most.")
 def show(where: Where, table: TableName, limit: int) -> Answer:
     """Show rows of a table, as its live generation holds them."""
-    from deltalake import DeltaTable
+    from kappa_assets.cli.table_rows import first_rows, python_rows
 
     folder = _folders(where.lake(), table)[0]
-    found = DeltaTable(str(folder["path"])).to_pyarrow_dataset().head(limit)
-    return Answer(found.to_pylist(), found.column_names, f"{table} g{folder['generation']}")
+    found = first_rows(Path(str(folder["path"])), limit)
+    return Answer(python_rows(found), found.column_names, f"{table} g{folder['generation']}")
 
 
 @command

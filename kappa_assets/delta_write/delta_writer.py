@@ -14,7 +14,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
 from kappa_assets import durable
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
@@ -123,7 +123,8 @@ class DeltaWriter:
         """
         with table_turn(self.folder):
             table = self._opened()
-            held = {action["path"]: action for action in pa.table(table.get_add_actions()).to_pylist()}
+            actions = pa.table(table.get_add_actions()).select(["path", "size_bytes", "partition"])
+            held = {action["path"]: action for action in actions.to_pylist()}
             if not set(old) <= held.keys():
                 return None
             said = note()
@@ -253,9 +254,24 @@ def check_schema(name: str, known: StructType, wanted: StructType) -> list[Struc
                 hint="A changed type needs a replay: its old rows are computed anew.",
             )
     names = {f.name.lower() for f in known}
-    return [StructField(f.name, f.dataType, True) for f in wanted if f.name.lower() not in names]
+    return list(_nullable(StructType([f for f in wanted if f.name.lower() not in names])))
 
 
 def _nullable(schema: StructType) -> StructType:
-    """Return the schema with every column nullable: a later batch may lack what an earlier one had."""
-    return StructType([StructField(f.name, f.dataType, True) for f in schema])
+    """Return the schema with every column nullable, those inside others too: a batch may lack what another one had.
+
+    A field of a struct that must not be null is an invariant of the table for Delta: beside a column of timestamps
+    without zone, which raises the protocol, Spark refuses to read a table that does not name that feature.
+    """
+    return StructType([StructField(f.name, _nullable_inside(f.dataType), True) for f in schema])
+
+
+def _nullable_inside(kind: DataType) -> DataType:
+    match kind:
+        case StructType():
+            return _nullable(kind)
+        case ArrayType():
+            return ArrayType(_nullable_inside(kind.elementType), True)
+        case MapType():
+            return MapType(_nullable_inside(kind.keyType), _nullable_inside(kind.valueType), True)
+    return kind

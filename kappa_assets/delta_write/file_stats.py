@@ -1,118 +1,104 @@
-"""Delta's file statistics, taken from Parquet footers, so that readers skip files as if Delta had written them."""
+"""Delta's file statistics, taken from Parquet footers, so that readers skip files as if Delta had written them.
+
+Written here and not by delta-rs, which rounds the bounds of decimals to floating-point numbers.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 import decimal
 import json
-import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kappa_assets.delta_write.bounds import comparable, lower_bound, upper_bound
+
 _INDEXED_COLUMNS = 32
 """Delta's default `delta.dataSkippingNumIndexedCols`."""
-_STRING_PREFIX = 32
-"""Delta's default `dataSkipping.stringPrefixLength`."""
-_ABOVE_ANY_TEXT = "\U0010ffff"
-_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 -- Parquet's own statistics are naive UTC
 
 
 def file_stats(path: Path) -> tuple[int, str]:
     """Return the file's row count and its statistics as the JSON text of the Delta protocol.
 
-    Columns inside lists and maps, booleans and binaries get null counts at most, as in Delta itself.
+    A bound that cannot be told is left out: of infinities, of years outside 1 to 9999, of text that is no UTF-8.
+    Columns inside lists and maps get nothing, booleans and binaries null counts at most, as in Delta itself.
     """
     footer = pq.read_metadata(path)
-    schema = footer.schema.to_arrow_schema()
     lows: dict[str, Any] = {}
     highs: dict[str, Any] = {}
     nulls: dict[str, Any] = {}
-    for index in range(min(footer.num_columns, _INDEXED_COLUMNS)):
-        column = footer.schema.column(index)
-        if column.max_repetition_level:  # inside a list or a map
+    for index, leaf in enumerate(stored_columns(footer)[:_INDEXED_COLUMNS]):
+        if leaf.repeated:
             continue
-        parts = column.path.split(".")
-        field = _leaf(schema, parts)
-        if field is None:
-            continue
-        count, low, high = _over_row_groups(footer, index)
-        if count is not None:
-            _put(nulls, parts, count)
-        low, high = _low(low, field), _high(high, field)
-        if low is not None and high is not None:
-            _put(lows, parts, low)
-            _put(highs, parts, high)
+        count, low, high = _over_row_groups(footer, index, leaf.kind)
+        for tree, value in (
+            (nulls, count),
+            (lows, lower_bound(low, leaf.kind)),
+            (highs, upper_bound(high, leaf.kind)),
+        ):
+            if value is not None:
+                _put(tree, leaf.path, value)
     stats = {"numRecords": footer.num_rows, "minValues": lows, "maxValues": highs, "nullCount": nulls}
     return footer.num_rows, _encode(stats)
 
 
-def _leaf(schema: pa.Schema, parts: list[str]) -> pa.DataType | None:
-    try:
-        found = schema.field(parts[0]).type
-        for part in parts[1:]:
-            found = found.field(part).type
-    except (KeyError, AttributeError):
-        return None
-    return found
+@dataclass(frozen=True)
+class StoredColumn:
+    """A column as Parquet stores it, a leaf of a struct or list too.
+
+    `path` is in parts, since a name may hold a dot: a column `a.b` beside a struct `a` is another one than its `b`.
+    """
+
+    path: tuple[str, ...]
+    kind: pa.DataType
+    repeated: bool
+    """Whether it lies in a list or a map."""
 
 
-def _over_row_groups(footer: pq.FileMetaData, index: int) -> tuple[int | None, Any, Any]:
+def stored_columns(footer: pq.FileMetaData) -> list[StoredColumn]:
+    """Return a file's columns in their order; none where Arrow and Parquet do not count the same ones."""
+    schema = footer.schema.to_arrow_schema()
+    found = [leaf for f in schema for leaf in _leaves((f.name,), f.type, repeated=False)]
+    return found if len(found) == footer.num_columns else []
+
+
+def _leaves(path: tuple[str, ...], kind: pa.DataType, *, repeated: bool) -> Iterator[StoredColumn]:
+    if pa.types.is_struct(kind):
+        inner = [kind.field(n) for n in range(kind.num_fields)]
+    elif pa.types.is_map(kind):
+        inner, repeated = [kind.key_field, kind.item_field], True
+    elif pa.types.is_nested(kind):
+        inner, repeated = [kind.value_field], True
+    else:
+        yield StoredColumn(path, kind, repeated)
+        return
+    for field in inner:
+        yield from _leaves((*path, field.name), field.type, repeated=repeated)
+
+
+def _over_row_groups(footer: pq.FileMetaData, index: int, kind: pa.DataType) -> tuple[int | None, Any, Any]:
     """Return null count, least and greatest value over all row groups; None for what is not known everywhere."""
-    nulls, low, high, known = 0, None, None, True
+    nulls = 0
+    lows: list[Any] = []
+    highs: list[Any] = []
     for group in range(footer.num_row_groups):
         chunk = footer.row_group(group).column(index)
         stats = chunk.statistics
         if stats is None or not stats.has_null_count:
             return None, None, None
         nulls += stats.null_count
-        if stats.has_min_max:
-            low = stats.min if low is None else min(low, stats.min)
-            high = stats.max if high is None else max(high, stats.max)
-        elif stats.null_count < chunk.num_values:
-            known = False
-    return nulls, (low if known else None), (high if known else None)
+        if stats.null_count < chunk.num_values:
+            lows.append(comparable(stats.min_raw, kind) if stats.has_min_max else None)
+            highs.append(comparable(stats.max_raw, kind) if stats.has_min_max else None)
+    known = lows and None not in lows
+    return nulls, (min(lows) if known else None), (max(highs) if known else None)
 
 
-def _low(value: Any, kind: pa.DataType) -> Any:
-    if isinstance(value, str):
-        return value[:_STRING_PREFIX]
-    return _plain(value, kind, round_up=False)
-
-
-def _high(value: Any, kind: pa.DataType) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= _STRING_PREFIX else value[:_STRING_PREFIX] + _ABOVE_ANY_TEXT
-    return _plain(value, kind, round_up=True)
-
-
-def _plain(value: Any, kind: pa.DataType, *, round_up: bool) -> Any:
-    """Return a bound as Delta's JSON wants it, or None for types without bounds."""
-    if value is None or pa.types.is_boolean(kind):
-        return None
-    if pa.types.is_integer(kind):
-        return int(value)
-    if pa.types.is_floating(kind):
-        return float(value) if math.isfinite(value) else None
-    if pa.types.is_decimal(kind):
-        return decimal.Decimal(value)
-    if pa.types.is_timestamp(kind):
-        return _milliseconds(value, round_up=round_up) + ("Z" if kind.tz else "")
-    if pa.types.is_date(kind):
-        return value.isoformat()
-    return None
-
-
-def _milliseconds(value: dt.datetime, *, round_up: bool) -> str:
-    """Return a time cut to milliseconds, as Delta keeps it: a lower bound down, an upper bound up."""
-    micros = (value.replace(tzinfo=None) - _EPOCH) // dt.timedelta(microseconds=1)
-    millis = -(-micros // 1000) if round_up else micros // 1000
-    return (_EPOCH + dt.timedelta(milliseconds=millis)).isoformat(timespec="milliseconds")
-
-
-def _put(tree: dict[str, Any], parts: list[str], value: Any) -> None:
+def _put(tree: dict[str, Any], parts: tuple[str, ...], value: Any) -> None:
     for part in parts[:-1]:
         tree = tree.setdefault(part, {})
     tree[parts[-1]] = value

@@ -36,6 +36,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from kappa_assets.delta_write.nan_columns import columns_with_statistics, nan_columns
+
 SMALL = 1 << 20
 """Bytes of Parquet or of landed files up to which a batch is small: its rows then fit a driver many times over."""
 _SAME_IN_ARROW = (
@@ -86,27 +88,8 @@ def write_small(rows: pa.Table, folder: Path, partition_by: tuple[str, ...]) -> 
             target / "part-0.parquet",
             compression="snappy",
             coerce_timestamps="us",
-            write_statistics=_with_statistics(part),
+            write_statistics=columns_with_statistics(part.schema, nan_columns(part)),
         )
-
-
-def _with_statistics(rows: pa.Table) -> bool | list[str]:
-    """Return which columns get statistics: True for all, or the others beside those that hold a nan.
-
-    Arrow leaves nan out of a column's bounds. For Spark it is greater than any number, so it would skip the file when
-    asked for large ones. Spark's own writer gives such a column no bounds either.
-    """
-    flat = rows
-    while any(pa.types.is_struct(field.type) for field in flat.schema):
-        flat = flat.flatten()
-    floating = [name for name in flat.column_names if pa.types.is_floating(flat.schema.field(name).type)]
-    with_nan = {name for name in floating if pc.any(pc.is_nan(flat[name])).as_py()}
-    if not with_nan:
-        return True
-    empty = pa.BufferOutputStream()
-    pq.write_table(rows.slice(0, 0), empty)
-    schema = pq.read_metadata(pa.BufferReader(empty.getvalue())).schema
-    return [path for i in range(len(schema)) if (path := schema.column(i).path) not in with_nan]
 
 
 def _partitions(rows: pa.Table, partition_by: tuple[str, ...]) -> Iterator[tuple[str, pa.Table]]:

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from kappa_assets.delta_log import read_actions
 from kappa_assets.delta_write.parquet_files import WrittenFiles
 
 _KEPT = 40
@@ -85,10 +86,10 @@ class VersionChecksums:
             self._begin_at_newest_checksum(version)
         for number in range(self._scanned + 1, version + 1):
             try:
-                lines = (self._log / f"{number:020d}.json").read_text().splitlines()
+                actions = read_actions(self._log / f"{number:020d}.json")
             except FileNotFoundError:
                 continue
-            for action in map(json.loads, lines):
+            for action in actions:
                 self._protocol = action.get("protocol", self._protocol)
                 self._metadata = action.get("metaData", self._metadata)
         self._scanned = version

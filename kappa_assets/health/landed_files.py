@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kappa_assets.delta_log import Commit
+from kappa_assets.delta_log import Commit, read_actions
 
 _RECENT = dt.timedelta(days=1)
 _COMMITS = 200
@@ -81,7 +80,7 @@ def _sources_of_group(file: pq.ParquetFile, group: int) -> Iterator[tuple[str, i
 def _added(bronze: Path, version: int) -> list[str]:
     """Return the data files that a version added, relative to the table."""
     try:
-        lines = (bronze / "_delta_log" / f"{version:020d}.json").read_text().splitlines()
+        actions = read_actions(bronze / "_delta_log" / f"{version:020d}.json")
     except OSError:
         return []
-    return [unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action]
+    return [unquote(action["add"]["path"]) for action in actions if "add" in action]

@@ -20,6 +20,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 from deltalake.transaction import AddAction, RemoveAction
 
+from kappa_assets.delta_write.held_files import held_files
 from kappa_assets.delta_write.parquet_files import NOTHING, describe_files
 from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import LakeError
@@ -69,7 +70,7 @@ def small_files(table: str, folder: Path, *, before: dt.date, few: int = FEW) ->
         return []
     sliced = delta.metadata().partition_columns == [_SLICE]
     by_slice: dict[dt.date | None, list[dict[str, object]]] = {}
-    for action in pa.table(delta.get_add_actions(flatten=True)).to_pylist():
+    for action in held_files(delta):
         if action["size_bytes"] < SMALL and action["num_records"] is not None:
             by_slice.setdefault(action.get(f"partition.{_SLICE}"), []).append(action)
     found = []

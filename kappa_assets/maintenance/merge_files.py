@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kappa_assets.delta_write.nan_columns import columns_with_statistics, may_hold_nan, nan_columns
+
 _ROW_GROUP = 64 << 20
 """Bytes in memory of the rows that go into one row group."""
 _SAME_IN_ARROW = {
@@ -48,11 +50,29 @@ def merge_files(files: Sequence[Path], into: Path) -> int:
     """
     schema = _common_schema(files)
     count = 0
-    with pq.ParquetWriter(into, schema, compression="snappy", coerce_timestamps="us") as writer:
+    with pq.ParquetWriter(
+        into,
+        schema,
+        compression="snappy",
+        coerce_timestamps="us",
+        write_statistics=columns_with_statistics(schema, _nan_columns(files)),
+    ) as writer:
         for rows in _row_groups(files, schema):
             writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
             count += rows.num_rows
     return count
+
+
+def _nan_columns(files: Sequence[Path]) -> set[str]:
+    """Return the columns that hold a nan in any file. Their bounds do not tell: of another writer they leave it out."""
+    found: set[str] = set()
+    for path in files:
+        floating = [f.name for f in pq.read_schema(path) if may_hold_nan(f.type)]
+        if floating:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(columns=floating):
+                    found |= nan_columns(pa.table(batch))
+    return found
 
 
 def _row_groups(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from kappa_assets.delta_write.rows import merge_rows
 from kappa_assets.errors import RegistryConflict
 from kappa_assets.lock import table_turn
 from kappa_assets.maintenance.clean_log import OldEntries
@@ -137,7 +138,7 @@ class Tidy:
         with table_turn(self.folder):
             delta = DeltaTable(self.folder)
             try:
-                delta.optimize.compact(commit_properties=CommitProperties(max_commit_retries=0))
+                merge_rows(delta, self.folder)
             except CommitFailedError:  # somebody changed it just now; the next run does it
                 return Upkeep(self.table, "optimize: it is in use", self.files, self.files, 0)
             delta.create_checkpoint()

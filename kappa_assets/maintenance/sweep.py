@@ -8,7 +8,6 @@ however far back a slow reader is.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -104,10 +103,8 @@ def _newest_removal(folder: Path, versions: list[int], gone: Iterable[Path]) -> 
 def _removed_in(folder: Path, version: int) -> set[str]:
     """Return the files that a version took out of the table, or wrote for its change feed."""
     found = set()
-    for line in (folder / _LOG / f"{version:020d}.json").read_text().splitlines():
-        if '"remove"' in line or '"cdc"' in line:
-            action = json.loads(line)
-            found |= {unquote(action[kind]["path"]) for kind in ("remove", "cdc") if kind in action}
+    for action in delta_log.read_actions(folder / _LOG / f"{version:020d}.json", b'"remove"', b'"cdc"'):
+        found |= {unquote(action[kind]["path"]) for kind in ("remove", "cdc") if kind in action}
     return found
 
 

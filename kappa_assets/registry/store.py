@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from kappa_assets import durable
 from kappa_assets.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
 from kappa_assets.delta_log import latest_version, log_file
+from kappa_assets.delta_write.rows import append_rows, create_with_rows, replace_rows
 from kappa_assets.errors import LakeError, RegistryConflict
 from kappa_assets.lake import Lake
 from kappa_assets.registry.state import Event, State, fold, without_outdated
 
-_COMPARE_AND_SET = CommitProperties(max_commit_retries=0)
-"""A commit that lands on the version it was decided on, or fails. Without it two processes that both make the registry
-were seen to succeed, the second as version 1."""
 _READ_FAILED = (DeltaError, OSError, pa.ArrowException, ValueError)
 """How a failed read shows: a log that is damaged; a data file that is missing, is no Parquet, or holds no JSON."""
 _TRIES = 20
@@ -78,10 +76,9 @@ class Registry:
         rows = self._rows(self._count(decided_on), events)
         try:
             if decided_on.version < 0:
-                write_deltalake(self._path, rows, mode="error", commit_properties=_COMPARE_AND_SET)
+                create_with_rows(self._path, rows)
             else:
-                table = DeltaTable(self._path, version=decided_on.version)
-                write_deltalake(table, rows, mode="append", commit_properties=_COMPARE_AND_SET)
+                append_rows(DeltaTable(self._path, version=decided_on.version), self._path, rows)
         except WRITE_FAILED as error:
             if was_overtaken(self._path, decided_on.version):
                 raise _conflict() from error
@@ -93,7 +90,7 @@ class Registry:
         """See to it that a change outlives a loss of power: after it, nobody can tell any more what was live."""
         log = log_file(self._path, version)
         try:
-            actions = [json.loads(line) for line in log.read_text().splitlines()]
+            actions = [json.loads(line) for line in log.read_text().split("\n") if line]
             added = [self._path / action["add"]["path"] for action in actions if "add" in action]
             durable.sync([*added, log], self._path.parent)
         except OSError as error:
@@ -118,7 +115,7 @@ class Registry:
         table = DeltaTable(self._path, version=decided_on.version)
         rows = self._rows(0, without_outdated(self.history()))
         try:
-            write_deltalake(table, rows, mode="overwrite", commit_properties=_COMPARE_AND_SET)
+            replace_rows(table, self._path, rows)
         except WRITE_FAILED as error:
             if was_overtaken(self._path, decided_on.version):
                 raise _conflict() from error

@@ -9,6 +9,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from kappa_assets.delta_write.held_files import held_files
 from kappa_assets.errors import ReplayError
 from kappa_assets.lake import Lake
 from kappa_assets.registry import State
@@ -30,7 +31,7 @@ class DataFile:
 def data_files(lake: Lake, table: TableName, generation: int = 1) -> list[DataFile]:
     """Return the files a generation consists of now; none for one that was never written."""
     try:
-        found = pa.table(DeltaTable(lake.folder(table, generation)).get_add_actions(flatten=True)).to_pylist()
+        found = held_files(DeltaTable(lake.folder(table, generation)))
     except TableNotFoundError:
         return []
     return [_data_file(row) for row in found]

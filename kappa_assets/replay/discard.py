@@ -5,6 +5,7 @@ from __future__ import annotations
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
+from kappa_assets.delta_write.rows import delete_rows
 from kappa_assets.errors import ReplayError, ReplayRunning
 from kappa_assets.lake import Lake
 from kappa_assets.lock import exclusive, table_turn
@@ -44,6 +45,6 @@ def _remove_rejects(lake: Lake, table: TableName, number: int) -> None:
     folder = lake.rejects(table)
     with table_turn(folder):
         try:
-            DeltaTable(folder).delete(f"generation = {number}")
+            delete_rows(DeltaTable(folder), folder, "generation", number)
         except TableNotFoundError:
             return

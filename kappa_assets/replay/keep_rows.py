@@ -8,7 +8,6 @@ import shutil
 import uuid
 from pathlib import Path
 
-import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
 from pyspark.sql import functions as F
@@ -17,6 +16,7 @@ from pyspark.sql.types import StructType
 from kappa_assets.commit import CommitNote, Position
 from kappa_assets.delta_write.delta_writer import DeltaWriter, check_schema
 from kappa_assets.delta_write.file_stats import file_stats
+from kappa_assets.delta_write.held_files import held_files
 from kappa_assets.delta_write.parquet_files import WrittenFiles, write_files
 from kappa_assets.errors import LogicError, ReplayError
 from kappa_assets.registry import Generation
@@ -45,7 +45,7 @@ def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Pro
     known = DeltaTable(folder)
     _check_columns(candidate, DeltaWriter(str(candidate.table), folder), schema)
     linked, mixed = [], []
-    for action in pa.table(known.get_add_actions(flatten=True)).to_pylist():
+    for action in held_files(known):
         low, high = action.get("min._batch_id"), action.get("max._batch_id")
         if high is not None and high <= batch:
             linked.append(_link(folder / action["path"], writer.folder, action[f"partition.{SLICE}"].isoformat()))

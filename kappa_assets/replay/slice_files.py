@@ -6,12 +6,12 @@ import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from kappa_assets.delta_write.held_files import held_files
 from kappa_assets.streams.silver import SLICE
 
 
@@ -51,16 +51,13 @@ def rows_in_files(spark: SparkSession, paths: list[str], schema: StructType) -> 
 
 def slices_of(folder: Path) -> set[dt.date]:
     """Return the slices that the newest version of a Silver table has files of."""
-    actions = pa.table(DeltaTable(folder).get_add_actions(flatten=True)).to_pylist()
-    return {action[f"partition.{SLICE}"] for action in actions}
+    return {action[f"partition.{SLICE}"] for action in held_files(DeltaTable(folder))}
 
 
 def slice_files(folder: Path, day: dt.date, first: int, last: int) -> SliceFiles:
     """Return the files of the newest version that a repair of slice `day` must replace."""
-    table = DeltaTable(folder)
-    actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
     paths, mixed, rows = [], [], 0
-    for action in actions:
+    for action in held_files(DeltaTable(folder)):
         if action[f"partition.{SLICE}"] != day:
             continue
         low, high = action.get("min._batch_id"), action.get("max._batch_id")

@@ -37,6 +37,10 @@ class Node:
         """Return the expressions in one field of an operator, such as the `projectList` of a Project."""
         return tuple(tree(one) for one in self.fields.get(name) or [])
 
+    def operands(self) -> Iterator[Node]:
+        """Yield the expressions that the operator is made with, each as a tree."""
+        return _trees(self.fields.values())
+
     def mentioned(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield kind and fields of every expression the operator is made with, at any depth."""
         return _mentioned(self.fields.values())
@@ -96,6 +100,14 @@ def _next(nodes: Iterator[dict[str, Any]]) -> Node:
 
 def _kind(node: Mapping[str, Any]) -> str:
     return str(node["class"]).rpartition(".")[2]
+
+
+def _trees(values: Iterable[Any]) -> Iterator[Node]:
+    for value in values:
+        if isinstance(value, list) and value and isinstance(value[0], dict) and "class" in value[0]:
+            yield tree(value)
+        elif isinstance(value, list):
+            yield from _trees(value)
 
 
 def _mentioned(values: Iterable[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

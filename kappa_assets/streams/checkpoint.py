@@ -85,7 +85,7 @@ class Checkpoint:
 
     def _delta_offset(self, batch: int) -> Offset | None:
         try:
-            lines = (self.path / "offsets" / str(batch)).read_text().splitlines()
+            lines = (self.path / "offsets" / str(batch)).read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             return None
         body = json.loads(lines[2])

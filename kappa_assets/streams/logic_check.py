@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 
 from kappa_assets.declare.tables import LINEAGE, Gold, Silver
 from kappa_assets.streams.analysed import Plan, analysed
+from kappa_assets.streams.column_rules import check_columns
 from kappa_assets.streams.combine_check import check_combine
 from kappa_assets.streams.plan_rules import (
     check_reads_no_table,
@@ -24,6 +25,7 @@ from kappa_assets.streams.plan_rules import (
     refuse,
     renamed,
 )
+from kappa_assets.streams.time_of_day import columns_of_casts
 
 _WIDTH = 300  # characters of Spark's own message worth repeating
 _PYTHON_LINE = re.compile(r".+\.py:\d+")
@@ -39,11 +41,18 @@ def check_logic(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
     """
     frame, mine = _leaf(upstream)
     output = _call(table, frame)
-    _check_columns(table, output)
+    check_columns(table, output.schema)
     plan = analysed(_with_expectations(table, output))
     if plan is not None:
         _check_plan(table, plan, output, mine)
     return output
+
+
+def text_casts(table: Silver, upstream: DataFrame) -> frozenset[str]:
+    """Return the columns of `upstream` whose texts `with_days` may complete; none on Spark Connect."""
+    frame, ids = _leaf(upstream)
+    plan = analysed(table(frame))
+    return frozenset() if plan is None else columns_of_casts(plan, frame, ids)
 
 
 def _check_plan(table: Silver | Gold, plan: Plan, output: DataFrame, mine: dict[int | None, str]) -> None:
@@ -85,20 +94,6 @@ def _call(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
     if not isinstance(output, DataFrame):
         refuse(table, f"returns no DataFrame; got {type(output).__name__}", "Does it lack its return?")
     return output
-
-
-def _check_columns(table: Silver | Gold, output: DataFrame) -> None:
-    required = LINEAGE if isinstance(table, Silver) else (*table.keys, *table.combine)
-    missing = [column for column in required if column not in output.columns]
-    if missing:
-        hint = "Add *LINEAGE to its select." if isinstance(table, Silver) else f"It has {output.columns}."
-        refuse(table, f"leaves out {', '.join(missing)}", hint)
-    lower = [column.lower() for column in output.columns]
-    for column in output.columns:
-        if lower.count(column.lower()) > 1:
-            refuse(table, f"has two columns named {column!r}", "Rename one, or select the columns by name.")
-        if set(column) & set(" ,;{}()\n\t="):
-            refuse(table, f"has a column named {column!r}, which Delta does not take", "Name it with alias().")
 
 
 def _with_expectations(table: Silver | Gold, output: DataFrame) -> DataFrame:

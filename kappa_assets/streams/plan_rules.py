@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 from kappa_assets.declare.tables import Gold, Silver
@@ -34,6 +35,9 @@ _CLOCK = {
     "CurrentTime": "current_time()",
     "LocalTimestamp": "localtimestamp()",
 }
+_MOMENTS = {"date", "timestamp", "timestamp_ntz"}
+_OF_TODAY = re.compile(r"[\x00-\x20\x7f]*(now|today|tomorrow|yesterday)(\s|$)", re.IGNORECASE)
+_TIME_ALONE = re.compile(r"T\d|[\x00-\x20\x7f]*\d{1,2}:")
 _DICE = {
     "Rand": "rand()",
     "Randn": "randn()",
@@ -52,6 +56,7 @@ _DICE = {
 
 def check_same_answer(table: Silver | Gold, plan: Node) -> None:
     """Refuse the clock and dice: a replay would give another answer."""
+    _check_no_text_of_today(table, plan)
     if any(node.kind == "Sample" for node in plan):
         refuse(table, *REFUSED["Sample"])
     for kind, fields in (one for node in plan for one in node.mentioned()):
@@ -63,6 +68,18 @@ def check_same_answer(table: Silver | Gold, plan: Node) -> None:
         if fields.get("udfDeterministic") is False:
             hint = "A replay would give another answer: make it depend on the row alone."
             refuse(table, f"uses the non-deterministic function {fields.get('name')!r}", hint)
+
+
+def _check_no_text_of_today(table: Silver | Gold, plan: Node) -> None:
+    """Refuse a constant text that Spark reads as a moment of today: `now`, or a time without a date."""
+    for one in (inner for node in plan for operand in node.operands() for inner in operand):
+        child = one.children[0] if one.kind == "Cast" and one.children else None
+        if child is None or child.kind != "Literal" or child.fields.get("dataType") != "string":
+            continue
+        kind, text = str(one.fields.get("dataType")), str(child.fields.get("value"))
+        if (kind in _MOMENTS and _OF_TODAY.match(text)) or (kind == "timestamp" and _TIME_ALONE.match(text)):
+            hint = "A replay would give another answer: take the time, or the date, from the row, such as _arrived_at."
+            refuse(table, f"casts {text!r} to {kind}, which is one of the day on which it is computed", hint)
 
 
 def check_rows(table: Silver | Gold, plan: Node, mine: dict[int | None, str]) -> None:

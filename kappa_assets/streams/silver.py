@@ -18,7 +18,7 @@ from kappa_assets.errors import TableMissing
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
 from kappa_assets.streams.checkpoint import Checkpoint
-from kappa_assets.streams.logic_check import check_logic
+from kappa_assets.streams.logic_check import check_logic, text_casts
 from kappa_assets.streams.positions import (
     check_repeated,
     check_tiles,
@@ -27,6 +27,7 @@ from kappa_assets.streams.positions import (
     read_bytes,
 )
 from kappa_assets.streams.query import WAIT, Setting, StartAgain, app_id, checkpoint_of
+from kappa_assets.streams.time_of_day import with_days
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
@@ -49,6 +50,7 @@ class SilverQuery:
         self._code_version = code_version
         self._first_slice: str | None = None
         self._sliced = -1  # the Bronze version up to which `_first_slice` is known to hold
+        self._times: frozenset[str] = frozenset()
         lake = setting.lake
         self._upstream = lake.folder(tape.bronze)
         self._bronze = DeltaWriter(str(tape.bronze), self._upstream)
@@ -75,7 +77,9 @@ class SilverQuery:
         schema = self._bronze.schema()
         if schema is None:
             raise TableMissing(f"{self.table} has nothing to read yet: {self._tape.bronze} is not written", hint=WAIT)
-        output = check_logic(self._silver, self._setting.spark.createDataFrame([], schema))
+        empty = self._setting.spark.createDataFrame([], schema)
+        output = check_logic(self._silver, empty)
+        self._times = text_casts(self._silver, empty)
         self._writer.prepare(output.schema)
 
     def stream(self) -> DataFrame:
@@ -113,7 +117,7 @@ class SilverQuery:
 
     def _write(self, batch: DataFrame, *, small: bool) -> tuple[WrittenFiles, list[Path], dict[str, int]]:
         """Write the batch in one pass: rows that meet every expectation, the files of the others, and their counts."""
-        output = self._silver(batch.coalesce(1) if small else batch)
+        output = self._silver(with_days(batch.coalesce(1) if small else batch, self._times))
         self._writer.prepare(output.schema)
         folder, slices = self._writer.folder, self._writer.partition_by
         if not self._silver.expectations:
@@ -209,7 +213,7 @@ def judge(silver: Silver, output: DataFrame, observation: Observation | None = N
 
 def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
     """Return the rows that the table keeps of `upstream`: its function's output that meets every expectation."""
-    output = silver(upstream)
+    output = silver(with_days(upstream, text_casts(silver, upstream)))
     if not silver.expectations:
         return output
     return judge(silver, output).where(~F.col(REJECTED)).drop(REJECTED)

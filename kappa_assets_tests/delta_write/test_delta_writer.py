@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from pyspark.sql.types import LongType, StructField, StructType
+from pyspark.sql.types import ArrayType, LongType, MapType, StructField, StructType, TimestampNTZType
 
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import WrittenFiles, describe_files
@@ -90,6 +90,19 @@ def test_of_two_that_decide_on_the_same_version_the_second_is_told_of_the_first(
     assert numbers(first.folder) == [0]
     second.commit(files[1], "two", 0, "{}")
     assert numbers(first.folder) == [0, 1]
+
+
+def test_a_column_is_nullable_through_and_through(tmp_path: Path) -> None:
+    """Else Spark refuses the table beside a timestamp without zone: an invariant that its protocol does not name."""
+    inner = StructType([StructField("x", LongType(), False)])
+    first = StructType([StructField("at", TimestampNTZType(), False), StructField("in", inner, False)])
+    second = StructType([*first, StructField("list", ArrayType(MapType(LongType(), inner, False), False), False)])
+    writer = DeltaWriter("silver.t", tmp_path / "t")
+    for schema in (first, second):
+        writer.prepare(schema)
+        assert '"nullable":false' not in str(writer.schema().json())  # type: ignore[union-attr]
+        assert 'ContainsNull":false' not in str(writer.schema().json())  # type: ignore[union-attr]
+    assert writer.schema().simpleString() == second.simpleString()  # type: ignore[union-attr]
 
 
 def test_of_two_that_make_a_table_the_second_is_told_of_the_first(tmp_path: Path) -> None:

@@ -74,24 +74,6 @@ def test_bounds_hold_every_value_to_the_last_digit(spark: SparkSession, tmp_path
     assert stats["minValues"]["s"] <= "z" * 99 < stats["maxValues"]["s"]
 
 
-def test_spark_skips_our_files_by_their_statistics(spark: SparkSession, tmp_path: Path) -> None:
-    writer = DeltaWriter("silver.t", tmp_path / "t", partition_by=("_arrival_date",))
-    for batch in range(3):
-        rows = spark.range(batch * 10, batch * 10 + 10).selectExpr(
-            "id", "CAST(id AS DECIMAL(12,4)) d", f"DATE'2026-01-0{batch + 1}' AS _arrival_date"
-        )
-        writer.prepare(rows.schema)
-        writer.commit(write_files(rows.coalesce(1), writer.folder, writer.partition_by), "app", batch, "{}")
-    table = spark.read.format("delta").load(str(writer.folder))
-    assert table.count() == 30
-    for condition, files in (("id = 15", 1), ("d >= 25", 1), ("id < 12", 2), ("_arrival_date = '2026-01-03'", 1)):
-        assert len(table.where(condition).selectExpr("_metadata.file_path").distinct().collect()) == files
-        plan = table.where(condition)._jdf.queryExecution().executedPlan()
-        table.where(condition).count()
-        assert plan is not None
-    assert table.where("d >= 25").count() == 5
-
-
 def test_a_batch_is_committed_once_however_often_it_is_tried(spark: SparkSession, tmp_path: Path) -> None:
     rows = spark.range(5).toDF("id")
     writer = DeltaWriter("silver.t", tmp_path / "t")

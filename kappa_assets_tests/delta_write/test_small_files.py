@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import json
 import math
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from hypothesis import Phase, given, settings
@@ -21,8 +23,10 @@ from hypothesis import strategies as st
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from kappa_assets.delta_write.delta_writer import DeltaWriter
+from kappa_assets.delta_write.file_stats import file_stats
 from kappa_assets.delta_write.parquet_files import WrittenFiles, write_apart, write_files
 from kappa_assets.delta_write.small_files import fetch_small
+from kappa_assets.maintenance.merge_files import merge_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -49,11 +53,18 @@ EVERY_TYPE = pa.schema(
         "part": pa.string(),
     }
 )
-DAYS = st.dates(dt.date(1500, 1, 1), dt.date(9999, 12, 31))
-CLOCKS = st.datetimes(dt.datetime(1500, 1, 1), dt.datetime(9999, 12, 30))  # noqa: DTZ001  # a clock has no zone
-TIMES = CLOCKS.map(lambda at: at.replace(tzinfo=dt.UTC))
+# As Spark holds them: days and microseconds since 1970, of any year. Python's dates know only 1 to 9999.
+LAST_DAY, FOREVER = 2_932_896, 253_402_300_799_999_999
+DAYS = st.integers(-(2**31), 2**31 - 1) | st.integers(-800_000, LAST_DAY) | st.sampled_from([LAST_DAY, LAST_DAY + 1])
+CLOCKS = (
+    st.integers(-(2**63), 2**63 - 1)
+    | st.integers(-70_000_000_000_000_000, FOREVER)
+    | st.sampled_from([FOREVER - 1000, FOREVER, FOREVER + 1])
+)
 # Parquet's text is UTF-8, which has no lone surrogates.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+# Spark's strings hold any bytes.
+BYTES = TEXTS.map(str.encode) | st.binary(max_size=40)
 
 
 def decimals(digits: int, places: int) -> st.SearchStrategy[Decimal]:
@@ -80,16 +91,16 @@ ROWS = st.fixed_dictionaries(
         "double": or_none(st.floats(allow_nan=False)),
         "price": or_none(decimals(9, 2)),
         "exact": or_none(decimals(38, 9)),
-        "text": or_none(TEXTS),
+        "text": or_none(BYTES),
         "raw": or_none(st.binary(max_size=8)),
         "day": or_none(DAYS),
-        "at": or_none(TIMES),
+        "at": or_none(CLOCKS),
         "clock": or_none(CLOCKS),
         "inside": or_none(
             st.fixed_dictionaries(
                 {
                     "x": or_none(integers(32)),
-                    "deep": or_none(st.fixed_dictionaries({"at": or_none(TIMES), "t": or_none(TEXTS)})),
+                    "deep": or_none(st.fixed_dictionaries({"at": or_none(CLOCKS), "t": or_none(TEXTS)})),
                 }
             )
         ),
@@ -121,8 +132,31 @@ def plain(value: Any) -> Any:
     return value
 
 
+def stored(kind: pa.DataType) -> pa.DataType:
+    """Return the type that holds the same values as numbers and bytes: Python has no equal of some of the others."""
+    if pa.types.is_struct(kind):
+        return pa.struct([(f.name, stored(f.type)) for f in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(stored(kind.key_type), stored(kind.item_type))
+    if pa.types.is_list(kind):
+        return pa.list_(stored(kind.value_type))
+    if pa.types.is_timestamp(kind) or pa.types.is_date32(kind):
+        return pa.int64() if pa.types.is_timestamp(kind) else pa.int32()
+    return pa.binary() if pa.types.is_string(kind) else kind
+
+
 def counted(rows: pa.Table, columns: list[str]) -> Counter[Any]:
-    return Counter(plain(row) for row in rows.select(columns).to_pylist())
+    chosen = rows.select(columns)
+    numbers = chosen.cast(pa.schema([(f.name, stored(f.type)) for f in chosen.schema]))
+    return Counter(plain(row) for row in numbers.to_pylist())
+
+
+def table_of(rows: list[dict[str, Any]]) -> pa.Table:
+    """Return rows of EVERY_TYPE; their text may be any bytes, which Arrow takes as text if it need not look."""
+    position = EVERY_TYPE.get_field_index("text")
+    table = pa.Table.from_pylist(rows, schema=EVERY_TYPE.set(position, pa.field("text", pa.binary())))
+    text = table.column("text").combine_chunks().view(pa.string())
+    return table.set_column(position, EVERY_TYPE.field("text"), text)
 
 
 class Sides:
@@ -190,10 +224,28 @@ _folders = count()
 def test_rows_of_every_type_read_back_as_they_were_and_as_spark_writes_them(
     spark: SparkSession, tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:
-    source = pa.Table.from_pylist(rows, schema=EVERY_TYPE)
+    source = table_of(rows)
     frame = spark.createDataFrame(source, from_arrow_schema(EVERY_TYPE, prefer_timestamp_ntz=True))
     sides = Sides(spark, tmp_path / str(next(_folders)), frame, "part")
     same_for_every_reader(sides, counted(source, source.column_names))
+    merged_value_for_value(sides)
+
+
+def merged_value_for_value(sides: Sides) -> None:
+    """Assert that our file and Spark's of each partition, merged, hold the rows of both, with the bounds of each."""
+    for ours in sides.ours.rglob("part=*/*.parquet"):
+        (theirs,) = sides.theirs.rglob(f"{glob.escape(ours.parent.name)}/*.parquet")
+        into = ours.with_name("merged.parquet")
+        assert merge_files([ours, theirs], into) == 2 * file_stats(ours)[0]
+        once, merged = (json.loads(file_stats(path)[1]) for path in (ours, into))
+        assert all(merged[bound] == once[bound] for bound in ("minValues", "maxValues"))
+        assert merged["nullCount"] == doubled(once["nullCount"])
+        rows, both = (pq.ParquetFile(path).read() for path in (ours, into))
+        assert counted(both, both.column_names) == counted(rows, rows.column_names) + counted(rows, rows.column_names)
+
+
+def doubled(counts: Any) -> Any:
+    return {k: doubled(v) for k, v in counts.items()} if isinstance(counts, dict) else 2 * counts
 
 
 SPECIAL = ["a b", "50%", "%20", "a=b", "a/b", "x:y", "ü茶", "#?*", "it's", 'a"b', "a+b", "a\\b", "{x}[1]", ".", None]
