@@ -35,6 +35,7 @@ FLOORS = [
         "reached",
         "registry",
         "session",
+        "spark_paths",
         "tape",
         "tape_index",
     },
