@@ -56,7 +56,7 @@ class Expected:
         sales: how often each row of silver.sales occurs, columns as in SALES (LINEAGE left out).
         rejects: rejected lines by expectation; a line that fails several counts under each.
         first_rejects: rejected lines by the first expectation they fail, in the order of declaration.
-        set_aside: files that cannot be read to their end; none of their lines count.
+        set_aside: files that cannot be read to their end, or are no UTF-8 text; none of their lines count.
         lines: lines of the other files, headers and blank lines left out.
     """
 
@@ -76,7 +76,7 @@ def oracle(files: Sequence[Path]) -> Expected:
     for file in files:
         try:
             content = _text(file)
-        except (EOFError, gzip.BadGzipFile, zlib.error):
+        except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError):
             expected.set_aside.append(file)
             continue
         for line in _lines(content):
@@ -109,7 +109,7 @@ def rows_of(table: Any, columns: Sequence[str]) -> list[Row]:
 def _text(file: Path) -> str:
     content = file.read_bytes()
     plain = gzip.decompress(content) if file.suffix == ".gz" else content
-    return plain.decode("utf-8-sig", errors="replace")
+    return plain.decode("utf-8-sig")
 
 
 def _lines(content: str) -> Iterator[dict[str, str]]:

@@ -26,6 +26,7 @@ from kappa_assets.declare.syntax import Json
 from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
 
 DIGITS = 12
+_ALWAYS_TOLD = ("columns", "folder", "format", "header")
 
 
 def code_version(table: Table) -> str:
@@ -58,9 +59,13 @@ def _options(table: Table) -> Json:
             return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine}
         case Bronze():
             source = table.source
-            # Where it is declared, and what becomes of files that are read, changes no row.
-            names = sorted(f.name for f in dataclasses.fields(source) if f.name not in ("origin", "archive"))
-            fields: dict[str, Json] = {name: repr(getattr(source, name)) for name in names}
+            # Where it is declared, and what becomes of files that are read, changes no row. An option that is left
+            # out changes none either: a Bronze keeps its version when there come to be more options.
+            told = [f for f in dataclasses.fields(source) if f.name not in ("origin", "archive")]
+            said = {f.name: repr(getattr(source, f.name)) for f in told}
+            fields: dict[str, Json] = {
+                f.name: said[f.name] for f in told if f.name in _ALWAYS_TOLD or said[f.name] != repr(f.default)
+            }
             return [type(source).__name__, fields]
     return None
 

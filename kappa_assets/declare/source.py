@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 
+from kappa_assets.declare.charsets import CHARSETS, is_wide, pythons_name
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.errors import DeclarationError
 
 FileFormat = Literal["csv", "json", "text", "parquet"]
 _LINE_FORMATS = ("json", "text")
+_CSV_DEFAULTS = {"sep": ",", "quote": '"', "escape": '"', "multiline": False, "null_value": None}
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,21 @@ class Files:
         folder: name of the folder below the landing folder.
         format: `csv` with `header=True` gives one string column per column of the header, matched by name;
             `csv` without a header, `json` (one document a line) and `text` keep each line raw in `value`;
-            `parquet` keeps the file's own columns. `.gz` is read by its ending.
+            `parquet` keeps the file's own columns. Text is unpacked by its ending: `.gz`, `.bz2`, `.zst`.
         header: whether each CSV file begins with the names of its columns.
         columns: CSV columns the tape has from its first commit on, even where early files lack them.
         archive: whether files that are on the tape are moved to `_read` below the folder. Each look for new files lists
             the folder whole, so without it, or somebody else who tidies up, batches slow down: 5,000 files cost 150 ms.
+        encoding: of text, by its name in Python or Java, such as `latin-1` or `windows-1252`. A file with a byte that
+            does not decode is set aside whole: nothing on the tape is a question mark in place of what came. UTF-16
+            goes with `multiline=True`.
+        sep: the one character between the fields of a CSV line, such as `;`.
+        quote: the character around a field that holds separators; None when quotes are plain text.
+        escape: what stands before a quote inside quotes: another quote, or a backslash.
+        multiline: whether a field in quotes may hold line breaks. Spark then reads a file by one task. Without it, a
+            file with a quote that does not close within its line is set aside.
+        null_value: a text that stands for nothing, such as `NA`. Nothing between two separators is always null, and
+            a text without a character, `""`, is a text of no length: unless `null_value=""`.
 
     Files in subfolders are read too. Files and folders whose names begin with a dot or an underscore are not seen:
     write under such a name, then rename.
@@ -36,6 +48,12 @@ class Files:
     header: bool = False
     columns: tuple[str, ...] = ()
     archive: bool = False
+    encoding: str = "utf-8"
+    sep: str = ","
+    quote: str | None = '"'
+    escape: str = '"'
+    multiline: bool = False
+    null_value: str | None = None
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
@@ -43,30 +61,53 @@ class Files:
             object.__setattr__(self, "origin", origin_of_caller(depth=2))
         path = PurePosixPath(self.folder)
         if not self.folder or path.is_absolute() or ".." in path.parts:
-            raise DeclarationError(
+            self._refuse(
                 f"Files folder must lie below the landing folder; got {self.folder!r}",
-                origin=self.origin,
-                hint="Name a relative folder, such as 'orders'; the landing folder itself is a setting.",
+                "Name a relative folder, such as 'orders'; the landing folder itself is a setting.",
             )
         if self.format not in get_args(FileFormat):
-            raise DeclarationError(
-                f"unknown file format {self.format!r}",
-                origin=self.origin,
-                hint=f"One of {', '.join(get_args(FileFormat))}.",
-            )
+            self._refuse(f"unknown file format {self.format!r}", f"One of {', '.join(get_args(FileFormat))}.")
         if self.header and self.format != "csv":
-            raise DeclarationError(
-                f"header=True goes with format='csv'; got format={self.format!r}",
-                origin=self.origin,
-                hint="Leave header out.",
-            )
+            self._refuse(f"header=True goes with format='csv'; got format={self.format!r}", "Leave header out.")
         object.__setattr__(self, "columns", tuple(self.columns))
         if self.columns and not self.header:
-            raise DeclarationError(
-                "columns= goes with header=True: other files have no columns by name",
-                origin=self.origin,
-                hint="Leave columns out.",
+            self._refuse("columns= goes with header=True: other files have no columns by name", "Leave columns out.")
+        self._check_encoding()
+        self._check_csv_options()
+
+    def _check_encoding(self) -> None:
+        name = pythons_name(self.encoding)
+        if name is None:
+            what = f"encoding must be one that Python and Java read alike; got {self.encoding!r}"
+            self._refuse(what, f"One of {', '.join(CHARSETS)}, or another name of one of these.")
+        if name != "utf-8" and self.format == "parquet":
+            self._refuse("encoding= goes with text; Parquet files know their own", "Leave encoding out.")
+        if is_wide(self.encoding) and not (self.header and self.multiline):
+            what = f"encoding={self.encoding!r} can be read only with header=True and multiline=True"
+            self._refuse(what, "Spark finds lines by single bytes: have the files sent as UTF-8, or add both.")
+
+    def _check_csv_options(self) -> None:
+        given = [name for name, default in _CSV_DEFAULTS.items() if getattr(self, name) != default]
+        if given and not self.header:
+            self._refuse(
+                f"{given[0]}= goes with header=True: the lines of other files are kept raw",
+                f"Leave {given[0]} out, or add header=True to format='csv'.",
             )
+        for name in ("sep", "quote", "escape"):
+            value = getattr(self, name)
+            if value is None and name == "quote":
+                continue
+            if not isinstance(value, str) or len(value) != 1 or value in "\r\n\0":
+                hint = "Such as sep=';', sep='\\t', quote='\"', escape='\\\\'; quote=None where quotes are plain text."
+                self._refuse(f"{name} must be one character, and no line break; got {value!r}", hint)
+        if self.sep in (self.quote, self.escape):
+            hint = "Name the character that stands between two fields."
+            self._refuse(f"sep must differ from quote and escape; got {self.sep!r} for both", hint)
+        if self.multiline and self.quote is None:
+            self._refuse("multiline=True goes with quotes: only these can hold a line break", "Leave quote=None out.")
+
+    def _refuse(self, what: str, hint: str) -> None:
+        raise DeclarationError(what, origin=self.origin, hint=hint)
 
     @property
     def keeps_lines(self) -> bool:

@@ -1,13 +1,10 @@
-"""What a landed file is, seen without Spark: its header, and whether it can be read at all."""
+"""What a landed file is, seen without Spark: its columns, and whether it can be read to its end."""
 
 from __future__ import annotations
 
-import csv
 import errno
-import gzip
-import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kappa_assets.declare.source import Files
+from kappa_assets.sources.column_names import RESERVED, column_name, repeated, same_name
+from kappa_assets.sources.landed_text import Unreadable, check_text, open_unpacked, other_separator
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-_NOT_IN_A_NAME = re.compile(r"[ ,;{}()\n\t=.`\"]+")
-_HEADER_LIMIT = 1 << 20
 _SPARKS_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
 """Where Spark writes its own schema into a footer; reading, it takes the types from there."""
-RESERVED = frozenset(
-    ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date", "_malformed", "_metadata")
-)
 _DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException)
 _GONE = (FileNotFoundError, NotADirectoryError)
 _WAS_GONE = "was gone before it was read"
@@ -32,6 +25,9 @@ _OF_THE_FILE = frozenset(
     for name in ("EISDIR", "ELOOP", "ENAMETOOLONG", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN")
 )
 """What is the same at the next try: no plain file, a name that cannot be, content that the disk knows as broken."""
+
+Fits = Callable[[tuple[str, ...]], bool]
+"""Whether the tables below work on these columns, and not on those that the tape has."""
 
 
 @dataclass(frozen=True)
@@ -52,39 +48,48 @@ class Sorted:
     set_aside: tuple[SetAside, ...]
 
 
-def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str]) -> Sorted:
+def fits_nothing(columns: tuple[str, ...]) -> bool:
+    """Say of no columns that they fit: the answer where nothing reads the tape."""
+    del columns
+    return False
+
+
+def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str], fits: Fits = fits_nothing) -> Sorted:
     """Group the files that can be read by their columns, and set aside the others.
 
     `known_columns` are the payload columns the tape has already (none for a new one): a file that shares none of them
-    is foreign. An empty file has nothing to keep and joins no group.
+    is foreign, unless it `fits` what reads the tape. An empty file has nothing to keep and joins no group.
     """
-    known = {c.lower() for c in known_columns}
+    known = {same_name(c) for c in known_columns}
     groups: dict[tuple[str, ...], list[str]] = {}
     aside: list[SetAside] = []
     for path in sorted(paths):
         try:
-            columns = _columns(source, Path(path))
-        except _Unreadable as error:
+            columns = _columns(source, Path(path), known)
+            if columns is not None:
+                if columns not in groups:
+                    _check_is_ours(columns, known, fits)
+                groups.setdefault(columns, []).append(path)
+        except Unreadable as error:
             aside.append(SetAside(path, str(error), error.for_now))
-            continue
-        if columns is None:
-            continue
-        if known and columns and not known & {c.lower() for c in columns}:
-            reason = f"shares no column with the tape; it has {', '.join(columns)[:200]}"
-            aside.append(SetAside(path, reason))
-        else:
-            groups.setdefault(columns, []).append(path)
     return Sorted({k: tuple(v) for k, v in groups.items()}, tuple(aside))
 
 
 def files_of_one_schema(paths: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return Parquet files grouped by the schema in their footers, in their order: Spark reads the types from one."""
+    """Return Parquet files grouped by the schema in their footers: Spark reads the types from one of them.
+
+    In their order, but those that leave a type open come last: the others may tell it.
+    """
     groups: dict[tuple[object, ...], list[str]] = {}
     for path in paths:
         schema = pq.read_schema(path)
         fields = tuple((field.name, str(field.type)) for field in schema)
         groups.setdefault((fields, (schema.metadata or {}).get(_SPARKS_SCHEMA)), []).append(path)
-    return [tuple(group) for group in groups.values()]
+    return [tuple(group) for group in sorted(groups.values(), key=lambda group: _leaves_a_type_open(group[0]))]
+
+
+def _leaves_a_type_open(path: str) -> bool:
+    return any("null" in str(field.type) for field in pq.read_schema(path))
 
 
 def find_unreadable(source: Files, paths: Iterable[str]) -> list[SetAside]:
@@ -108,68 +113,40 @@ def may_pass(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_THE_FILE
 
 
-class _Unreadable(Exception):
-    """Why a file is set aside, and whether the next try may find it sound."""
-
-    def __init__(self, reason: str, *, for_now: bool = False) -> None:
-        super().__init__(reason)
-        self.for_now = for_now
-
-
-def _columns(source: Files, path: Path) -> tuple[str, ...] | None:
+def _columns(source: Files, path: Path, known: set[str]) -> tuple[str, ...] | None:
     """Return the columns of a file, () for line formats, None for an empty file."""
     try:
         if path.stat().st_size == 0:
             return None
         if source.format == "parquet":
             return _checked([column_name(n) for n in pq.read_schema(path).names])
-        if source.keeps_lines:
-            with path.open("rb") as stream:
-                stream.read(1)  # a fault of rights or of the disk shows here, and not as one of Spark's
-            return ()
-        return _header(path)
+        names = check_text(source, path)
     except _GONE as error:
-        raise _Unreadable(_WAS_GONE) from error
+        raise Unreadable(_WAS_GONE) from error
     except _DAMAGED as error:
-        raise _Unreadable(f"cannot be opened: {error}", for_now=may_pass(error)) from error
-
-
-def _header(path: Path) -> tuple[str, ...] | None:
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-        raw = stream.readline(_HEADER_LIMIT)
-        rest = b"" if raw.strip() else stream.read(_HEADER_LIMIT)
-    if not raw.strip() and not rest.strip():
-        return None
-    if not raw.strip():
-        raise _Unreadable("its first line is blank; the names of the columns belong there")
-    try:
-        line = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _Unreadable("its first line is not UTF-8 text") from error
-    if _CONTROL.search(line):
-        raise _Unreadable("its first line holds control characters: not a CSV file")
-    return _checked([column_name(n) for n in _fields(line)])
+        passes = may_pass(error)
+        raise Unreadable(f"cannot be {'opened' if passes else 'read to its end'}: {error}", for_now=passes) from error
+    if not names:
+        return names
+    columns = _checked([column_name(n) for n in names])
+    separator = other_separator(source, names[0]) if len(names) == 1 else None
+    if separator is not None and not known & {same_name(c) for c in columns}:
+        raise Unreadable(f"its header is the one column {names[0]!r}: is sep={separator!r} what separates it?")
+    return columns
 
 
 def _checked(names: list[str]) -> tuple[str, ...]:
-    if not names or not all(names) or len({n.lower() for n in names}) < len(names):
-        raise _Unreadable(f"its header has empty or repeated names: {', '.join(names)[:200]!r}")
-    ours = RESERVED & {n.lower() for n in names}
+    if not names or not all(names) or repeated(names):
+        raise Unreadable(f"its header has empty or repeated names: {', '.join(names)[:200]!r}")
+    ours = RESERVED & {same_name(n) for n in names}
     if ours:
-        raise _Unreadable(f"its columns {', '.join(sorted(ours))} have names that Bronze gives to its own")
+        raise Unreadable(f"its columns {', '.join(sorted(ours))} have names that Bronze gives to its own")
     return tuple(names)
 
 
-def _fields(line: str) -> list[str]:
-    try:
-        return next(csv.reader([line]))
-    except csv.Error as error:
-        raise _Unreadable(f"its first line is no CSV header: {error}") from error
-
-
-def column_name(name: str) -> str:
-    """Return a header's name without the characters Delta refuses in column names."""
-    return _NOT_IN_A_NAME.sub("_", name.strip())
+def _check_is_ours(columns: tuple[str, ...], known: set[str], fits: Fits) -> None:
+    if known and columns and not known & {same_name(c) for c in columns} and not fits(columns):
+        raise Unreadable(f"shares no column with the tape; it has {', '.join(columns)[:200]}")
 
 
 def _read_whole(source: Files, path: Path) -> None:
@@ -177,6 +154,6 @@ def _read_whole(source: Files, path: Path) -> None:
         for batch in pq.ParquetFile(path).iter_batches():
             del batch
         return
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+    with open_unpacked(path) as stream:
         while stream.read(1 << 22):
             pass

@@ -55,7 +55,9 @@ def register(registry: Registry, pipeline: Pipeline) -> State:
 
 def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapping[TableName, Tape]) -> LiveQueries:
     """Return the queries of the current release. A table whose deployed logic did not write it is held."""
-    queries: list[TableQuery] = [BronzeQuery(setting, b, tapes[b.name]) for b in pipeline.bronzes]
+    queries: list[TableQuery] = [
+        BronzeQuery(setting, b, tapes[b.name], readers=_readers(pipeline, b.name)) for b in pipeline.bronzes
+    ]
     held: dict[TableName, str] = {}
     for table in pipeline.derived:
         live = state.live(table.name)
@@ -67,6 +69,10 @@ def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapp
         else:
             queries.append(query_of(setting, pipeline, live, tapes))
     return LiveQueries(tuple(queries), held)
+
+
+def _readers(pipeline: Pipeline, bronze: TableName) -> tuple[Silver, ...]:
+    return tuple(t for t in pipeline.derived if isinstance(t, Silver) and pipeline.upstreams[t.name] == bronze)
 
 
 def hold_reason(live: Generation, table: Silver | Gold) -> str | None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.types import DataType, StringType, StructField, StructType
 
 from kappa_assets.commit import IMPLAUSIBLE, LANDED, CommitNote, Position
-from kappa_assets.declare.tables import Bronze
+from kappa_assets.declare.tables import Bronze, Silver
 from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
@@ -20,6 +20,7 @@ from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import reach
 from kappa_assets.sources.archive import Archive
+from kappa_assets.sources.column_names import quoted, same_name
 from kappa_assets.sources.files import (
     READ_FAILED,
     FileBatch,
@@ -38,6 +39,7 @@ from kappa_assets.streams.patience import Patience
 from kappa_assets.streams.query import Setting, app_id
 from kappa_assets.streams.set_aside import SetAsideFiles
 from kappa_assets.streams.tape_checkpoint import TapeCheckpoint, digest
+from kappa_assets.streams.tape_readers import TapeReaders
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
 
@@ -77,7 +79,11 @@ class BronzeQuery:
         bronze: Bronze,
         tape: Tape,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        *,
+        readers: tuple[Silver, ...] = (),
     ) -> None:
+        """`readers`: the Silvers that stand on this tape."""
+        self._readers = readers
         self._clock = clock
         self._setting = setting
         self._bronze = bronze
@@ -163,11 +169,13 @@ class BronzeQuery:
         """
         paths, aside = given.paths, given.set_aside
         known = self._writer.schema()
-        payload: dict[str, str | None] = dict.fromkeys(self._source.columns)
-        payload |= {f.name: f.dataType.simpleString() for f in known or () if f.name not in _OURS}
+        held = StructType([f for f in known or () if f.name not in _OURS])
+        payload: dict[str, DataType | None] = dict.fromkeys(self._source.columns)
+        payload |= {f.name: f.dataType for f in held}
+        readers = TapeReaders(batch.sparkSession, self._readers, held)
         suspects = paths
         try:
-            taken = read_batch(batch.sparkSession, self._source, paths, payload, folder=self._folder)
+            taken = read_batch(batch.sparkSession, self._source, paths, payload, readers.wait_for, folder=self._folder)
             taken = replace(taken, set_aside=self._patience.wait_for(given.number, (*aside, *taken.set_aside)))
             if taken.rows is None:
                 return _Written(taken)
@@ -197,9 +205,9 @@ class BronzeQuery:
         arrived = arrival(F.col("_arrived_at"), F.col("_source.file"), now)
         declared = StructType([StructField(c, StringType()) for c in self._source.columns])
         # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
-        names = {f.name.lower(): f.name for f in known or declared}
+        names = {same_name(f.name): f.name for f in known or declared}
         addressed = rows.observe(implausible, F.count_if(arrived.implausible).alias("rows")).select(
-            *[F.col(c).alias(names.get(c.lower(), c)) for c in rows.columns if c not in _OURS],
+            *[F.col(quoted(c)).alias(names.get(same_name(c), c)) for c in rows.columns if c not in _OURS],
             "_source",
             _batch_constant(tape_batch).alias("_batch_id"),
             F.monotonically_increasing_id().alias("_row"),

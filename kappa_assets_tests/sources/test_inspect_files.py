@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kappa_assets import Files
-from kappa_assets.sources.inspect_files import RESERVED, find_unreadable, sort_files
+from kappa_assets.sources.column_names import RESERVED
+from kappa_assets.sources.inspect_files import find_unreadable, sort_files
 from kappa_assets.streams import bronze
 
 CSV = Files("orders", format="csv", header=True)
@@ -68,7 +69,7 @@ def test_a_file_without_content_has_nothing_to_keep(tmp_path: Path, content: byt
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"\xef\xbb\xbf\n1,2\n", "empty or repeated names"),
+        (b"\xef\xbb\xbf\n1,2\n", "first line is blank"),
         (b"a,b\n1,2\n", "shares no column with the tape; it has a, b"),
         (b"id,\n", "empty or repeated names"),
         (b"id,ID\n", "empty or repeated names"),
@@ -76,12 +77,13 @@ def test_a_file_without_content_has_nothing_to_keep(tmp_path: Path, content: byt
         (b"\n1,Malta\n", "first line is blank"),
         (b"id,_batch_id\n", "_batch_id have names that Bronze gives to its own"),
         (b"id,_SOURCE,_metadata\n", "_metadata, _source have names"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "not UTF-8"),
-        (b"PK\x03\x04\x14\x00\n", "control characters"),
-        ("id,Country\n".encode("utf-16"), "not UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "is not utf-8 text: line 1 has the byte 89 at 0"),
+        (b"PK\x03\x04\x14\x00\n", "is a zip archive"),
+        (b"\x00\x01\x02\n", "control characters"),
+        ("id,Country\n".encode("utf-16"), "begins with the mark of UTF-16: encoding='utf-16'"),
         (b'{"id": "' + b"x" * 200_000 + b'"}\n', "no CSV header: field larger"),
         (b"id,Country\r1,Malta\r", "no CSV header"),
-        (b"<html><body>504 Gateway Time-out</body></html>\n", "shares no column"),
+        (b"<html><body>504 Gateway Time-out</body></html>\n", "is a page or a document, no CSV"),
     ],
 )
 def test_what_is_no_csv_of_this_tape_is_set_aside_with_the_reason(tmp_path: Path, content: bytes, reason: str) -> None:
@@ -112,7 +114,7 @@ def test_every_kind_of_damaged_gzip_is_found_by_reading_it_whole(tmp_path: Path)
 def test_a_gzip_whose_very_header_is_damaged_is_set_aside_at_once(tmp_path: Path) -> None:
     tail = gzip.compress(b"id,Country\n1,Malta\n")[10:]
     for number, content in enumerate((b"no gzip at all", b"\x1f\x8b", gzip.compress(b"")[:10] + b"\xff" * 40, tail)):
-        assert "cannot be opened" in str(outcome(CSV, csv_file(tmp_path, content, f"{number}.csv.gz")))
+        assert "cannot be read" in str(outcome(CSV, csv_file(tmp_path, content, f"{number}.csv.gz")))
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
@@ -131,8 +133,11 @@ def test_files_are_grouped_by_columns_and_one_bad_file_spoils_no_other(tmp_path:
     assert [a.file for a in found.set_aside] == [paths["d"], paths["f"]]
 
 
-def test_lines_are_kept_whatever_they_hold(tmp_path: Path) -> None:
-    assert outcome(LINES, csv_file(tmp_path, b"\xff\x00 no json\n")) == ()
+def test_lines_are_kept_whatever_they_hold_if_they_are_text(tmp_path: Path) -> None:
+    assert outcome(LINES, csv_file(tmp_path, b"\x00 no json\n")) == ()
+    assert outcome(LINES, csv_file(tmp_path, b'{"a": 1}\nno json \xff\n')) == (
+        "is not utf-8 text: line 2 has the byte ff at 17; another encoding= may read it"
+    )
     assert outcome(Files("orders", format="csv"), csv_file(tmp_path, b"a,b\n")) == ()
 
 
@@ -141,7 +146,7 @@ def test_parquet_is_read_by_its_footer(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1], "unit price": [2]}), path)
     assert outcome(PARQUET, path) == ("id", "unit_price")
     path.write_bytes(path.read_bytes()[:-20])
-    assert "cannot be opened" in str(outcome(PARQUET, path))
+    assert "cannot be read" in str(outcome(PARQUET, path))
     assert [a.file for a in find_unreadable(PARQUET, [str(path)])] == [str(path)]
 
 

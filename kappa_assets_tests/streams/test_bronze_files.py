@@ -22,6 +22,7 @@ from kappa_assets.errors import SourceError
 from kappa_assets.health.landed_files import LandedFiles
 from kappa_assets.lake import Lake
 from kappa_assets.sources import inspect_files
+from kappa_assets.sources.landed_text import check_text
 from kappa_assets.streams import bronze as bronze_module
 from kappa_assets.streams import patience
 from kappa_assets.streams.bronze import BronzeQuery
@@ -104,14 +105,13 @@ def shop(spark: SparkSession, tmp_path: Path) -> Shop:
 def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Names of files that cannot be opened: the tests run as root, who may read all."""
     names: set[str] = set()
-    original = inspect_files._header
 
-    def header(path: Path) -> tuple[str, ...] | None:
+    def checked(source: Files, path: Path) -> tuple[str, ...] | None:
         if path.name in names:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return original(path)
+        return check_text(source, path)
 
-    monkeypatch.setattr(inspect_files, "_header", header)
+    monkeypatch.setattr(inspect_files, "check_text", checked)
     return names
 
 
