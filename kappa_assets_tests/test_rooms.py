@@ -35,6 +35,8 @@ FLOORS = [
         "reached",
         "registry",
         "session",
+        "spark_columns",
+        "spark_paths",
         "tape",
     },
     {"sources"},
