@@ -66,6 +66,10 @@ class CommitNote:
 
     `batch` is the micro-batch's number in its checkpoint; `tape_batch` (Bronze only) the `_batch_id` of its rows. A
     repair moves no position: it carries `reads` and `position` of the commit before it.
+
+    `recomputed` (Gold only) is the version of its upstream that rows were last computed anew from, where that tells
+    something: of a table without keys all of its content; of one with keys, where it lies behind what is read, groups
+    that are ahead of the position until the reading has passed it.
     """
 
     table: str
@@ -80,6 +84,7 @@ class CommitNote:
     source: Mapping[str, Any] = field(default_factory=dict)
     replay: str | None = None
     repair: Repair | None = None
+    recomputed: int | None = None
 
     def to_json(self) -> str:
         body: dict[str, Any] = {
@@ -104,6 +109,7 @@ class CommitNote:
             "source": dict(self.source),
             "replay": self.replay,
             "repair": None if self.repair is None else asdict(self.repair),
+            "recomputed": self.recomputed,
         }
         return json.dumps({k: v for k, v in body.items() if v not in (None, {})}, separators=(",", ":"))
 
@@ -132,6 +138,7 @@ class CommitNote:
             source=body.get("source", {}),
             replay=body.get("replay"),
             repair=Repair(**body["repair"]) if "repair" in body else None,
+            recomputed=body.get("recomputed"),
         )
 
 

@@ -25,6 +25,7 @@ NOTES = st.builds(
     rejected=st.dictionaries(_names, _long, max_size=3),
     source=st.dictionaries(_names, st.text() | _long, max_size=3),
     replay=st.none() | st.text(min_size=1),
+    recomputed=st.none() | _long,
 )
 
 
