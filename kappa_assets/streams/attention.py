@@ -1,8 +1,8 @@
 """Whether a query is needed just now: a look at its upstream's log that costs one `stat`, not a list.
 
-Spark looks for new data by listing the log, several times a second and query: four of five tables of an idle host did so
-for nothing. A query whose upstream has been still for a while is therefore stopped, and started again when its upstream
-gets a commit, or is about to.
+Spark looks for new data by listing the log, several times a second and query: four of five tables of an idle host did
+so for nothing. A query whose upstream has been still for a while is therefore stopped, and started again when its
+upstream gets a commit, or is about to.
 """
 
 from __future__ import annotations
