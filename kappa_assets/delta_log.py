@@ -53,6 +53,18 @@ def latest_version(table: Path) -> int | None:
     return known[-1] if known else None
 
 
+def newest_from(table: Path, version: int | None) -> int | None:
+    """Return the table's version, found by following its log from `version`: one `stat` when nothing is new.
+
+    None for `version` lists the log; None is returned when there is no table yet.
+    """
+    if version is None:
+        return latest_version(table)
+    while log_file(table, version + 1).exists():
+        version += 1
+    return version
+
+
 def versions(table: Path) -> list[int]:
     """Return the versions whose log files are there, in order; none when there is no table."""
     try:

@@ -71,6 +71,7 @@ class BronzeQuery:
     """The query that writes one tape. A Bronze table has one generation for ever."""
 
     generation = 1
+    upstream = None
     every = 0.0
 
     def __init__(

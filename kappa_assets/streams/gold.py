@@ -77,6 +77,10 @@ class GoldQuery:
         return self._generation.number
 
     @property
+    def upstream(self) -> Path:
+        return self._silver_path
+
+    @property
     def checkpoint(self) -> Checkpoint:
         return checkpoint_of(self._setting.lake, self._generation)
 

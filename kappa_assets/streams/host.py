@@ -91,8 +91,7 @@ class Host:
             ended = None
             try:
                 while ended is None:
-                    for runner in self._runners.values():
-                        runner.tend()
+                    self._tend()
                     self._index()
                     time.sleep(_POLL)
                     ended = self._why_end()
@@ -195,6 +194,15 @@ class Host:
         self._release = state.current
         log.info("moved over to release %s", state.current)
         return None
+
+    def _tend(self) -> None:
+        """Tend every query, upstream first. A table at its batch announces that those below will have something."""
+        busy: set[TableName] = set()
+        for name, runner in self._runners.items():
+            coming = self._pipeline.upstreams.get(name) in busy
+            runner.tend(coming=coming)
+            if coming or runner.at_work:
+                busy.add(name)
 
     def _stop_all(self, ended: Ended | None) -> None:
         for runner in self._runners.values():

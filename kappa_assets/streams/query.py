@@ -53,8 +53,13 @@ class TableQuery(Protocol):
     def checkpoint(self) -> Checkpoint: ...
 
     @property
+    def upstream(self) -> Path | None:
+        """The Delta table that it reads; None for a tape, which reads a landing folder."""
+        ...
+
+    @property
     def every(self) -> float:
-        """Seconds between two triggers at least."""
+        """The least seconds between the beginnings of two batches; 0 where there is no such bound."""
         ...
 
     def is_ready(self) -> bool:

@@ -13,14 +13,13 @@ from pyspark.sql.streaming import StreamingQuery
 from kappa_assets import durable
 from kappa_assets.errors import KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host_status import QueryState, QueryStatus
+from kappa_assets.streams.attention import Attention
 from kappa_assets.streams.query import StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
 _PARK_AFTER = 5
 _LONGEST_WAIT = 30.0
-_IDLE = "200 milliseconds"
-"""How often an idle query looks for new data: often enough for latency, seldom enough for an idle machine."""
 _ENVIRONMENT = (
     "No space left",
     "Permission denied",
@@ -44,10 +43,12 @@ class Runner:
     def __init__(self, query: TableQuery, clock: Callable[[], float] = time.monotonic) -> None:
         self.query = query
         self._clock = clock
+        self._attention = Attention(query.upstream, clock)
         self._streaming: StreamingQuery | None = None
         self._state: QueryState = "waiting"
         self._turn = threading.Lock()
         self._stopping = False
+        self._asleep = False
         self._failure: BaseException | None = None
         self._error: str | None = None
         self._failures = 0
@@ -68,19 +69,56 @@ class Runner:
             self._batch_seconds,
         )
 
-    def tend(self) -> None:
-        """Start the query when it can be, and deal with its failure when it has failed."""
+    @property
+    def at_work(self) -> bool:
+        """Whether the query is at a batch just now: what reads its table will soon have something to read."""
+        return self._turn.locked()
+
+    def tend(self, *, coming: bool = False) -> None:
+        """Start the query when there is something for it, let it sleep when all is quiet, and deal with its failure.
+
+        `coming`: a table above is at a batch just now, so that there will be something soon.
+        """
+        self._attention.look(coming=coming)
         if self._streaming is not None:
             if not self._streaming.isActive:
-                self._failed(self._failure or self._streaming.exception())
+                self._ended(self._failure or self._streaming.exception())
+            elif self._attention.long_quiet and not self.at_work and not self._streaming.status["isTriggerActive"]:
+                self._sleep()
             return
         if self._state in ("parked", "stopped") or self._clock() < self._next_try:
             return
+        wanted = self._attention.news or (coming and not self.query.every)
+        if self._asleep and not wanted:
+            return
         try:
             if self.query.is_ready():
-                self._start(processingTime=f"{self.query.every} seconds" if self.query.every else _IDLE)
+                self._wake()
         except Exception as error:  # noqa: BLE001 -- one failed query must not stop its neighbours
             self._failed(error)
+
+    def _wake(self) -> None:
+        """Start the query: for one batch where the least time between two is declared, else until it sleeps again."""
+        self._asleep = False
+        self._attention.started()
+        began = self._clock()
+        if self.query.every:
+            self._start(availableNow=True)
+            self._next_try = began + self.query.every
+        else:
+            self._start(processingTime="0 seconds")
+
+    def _ended(self, error: BaseException | None) -> None:
+        """Take in that Spark ended the query: by a failure, or because it has read all that there was."""
+        if error is None and self.query.every:
+            self._streaming, self._asleep, self._state = None, True, "waiting"
+        else:
+            self._failed(error)
+
+    def _sleep(self) -> None:
+        """Stop the query between two batches, until something comes."""
+        self._halt()
+        self._stopping, self._asleep, self._state = False, True, "waiting"
 
     def drain(self, wanted: Callable[[], str | None]) -> None:
         """Run the query until it has caught up with what its upstream holds now. Raises what made it fail."""
@@ -124,6 +162,11 @@ class Runner:
 
         The turn is not held while Spark stops: Spark waits for its batch thread, which may just wait for the turn.
         """
+        self._halt()
+        if self._state != "parked":
+            self._state = "stopped"
+
+    def _halt(self) -> None:
         self.ask_to_stop()
         with self._turn:
             pass
@@ -131,8 +174,6 @@ class Runner:
             self._await_commit_log(self._streaming)
             self._streaming.stop()
         self._streaming = None
-        if self._state != "parked":
-            self._state = "stopped"
 
     @staticmethod
     def _await_commit_log(streaming: StreamingQuery, patience: float = 1.0) -> None:
@@ -159,6 +200,7 @@ class Runner:
     def _apply(self, batch: DataFrame, number: int) -> None:
         with self._turn:
             if self._stopping:
+                self._attention.interrupted()
                 raise _Stopping
             began = time.monotonic()
             try:
@@ -170,6 +212,7 @@ class Runner:
                 raise
             self._batch, self._batch_seconds = number, round(time.monotonic() - began, 3)
             self._failures, self._schema_changes, self._error = 0, 0, None
+            self._attention.worked()
 
     def _failed(self, error: BaseException | None) -> None:
         """Decide on a restart. Faults of the environment are waited out for ever.

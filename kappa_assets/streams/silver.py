@@ -68,6 +68,10 @@ class SilverQuery:
         return self._generation.number
 
     @property
+    def upstream(self) -> Path:
+        return self._upstream
+
+    @property
     def checkpoint(self) -> Checkpoint:
         return checkpoint_of(self._setting.lake, self._generation)
 

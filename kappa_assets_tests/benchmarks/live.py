@@ -13,6 +13,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from kappa_assets.delta_log import latest_version
+from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
 from kappa_assets.streams.host import Host
 from kappa_assets.streams.query import Setting
@@ -126,12 +127,12 @@ def land_one(path: Path, landing: Path) -> float:
     return landed
 
 
-def visible_after(gold: Path, landed: list[float], *, before: int = 0) -> list[float]:
-    """Return how long after each landing the file's lines were counted in Gold, which held `before` lines already."""
+def visible_after(gold: Path, landed: list[float], *, before: int = 0, lines: int = LINES) -> list[float]:
+    """Return how long after each landing the file's `lines` were counted in Gold, which held `before` already."""
     visible = lines_by_time(gold)
     # Files are taken in the order they land, so file n is in once Gold counts n + 1 files' lines.
     return [
-        next(at for at, lines in visible if lines >= before + (n + 1) * LINES) - landed[n] for n in range(len(landed))
+        next(at for at, held in visible if held >= before + (n + 1) * lines) - landed[n] for n in range(len(landed))
     ]
 
 
@@ -168,20 +169,21 @@ def host_side(spark: SparkSession, root: Path, landing: Path) -> Side:
     """The host with all tables of the path: Bronze, Silver and the combined Gold."""
     lake = Lake.at(root)
     (landing / "invoices").mkdir(parents=True, exist_ok=True)
+    return Side(lambda: streaming(Setting(spark, lake, landing), PATH), lake.folder(DAILY_REVENUE))
+
+
+def streaming(setting: Setting, pipeline: Pipeline) -> Callable[[], None]:
+    """Start a host that streams in a thread, and return what stops it."""
     stopped = threading.Event()
-    host = Host(Setting(spark, lake, landing), PATH, wanted=lambda: "measured" if stopped.is_set() else None)
+    host = Host(setting, pipeline, wanted=lambda: "measured" if stopped.is_set() else None)
+    thread = threading.Thread(target=host.stream)
+    thread.start()
 
-    def start() -> Callable[[], None]:
-        thread = threading.Thread(target=host.stream)
-        thread.start()
+    def stop() -> None:
+        stopped.set()
+        thread.join()
 
-        def stop() -> None:
-            stopped.set()
-            thread.join()
-
-        return stop
-
-    return Side(start, lake.folder(DAILY_REVENUE))
+    return stop
 
 
 def _by_hand_side(spark: SparkSession, root: Path, landing: Path, *, interval: str | None) -> Side:

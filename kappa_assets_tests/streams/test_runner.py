@@ -34,6 +34,7 @@ class Script:
     table: TableName = field(default_factory=lambda: TableName.parse("silver.sales"))
     generation: int = 1
     every: float = 0.0
+    upstream: Path | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -65,9 +66,11 @@ class FakeStreaming:
     def exception(self) -> BaseException | None:
         return self.error
 
+    looking: bool = False
+
     @property
     def status(self) -> dict[str, bool]:
-        return {"isTriggerActive": False}
+        return {"isTriggerActive": self.looking}
 
     def stop(self) -> None:
         self.isActive, self.stopped = False, True
