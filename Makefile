@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.kappa-setup
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast check bench chaos mutants clean
+.PHONY: help setup run test test-fast check bench chaos mutants pictures clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,14 @@ $(STAMP): setup.py
 run: setup ## Start Dagster with the retail pipeline at http://127.0.0.1:3000 (KAPPA_PORT=...); Ctrl-C ends everything
 	@$(BIN)/python -m kappa_assets.run
 
-# Two workers, of two Spark cores each: with what they start, they keep four cores busy. Each takes 2 GiB and more.
+# A worker, its JVM and what its test starts keep one core busy and take up to 4 GiB: as many as there are cores and as
+# fit into the memory, and four at most, for a file of tests stays with one worker. Other numbers: make test WORKERS=1
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+GIBS := $(shell echo $$(( $$(getconf _PHYS_PAGES 2>/dev/null || echo 2097152) / 262144 )))
+WORKERS := $(shell n=$(CORES); m=$$(( $(GIBS) / 5 )); [ $$n -le $$m ] || n=$$m; [ $$n -le 4 ] || n=4; [ $$n -ge 1 ] || n=1; echo $$n)
+
 test: setup ## Run the whole test suite, with the slow whole-system tests
-	$(BIN)/python -m pytest --slow --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --slow --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 25
 
 test-fast: setup ## Run the tests without the slow ones
 	$(BIN)/python -m pytest
@@ -41,11 +46,14 @@ check: setup ## What CI runs: ruff, formatting, mypy (strict), then the whole te
 bench: setup ## Measure speed against plain Spark, side by side, and print a Markdown table: some hours, on an idle machine
 	$(BIN)/python -m kappa_assets_tests.benchmarks
 
-chaos: setup ## Kill the host at random points in a loop, and compare with an independent answer after each
+chaos: setup ## Kill the host at listed and at random points, and compare with an independent answer after each
 	$(BIN)/python -m kappa_assets_tests.whole.chaos
 
 mutants: setup ## Bring back known faults one by one, in a copy of the code: the suite must fail on each
 	$(BIN)/python -m kappa_assets_tests.mutants
+
+pictures: setup ## Take README's pictures anew: the story of the UI's test, photographed
+	KAPPA_SCREENSHOTS=deploy/images $(BIN)/python -m pytest --slow kappa_assets_tests/whole/test_ui.py
 
 clean: ## Delete .venv, caches, and the demo's lake and Dagster history (.kappa, .dagster)
 	rm -rf $(VENV) .kappa .dagster build dist *.egg-info spark-warehouse artifacts metastore_db derby.log

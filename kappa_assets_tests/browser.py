@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ _OPTIONS = (
 )
 
 
+_PICTURES = "KAPPA_SCREENSHOTS"
+
+
 class Browser(webdriver.Chrome):
     """A WebDriver that knows where its pictures go."""
 
@@ -39,11 +43,17 @@ class Browser(webdriver.Chrome):
 
     def screenshot(self, name: str) -> Path:
         """The visible page as `<name>.png` in KAPPA_SCREENSHOTS, else in the folder that the test gave."""
-        folder = Path(os.environ.get("KAPPA_SCREENSHOTS") or self.screenshots)
+        folder = Path(os.environ.get(_PICTURES) or self.screenshots)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.png"
         assert self.save_screenshot(str(path)), f"{path} could not be written"
         return path
+
+    def picture(self, name: str) -> None:
+        """Take a picture for people, where `make pictures` asks for them; a test compares none, and waits for none."""
+        if os.environ.get(_PICTURES):
+            time.sleep(3)  # graphs and dialogs are drawn, and fold away, after their texts are there
+            self.screenshot(name)
 
 
 @contextmanager

@@ -7,9 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
+from kappa_assets.lake import Lake
 from kappa_assets.session import build_session
+from kappa_assets_tests.copied_shop import copy_shop
+from kappa_assets_tests.retail_files import make_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +27,9 @@ _HEALTH = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 settings.register_profile("ci", derandomize=True, deadline=None, suppress_health_check=_HEALTH)
 settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=_HEALTH)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+WALKED = (Phase.explicit,) if os.environ.get("CI") else (Phase.explicit, Phase.generate)
+"""The phases of a test whose examples cost minutes of CPU: in CI those that are written down and hold much each."""
 
 # A test's JVM lives for a minute or two. To compile hot code once more, into what pays off within hours, and to collect
 # garbage in parallel took half of its CPU: 169 CPU seconds for one test, 91 with these.
@@ -92,6 +98,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
             "spark.sql.shuffle.partitions": "2",
             "spark.databricks.delta.snapshotPartitions": "1",
+            # Hundreds of lakes of one pipeline ask for the same generated code again and again; 100 classes are kept
+            # by default, and the rest was compiled anew: a tenth of a drain's CPU.
+            "spark.sql.codegen.cache.maxEntries": "5000",
         },
     )
     yield session
@@ -104,3 +113,25 @@ def lake_path(tmp_path: Path) -> Path:
     path = tmp_path / "lake"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def drained_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `landing` and a `lake` of the retail pipeline that is drained of it: three days, a file each.
+
+    Every file was a batch of every table. Only look at it; `three_days` is for changing it.
+    """
+    from kappa_assets.pipelines.retail import pipeline
+    from kappa_assets.streams.host import Host
+    from kappa_assets.streams.query import Pace, Setting
+
+    root = tmp_path_factory.mktemp("drained")
+    make_files(root / "landing" / "invoices", 5, files=3, lines=40)
+    Host(Setting(spark, Lake.at(root / "lake"), root / "landing", Pace(1, 1)), pipeline).drain()
+    return root
+
+
+@pytest.fixture
+def three_days(drained_shop: Path, tmp_path: Path) -> Path:
+    """A copy of the drained shop, for one test alone: 2026-01-05 to 2026-01-07."""
+    return copy_shop(drained_shop, tmp_path / "shop")

@@ -46,6 +46,17 @@ def definitions(place: Place) -> dg.Definitions:
     return build_definitions(pipeline, lake=place.root, landing=place.landing)
 
 
+@pytest.fixture
+def drained(three_days: Path) -> Place:
+    """A lake that the job `drain` would find nothing to do in."""
+    return Place(three_days / "lake", three_days / "landing")
+
+
+@pytest.fixture
+def of_drained(drained: Place) -> dg.Definitions:
+    return build_definitions(pipeline, lake=drained.root, landing=drained.landing)
+
+
 def job(definitions: dg.Definitions, name: str) -> dg.JobDefinition:
     return definitions.resolve_job_def(name)
 
@@ -120,11 +131,10 @@ def test_pressing_materialize_drains_when_no_host_runs_and_repeats_the_known_pro
 
 
 def test_materializing_everything_in_one_run_leaves_nothing_out_and_nothing_stale(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
+    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Place
 ) -> None:
-    assert run(definitions, instance, "drain").success
-    Lineage(place, pipeline).tick(instance, LineageCursor())
-    assets = [a for a in definitions.assets or () if isinstance(a, dg.AssetsDefinition)]
+    Lineage(drained, pipeline).tick(instance, LineageCursor())
+    assets = [a for a in of_drained.assets or () if isinstance(a, dg.AssetsDefinition)]
     found = dg.materialize(
         [a for a in assets if a.partitions_def],
         instance=instance,
@@ -132,7 +142,7 @@ def test_materializing_everything_in_one_run_leaves_nothing_out_and_nothing_stal
         tags={"dagster/asset_partition_range_start": "2026-01-05", "dagster/asset_partition_range_end": "2026-01-07"},
     )
     assert found.success
-    stale = CachingStaleStatusResolver(instance, definitions.resolve_asset_graph(), LoadingContextForTest(instance))
+    stale = CachingStaleStatusResolver(instance, of_drained.resolve_asset_graph(), LoadingContextForTest(instance))
     for key in (dg.AssetKey(["bronze", "invoices"]), SALES):
         for day in ("2026-01-05", "2026-01-06", "2026-01-07"):
             record = instance.get_latest_data_version_record(key, False, day)
@@ -142,11 +152,10 @@ def test_materializing_everything_in_one_run_leaves_nothing_out_and_nothing_stal
 
 
 def test_pressing_materialize_waits_for_the_host_that_lives(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
+    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Place
 ) -> None:
-    assert run(definitions, instance, "drain").success
-    with exclusive(lock_path(Lake.at(place.root)), "stream"):
-        found = materialize(definitions, instance, REVENUE)
+    with exclusive(lock_path(Lake.at(drained.root)), "stream"):
+        found = materialize(of_drained, instance, REVENUE)
     assert found.success
     assert "the host streams" in messages(instance, found.run_id)
 
@@ -201,12 +210,11 @@ def test_a_terminated_stream_stops_in_order_and_ends_as_terminated(
 
 
 def test_a_held_replay_shows_plan_and_comparison_and_is_promoted_and_rolled_back(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
+    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Place
 ) -> None:
-    assert run(definitions, instance, "drain").success
-    lineage = Lineage(place, pipeline)
+    lineage = Lineage(drained, pipeline)
     cursor = lineage.tick(instance, LineageCursor()).cursor
-    held = run(definitions, instance, "replay", {"tables": ["silver.sales"], "promote": "hold"})
+    held = run(of_drained, instance, "replay", {"tables": ["silver.sales"], "promote": "hold"})
     assert held.success
     wanted = dg.AssetRecordsFilter(SALES)
     plan, comparison = instance.fetch_observations(wanted, limit=10, ascending=True).records
@@ -216,11 +224,11 @@ def test_a_held_replay_shows_plan_and_comparison_and_is_promoted_and_rolled_back
     assert isinstance(planned, dg.TableMetadataValue)
     assert [r.data["candidate"] for r in planned.records] == ["g2"] * 4
     assert comparison.asset_observation.metadata["changed"].value == 0
-    assert run(definitions, instance, "promote").success
+    assert run(of_drained, instance, "promote").success
     cursor = lineage.tick(instance, cursor).cursor
     last = list(lineage_events(instance, SALES))[-1]
     assert (last.tags or {})[DATA_VERSION].startswith("g2.")
-    assert run(definitions, instance, "rollback", {"reason": "a test"}).success
+    assert run(of_drained, instance, "rollback", {"reason": "a test"}).success
     lineage.tick(instance, cursor)
     last = list(lineage_events(instance, SALES))[-1]
     assert (last.tags or {})[DATA_VERSION].startswith("g1.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -21,16 +21,10 @@ from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.replay_sensor import changed_tables
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.registry import Registry
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Pace, Setting
 from kappa_assets.table import TableName
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
-from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole.corrected_retail import CORRECTED
 from kappa_assets_tests.whole.verify import read, verify
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 SALES, REVENUE = dg.AssetKey(["silver", "sales"]), dg.AssetKey(["gold", "daily_revenue"])
 SILVER = TableName.parse("silver.sales")
@@ -38,12 +32,9 @@ DAYS = ("2026-01-05", "2026-01-06", "2026-01-07")
 
 
 @pytest.fixture
-def place(spark: SparkSession, tmp_path: Path) -> Place:
+def place(three_days: Path) -> Place:
     """A lake with three slices, drained one after the other."""
-    make_files(tmp_path / "landing" / "invoices", seed=4, files=3, lines=30)
-    found = Place(tmp_path / "lake", tmp_path / "landing")
-    Host(Setting(spark, found.lake(), found.landing, Pace(landed_files=1)), pipeline).drain()
-    return found
+    return Place(three_days / "lake", three_days / "landing")
 
 
 def materialize(

@@ -35,11 +35,11 @@ def land_another(landing: Path, seed: int) -> None:
 
 
 def test_all_of_a_comparison_is_of_one_moment_though_the_live_tables_go_on(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, three_days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = Setting(spark, Lake.at(tmp_path / "lake"), tmp_path / "landing")
-    files = make_files(tmp_path / "landing" / "invoices", 31, files=2, lines=40)
-    Host(setting, AS_IT_WAS).drain()
+    landing = three_days / "landing"
+    setting = Setting(spark, Lake.at(three_days / "lake"), landing)
+    files = sorted((landing / "invoices").iterdir())
     added_up = compare.aggregates  # type: ignore[attr-defined]  # the module's own import, which the test stands before
 
     gold = CORRECTED.derived_table(DAILY)
@@ -52,7 +52,7 @@ def test_all_of_a_comparison_is_of_one_moment_though_the_live_tables_go_on(
         found: Aggregates = added_up(live, candidate, keys, column)
         if keys == gold.keys:
             before = latest_version(setting.lake.folder(DAILY, 1)) or 0
-            land_another(tmp_path / "landing" / "invoices", seed=1_000)
+            land_another(landing / "invoices", seed=1_000)
             Host(setting, AS_IT_WAS).drain()
             moved.append(latest_version(setting.lake.folder(DAILY, 1)) != before)
         return found

@@ -29,15 +29,9 @@ DAILY = TableName(Layer.GOLD, "daily_revenue")
 
 
 @pytest.fixture
-def setting(spark: SparkSession, tmp_path: Path) -> Setting:
+def setting(spark: SparkSession, three_days: Path) -> Setting:
     """A lake with three slices, drained."""
-    landing = tmp_path / "landing" / "invoices"
-    landing.mkdir(parents=True)
-    for file in make_files(tmp_path / "staged", 5, files=3, lines=40):
-        file.rename(landing / file.name)
-    setting = Setting(spark, Lake.at(tmp_path / "lake"), tmp_path / "landing", Pace(landed_files=1, table_files=1))
-    Host(setting, pipeline).drain()
-    return setting
+    return Setting(spark, Lake.at(three_days / "lake"), three_days / "landing", Pace(landed_files=1, table_files=1))
 
 
 def landed(setting: Setting) -> list[Path]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -34,15 +33,14 @@ def backfill(running: Running, driver: Browser, asset: str, slices: str, config:
     seen(driver, "No errors")
     click(driver, "Save config")
     seen(driver, "Config saved")
-    time.sleep(1)  # the editor folds away before its text is drawn in the dialog
-    driver.screenshot(picture)
+    driver.picture(picture)
     click(driver, "Launch backfill")
 
     def ended() -> dict[str, str] | None:
         found = next((b for b in _backfills(running) if b["id"] not in before), None)
         return found if found and found["status"] in _ENDED else None
 
-    found = eventually(ended, f"the backfill of {asset} to end", 420)
+    found = eventually(ended, f"the backfill of {asset} to end", moves=running.movement)
     assert found["status"] == "COMPLETED_SUCCESS", f"{running.url}/runs/b/{found['id']}: {found['status']}"
 
 
@@ -70,8 +68,8 @@ def click(driver: Browser, label: str) -> None:
             if found and found[-1].is_enabled():
                 found[-1].click()
                 return True
-        except StaleElementReferenceException:  # the page was drawn anew between two questions
-            pass
+        except (StaleElementReferenceException, ElementClickInterceptedException):
+            pass  # the page was drawn anew between two questions, or what lay above the button still folds away
         return False
 
     eventually(clicked, f"the button {label!r}", 60)

@@ -2,8 +2,9 @@
 
     python -m kappa_assets_tests.whole.chaos --rounds 20 --seed 7
 
-Every round is one lake: files land, a host dies, and again, until all files have landed. A round that fails leaves its
-lake and prints its seed; `--rounds 1 --seed <that>` walks the same scenes again.
+First come the listed scenes, each a crash on a new lake, and rounds of fixed seeds; then rounds of new seeds. Every
+round is one lake: files land, a host dies, and again, until all files have landed. What fails leaves its lake and tells
+its name or seed; `--rounds 1 --seed <that>` walks the scenes of one round again, and nothing else.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from kappa_assets.faults import Point
+from kappa_assets_tests.whole.chain import assert_died
 from kappa_assets_tests.whole.conftest import Stage, run_scene
+from kappa_assets_tests.whole.listed_scenes import SCENES, named
 from kappa_assets_tests.whole.scenes import MODES, Crash, Drain, Land, Repair, Replay, Step
 from kappa_assets_tests.whole.verify import verify
 
+_FIXED = (7, 11, 2026)
+"""Seeds of rounds that are walked each time."""
 _BATCHES: tuple[Point, ...] = ("before_offsets", "after_rejects", "after_commit")
 _TABLES = ("bronze.invoices", "silver.sales", "gold.customer_value", "gold.daily_revenue", "gold.top_products")
 
@@ -73,19 +79,35 @@ def one_round(root: Path, seed: int) -> str:
     return f"{died} crashes, {len(stage.landed)} files"
 
 
+def one_scene(root: Path, number: int, steps: Sequence[Step]) -> str:
+    """Walk a listed scene on a new lake, run that to its end with another file, and check it. Raises AssertionError."""
+    stage = Stage.make(root, number)
+    scene = named(steps, stage.staged)
+    assert_died(f"scene {number}", scene, run_scene(stage.root, scene))
+    ended = run_scene(stage.root, [Land(tuple(stage.staged[:1])), Drain()])
+    assert ended.code == 0, ended.said[-3000:]
+    verify(stage.lake, stage.landed)
+    return f"{len(stage.landed)} files"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="of new seeds, or from --seed on")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the next ones count on")
     options = parser.parse_args(arguments)
-    seed = options.seed if options.seed is not None else int(time.time()) % 1_000_000
-    for number in range(options.rounds):
+    first = int(time.time()) % 1_000_000 if options.seed is None else options.seed
+    seeds = [*(_FIXED if options.seed is None else ()), *range(first, first + options.rounds)]
+    walks = [(f"seed {seed}", partial(one_round, seed=seed)) for seed in seeds]
+    if options.seed is None:
+        listed = enumerate(SCENES.items())
+        walks = [(name, partial(one_scene, number=n, steps=steps)) for n, (name, steps) in listed] + walks
+    for number, (name, walk) in enumerate(walks, 1):
         root = Path(tempfile.mkdtemp(prefix="kappa-chaos-")) / "stage"
-        print(f"round {number + 1} of {options.rounds}, seed {seed + number}", flush=True)
+        print(f"{number} of {len(walks)}: {name}", flush=True)
         try:
-            print(f"   {one_round(root, seed + number)}: nothing lost, nothing doubled", flush=True)
+            print(f"   {walk(root)}: nothing lost, nothing doubled", flush=True)
         except AssertionError as error:
-            print(f"FAILED with seed {seed + number}; the lake is in {root}\n{error}", flush=True)
+            print(f"FAILED: {name}; the lake is in {root}\n{error}", flush=True)
             return 1
         shutil.rmtree(root.parent)
     return 0

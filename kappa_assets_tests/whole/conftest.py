@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from kappa_assets.lake import Lake
 from kappa_assets.streams.query import Setting
+from kappa_assets_tests.copied_shop import SCRATCH, copy_shop
 from kappa_assets_tests.retail_files import make_files
-from kappa_assets_tests.whole.scenes import Crash, Drain, Land, Step, dump
+from kappa_assets_tests.whole.scenes import Step, dump
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 TRUNCATED = "2026-01-20.csv.gz"
-_AT_ONCE = 4
-"""Hosts that run side by side, each with two Spark threads."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +39,25 @@ class Stage:
     @classmethod
     def make(cls, root: Path, seed: int, lines: int = 40) -> Stage:
         (root / "landing" / "invoices").mkdir(parents=True)
-        files = make_files(root / "staged", seed, files=5, lines=lines)
+        return cls(root)._with_staged(make_files(root / "staged", seed, files=5, lines=lines))
+
+    @classmethod
+    def of_drained(cls, shop: Path, root: Path) -> Stage:
+        """Copy a drained shop to the new folder `root`, and let two more files wait there."""
+        copy_shop(shop, root)
+        made = make_files(root / "made", 6, files=2, lines=40)
+        (root / "staged").mkdir()
+        waiting = [f.rename(root / "staged" / f"2026-01-1{n}{''.join(f.suffixes)}") for n, f in enumerate(made)]
+        return cls(root)._with_staged(waiting)
+
+    def copy(self, root: Path) -> Stage:
+        """Copy all of it to the new folder `root`, where the lake goes on without reading a file twice."""
+        return Stage(copy_shop(self.root, root))
+
+    def _with_staged(self, files: Sequence[Path]) -> Stage:
         whole = next((f.read_bytes() for f in files if f.suffix == ".gz"), b"\x1f\x8b\x08\x00 no gzip at all")
-        (root / "staged" / TRUNCATED).write_bytes(whole[: len(whole) // 2])
-        return cls(root)
+        (self.root / "staged" / TRUNCATED).write_bytes(whole[: len(whole) // 2])
+        return self
 
     @property
     def lake(self) -> Lake:
@@ -73,41 +84,21 @@ def run_scene(root: Path, steps: Sequence[Step], *, timeout: float = 900) -> End
     log = root / "said.txt"
     with log.open("w") as said:
         done = subprocess.run(
-            command, stdout=said, stderr=subprocess.STDOUT, timeout=timeout, check=False, env=environment()
+            command, stdout=said, stderr=subprocess.STDOUT, timeout=timeout, check=False, env=environment(root)
         )
     return Ended(done.returncode, log.read_text())
 
 
-def environment() -> Mapping[str, str]:
-    project = Path(__file__).parents[2]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])])}
+def environment(root: Path) -> Mapping[str, str]:
+    """What a host's process of its own needs to find this checkout, and to leave its temporary files in `root`.
 
-
-@pytest.fixture(scope="module")
-def side_by_side() -> Iterator[ThreadPoolExecutor]:
-    """Walks several scenes at once; each test waits for its own."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield pool
-        pool.shutdown(cancel_futures=True)
-
-
-Running = Mapping[str, tuple[Stage, "Future[Ended]"]]
-
-
-def walk_crashes(
-    request: pytest.FixtureRequest,
-    folders: pytest.TempPathFactory,
-    pool: ThreadPoolExecutor,
-    crashes: Mapping[str, Crash],
-    work: Step,
-    seed: int,
-) -> Running:
-    """Walk the crashes of the tests that were asked for, side by side: `work` on a lake drained of three files."""
-    chosen = {str(item.callspec.params.get("name")) for item in request.session.items if hasattr(item, "callspec")}
-    found = {}
-    for number, (name, crash) in enumerate(crashes.items(), seed):
-        if name in chosen:
-            stage = Stage.make(folders.mktemp("crash"), number)
-            steps: Sequence[Step] = [Land(tuple(stage.staged[:3])), Drain(), crash, work]
-            found[name] = stage, pool.submit(run_scene, stage.root, steps)
-    return found
+    A killed JVM removes none of them: Spark's folders of blocks and artifacts, and unpacked libraries.
+    """
+    project, scratch = Path(__file__).parents[2], root / SCRATCH
+    scratch.mkdir(exist_ok=True)
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(project), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "TMPDIR": str(scratch),
+        "JDK_JAVA_OPTIONS": f"{os.environ.get('JDK_JAVA_OPTIONS', '')} -Djava.io.tmpdir={scratch}",
+    }

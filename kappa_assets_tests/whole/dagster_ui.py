@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import json
 import os
@@ -23,6 +24,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from kappa_assets.host_status import host_alive
 from kappa_assets.lake import Lake
+from kappa_assets.pipelines.retail.feed import next_delivery
 from kappa_assets_tests.browser import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -109,6 +111,33 @@ class Running:
         )["sensorOrError"]
         return next(iter(found["sensorState"]["ticks"]), None) if "sensorState" in found else None
 
+    def stop_feed(self) -> None:
+        """Turn the demo's shop off, as a click on its sensor does; `deliver` then brings what is to arrive."""
+        sensor = {"repositoryName": "__repository__", "repositoryLocationName": LOCATION, "sensorName": "retail_feed"}
+        found = self.ask(
+            """query ($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) { ... on Sensor {
+                 sensorState { id } } } }""",
+            sensor=sensor,
+        )["sensorOrError"]
+        stopped = self.ask(
+            "mutation ($id: String!) { stopSensor(id: $id) { __typename } }", id=found["sensorState"]["id"]
+        )["stopSensor"]
+        assert stopped["__typename"] == "StopSensorMutationResult", stopped
+
+    def deliver(self, files: int = 1) -> None:
+        """Let the demo's shop send its next files at once."""
+        waiting = files
+        while waiting:  # none is sent while a last tick of the feed is sending
+            waiting -= next_delivery(self.root / ".kappa" / "landing", now=dt.datetime.now(dt.UTC)) is not None
+
+    def movement(self) -> tuple[int, int]:
+        """Return what grows while a run works: the number of files in the lake, and what is told of runs, in bytes.
+
+        An idle stream adds to neither: its heartbeat is one file, and what sensors tell belongs to no run.
+        """
+        told = (self.root / ".dagster" / "history" / "runs").glob("*")
+        return sum(1 for _ in self.lake.rglob("*")), sum(_size(p) for p in told if not p.name.startswith("index"))
+
     def reload(self) -> None:
         """Click Reload beside the code location."""
         self.ask(
@@ -134,7 +163,7 @@ class Running:
             run = self.newest_run(job)
             return run if run != before and run and run["status"] in ("SUCCESS", "FAILURE", "CANCELED") else None
 
-        run = eventually(ended, f"the run of {job} to end", 420)
+        run = eventually(ended, f"the run of {job} to end", moves=self.movement)
         assert run["status"] == "SUCCESS", f"{self.url}/runs/{run['runId']}: {run['status']}"
         return run["runId"]
 
@@ -169,15 +198,28 @@ def make_run(root: Path) -> Iterator[Running]:
         running.close()
 
 
-def eventually(look: Callable[[], _Found | None], what: str, patience: float = 300.0) -> _Found:
-    """Return what `look` finds, once it finds something. Raises AssertionError after `patience` seconds."""
-    deadline = time.monotonic() + patience
+def eventually(
+    look: Callable[[], _Found | None],
+    what: str,
+    patience: float = 300.0,
+    *,
+    moves: Callable[[], object] = lambda: None,
+) -> _Found:
+    """Return what `look` finds, once it finds something.
+
+    Raises AssertionError when for `patience` seconds nothing was found and `moves` gave the same answer: how long the
+    work takes says how fast the machine is, and only work that stands still is a fault.
+    """
+    seen_last, deadline = moves(), time.monotonic() + patience
     while time.monotonic() < deadline:
         found = look()
         if found:
             return found
         time.sleep(1)
-    raise AssertionError(f"waited {patience:.0f} s for {what}")
+        seen_now = moves()
+        if seen_now != seen_last:
+            seen_last, deadline = seen_now, time.monotonic() + patience
+    raise AssertionError(f"waited for {what}, and for {patience:.0f} s nothing moved")
 
 
 def seen(driver: Browser, *texts: str) -> None:
@@ -188,6 +230,13 @@ def seen(driver: Browser, *texts: str) -> None:
 
     for text in texts:
         eventually(functools.partial(shown, text), f"{text!r} on the page", 90)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a journal of SQLite that is gone again
+        return 0
 
 
 def _answers(running: Running) -> bool:

@@ -39,7 +39,7 @@ def streaming_elsewhere(stage: Stage) -> Iterator[psutil.Process]:
     scene = dump([Stream(10_000)], stage.root / "scene.json")
     command = [sys.executable, "-m", "kappa_assets_tests.whole.crashing_host", str(stage.root), str(scene)]
     with (stage.root / "said.txt").open("w") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=environment())
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, env=environment(stage.root))
     family = [psutil.Process(process.pid)]
     try:
         while host_alive(stage.lake) is None or read_status(stage.lake) is None:

@@ -8,11 +8,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kappa_assets import Layer, Pipeline, TableName
@@ -25,6 +26,7 @@ from kappa_assets.replay import plan_replay, rollback, run_replay
 from kappa_assets.streams.host import Ended, Host
 from kappa_assets.streams.query import Pace, Setting
 from kappa_assets.tape import Tape
+from kappa_assets_tests.conftest import WALKED
 from kappa_assets_tests.oracle import SALES
 from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole.corrected_retail import AS_IT_WAS, CORRECTED
@@ -58,38 +60,44 @@ def replay(
     return result.release
 
 
-@settings(max_examples=2)
+PACES = (None, Pace(1, 1), Pace(2, 1), Pace(2), Pace())
+"""How a drain takes what has landed; None: nothing is drained before the next file."""
+
+
+# The first example has within one history what several had: files out of their order, taken singly, two at a time and
+# all at once, by tables that read commit by commit and in one go. The second lets all wait and takes them in one batch.
+@settings(max_examples=1, phases=WALKED)
 @given(
     seed=st.integers(0, 10_000),
-    order=st.permutations(range(4)),
-    cuts=st.lists(st.booleans(), min_size=3, max_size=3),
-    landed_files=st.sampled_from([1, 2, 1_000]),
-    table_files=st.sampled_from([1, 2**31 - 1]),
+    order=st.permutations(range(5)),
+    paces=st.lists(st.sampled_from(PACES), min_size=4, max_size=4),
+    last=st.sampled_from(PACES[1:]),
 )
+@example(seed=4711, order=[3, 0, 4, 1, 2], paces=[Pace(1, 1), None, Pace(2), None], last=Pace(1, 1))
+@example(seed=2026, order=[4, 2, 1, 3, 0], paces=[None] * 4, last=Pace())
 def test_in_any_split_and_order_live_equals_replay_and_both_equal_the_oracle(
     spark: SparkSession,
     tmp_path: Path,
     seed: int,
     order: Sequence[int],
-    cuts: Sequence[bool],
-    landed_files: int,
-    table_files: int,
+    paces: Sequence[Pace | None],
+    last: Pace,
 ) -> None:
     root = Path(tempfile.mkdtemp(dir=tmp_path))
     landing = root / "landing" / "invoices"
     landing.mkdir(parents=True)
-    files = make_files(root / "staged", seed, files=4, lines=30, drift=True)
-    setting = Setting(spark, Lake.at(root / "lake"), root / "landing", Pace(landed_files, table_files))
-    for number, drain in zip(order, [*cuts, True], strict=True):
+    files = make_files(root / "staged", seed, files=5, lines=30, drift=True)
+    setting = Setting(spark, Lake.at(root / "lake"), root / "landing")
+    for number, pace in zip(order, [*paces, last], strict=True):
         files[number].rename(landing / files[number].name)
-        if drain:
-            Host(setting, pipeline).drain()
+        if pace is not None:
+            Host(replace(setting, pace=pace), pipeline).drain()
     landed = sorted(landing.iterdir())
     verify(setting.lake, landed)
     live = {table: contents(setting.lake, table) for table in TABLES}
 
     maintain(spark, setting.lake)
-    replay(Setting(spark, setting.lake, setting.landing))
+    replay(setting)
     for table in TABLES:
         same(contents(setting.lake, table), live[table], f"rows of {table} after the replay")
     verify(setting.lake, landed)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from deltalake import DeltaTable
 
 from kappa_assets import TableName
-from kappa_assets.delta_log import commits, latest_version
+from kappa_assets.commit import BEFORE_THE_TAPE, Position
+from kappa_assets.delta_log import commits, last_note, latest_version
 from kappa_assets.lake import Lake
 from kappa_assets.registry import Registry
 from kappa_assets.tape import Tape
@@ -39,7 +39,9 @@ def test_a_person_watches_repairs_changes_the_logic_validates_replays_promotes_a
 
 
 def _streams_show_with_no_click(running: Running, driver: Browser) -> None:
-    gold = eventually(lambda: running.materializations("gold", "top_products"), "Gold's first event", 420)
+    gold = eventually(
+        lambda: running.materializations("gold", "top_products"), "Gold's first event", moves=running.movement
+    )
     assert gold[0][DATA_VERSION].startswith("g1.v")
     newest = running.materializations("gold", "daily_revenue")[0]
     assert newest["dagster/input_data_version/silver/sales"].startswith("g1.v")
@@ -47,18 +49,18 @@ def _streams_show_with_no_click(running: Running, driver: Browser) -> None:
     assert "bronze.invoices up to batch" in newest["description"]
     driver.get(f"{running.url}/asset-groups")
     seen(driver, "invoices", "sales", "daily_revenue", "customer_value", "top_products")
-    time.sleep(3)  # the graph is drawn after its names are there
-    driver.screenshot("asset-graph")
+    driver.picture("asset-graph")
     for view in ("overview", "partitions", "events", "checks"):
         driver.get(f"{running.url}/assets/silver/sales?view={view}")
         seen(driver, "sales")
-        time.sleep(3)
-        driver.screenshot(f"silver-sales-{view}")
     driver.get(f"{running.url}/assets/gold/daily_revenue?view=events")
     seen(driver, "silver.sales")
-    driver.screenshot("gold-events")
     seen_again = running.materializations("gold", "daily_revenue")[0]
     eventually(lambda: running.materializations("gold", "daily_revenue")[0] != seen_again, "the next event")
+    # A file every five seconds takes most of a core, and the rest of the story is of replays. The month's other files
+    # come at once, as a few batches, and later ones when the story needs them.
+    running.stop_feed()
+    running.deliver(25)
 
 
 def _slices_are_repaired_with_the_stream_running(running: Running, driver: Browser) -> None:
@@ -66,7 +68,9 @@ def _slices_are_repaired_with_the_stream_running(running: Running, driver: Brows
     today = dt.datetime.now(dt.UTC).date()
     first, last = today - dt.timedelta(days=2), today  # the last slice is still growing
     tape = Tape(Lake.at(running.lake), INVOICES)
-    eventually(lambda: any(str(last) in commit.slices for commit in tape.commits()), "the feed to come to today", 420)
+    eventually(lambda: any(str(last) in commit.slices for commit in tape.commits()), "the tape to come to today")
+    head = tape.head()
+    eventually(lambda: _position(folder) >= head, "Silver to have read it", moves=running.movement)
     before = latest_version(folder) or 0
     config = "resources:\n  replay:\n    config:\n      mode: repair\n"
     backfill(running, driver, "silver/sales", f"[{first}...{last}]", config, "repair-dialog")
@@ -79,9 +83,8 @@ def _slices_are_repaired_with_the_stream_running(running: Running, driver: Brows
     assert all(int(m["rows"]) == int(m["replaced"]) > 0 for m in told), told  # the same logic, and nothing was damaged
     driver.get(f"{running.url}/assets/silver/sales?view=partitions&partition={first}")
     seen(driver, "Latest materialization", "tape_version")
-    time.sleep(3)
-    driver.screenshot("repaired")
     after = latest_version(folder) or 0
+    running.deliver()
     eventually(lambda: (latest_version(folder) or 0) > after, "the stream to go on after the repair")
     assert running.check("tape_continuous", "silver", "sales")
 
@@ -104,8 +107,6 @@ def _the_past_is_validated_with_the_new_logic(running: Running, driver: Browser)
     assert {row["column"] for row in found.comparison["columns"] if row["table"] == "silver.sales"} == {"country"}
     driver.get(f"{running.url}/runs/{run}")
     seen(driver, "is validated")
-    time.sleep(3)
-    driver.screenshot("validation-run")
     assert Registry(lake).state().live(SALES) == Registry(lake).state().generations[SALES, 1]
 
 
@@ -121,10 +122,9 @@ def _changed_logic_is_flagged_while_live_goes_on(running: Running, driver: Brows
     eventually(lambda: running.check("logic_current", "silver", "sales") is False, "the check to flag the logic")
     driver.get(f"{running.url}/assets/silver/sales?view=checks")
     seen(driver, "logic_current")
-    time.sleep(3)
-    driver.screenshot("logic-changed")
     folder = Lake.at(running.lake).folder(SALES, 1)
     before = latest_version(folder) or 0
+    running.deliver()
     eventually(lambda: (latest_version(folder) or 0) > before, "live to go on with the old logic")
 
 
@@ -135,12 +135,10 @@ def _a_replay_is_held_promoted_and_rolled_back(running: Running, driver: Browser
     run = running.launch(driver, "replay", config + "      promote: hold\n")
     driver.get(f"{running.url}/runs/{run}?logs=replay%20from")  # the plan, found by the log's own filter
     seen(driver, "replay from Bronze version", "beside the live tables")
-    time.sleep(3)
-    driver.screenshot("replay-plan")
+    driver.picture("replay-plan")
     driver.get(f"{running.url}/runs/{run}")  # opens at the end of the log, where the comparison is
     seen(driver, "is held", "only_candidate")
-    time.sleep(3)
-    driver.screenshot("replay-run")
+    driver.picture("replay-run")
     replay = Registry(lake).state().open_replay()
     assert replay is not None
     assert replay.comparison is not None
@@ -155,9 +153,9 @@ def _a_replay_is_held_promoted_and_rolled_back(running: Running, driver: Browser
     eventually(lambda: running.check("logic_current", "silver", "sales"), "the check to pass again")
     driver.get(f"{running.url}/assets/gold/daily_revenue?view=events")
     seen(driver, "g3.v")
-    driver.screenshot("promoted")
     folder = lake.folder(SALES, 3)
     before = latest_version(folder) or 0
+    running.deliver()
     eventually(lambda: (latest_version(folder) or 0) > before, "the new generation to go on live")
 
     running.launch(driver, "rollback", "{}")
@@ -166,8 +164,13 @@ def _a_replay_is_held_promoted_and_rolled_back(running: Running, driver: Browser
     eventually(lambda: _generation(running, "gold", "daily_revenue") == "g1", "events of the old generation")
     eventually(lambda: running.check("logic_current", "silver", "sales") is False, "the old logic to be held")
     driver.get(f"{running.url}/assets/silver/sales?view=checks")
-    time.sleep(3)
-    driver.screenshot("rolled-back")
+    seen(driver, "logic_current")
+
+
+def _position(folder: Path) -> Position:
+    """Return how far on the tape a table's newest commit has come."""
+    found = last_note(folder)
+    return found[1].position[str(INVOICES)] if found else BEFORE_THE_TAPE
 
 
 def _generation(running: Running, *key: str) -> str:
