@@ -31,8 +31,8 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 WALKED = (Phase.explicit,) if os.environ.get("CI") else (Phase.explicit, Phase.generate)
 """The phases of a test whose examples cost minutes of CPU: in CI those that are written down and hold much each."""
 
-# A test's JVM lives for minutes. To compile hot code once more, into what pays off within hours, and to collect garbage in
-# parallel took half of its CPU: 169 CPU seconds for one test, 91 with these. With one compiler a JVM keeps 48 MB of
+# A test's JVM lives for minutes. To compile hot code once more, into what pays off within hours, and to collect garbage
+# in parallel took half of its CPU: 169 CPU seconds for one test, 91 with these. With one compiler a JVM keeps 48 MB of
 # code only, which Spark fills within minutes; from then on it threw code away and compiled it again.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
 
