@@ -39,6 +39,8 @@ FLOORS = [
         "reached",
         "registry",
         "session",
+        "spark_columns",
+        "spark_paths",
         "tape",
         "tape_index",
         "wanted",

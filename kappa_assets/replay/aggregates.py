@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import decimal
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -13,6 +12,8 @@ from pyspark.sql import functions as F
 
 from kappa_assets.replay.comparable import WHOLE_NUMBERS, comparable, row_digest
 from kappa_assets.replay.comparison import MOST_SLICES, Aggregate
+from kappa_assets.replay.float_sum import float_sum
+from kappa_assets.spark_columns import quoted
 
 _ROWS = "rows"
 _FLOATING = ("float", "double")
@@ -113,7 +114,7 @@ def _slice(column: str) -> Column:
 
 def _sum(column: str, kind: str) -> Column:
     """Return a sum that gives null, not an error, when it grows too large; of nothing but nulls it is 0."""
-    value = F.col(f"`{column}`")
+    value = F.col(quoted(column))
     if kind in WHOLE_NUMBERS:
         value = value.cast("decimal(38,0)")
     return F.try_sum(F.coalesce(value, F.lit(0).cast(kind if kind not in WHOLE_NUMBERS else "decimal(38,0)")))
@@ -130,14 +131,14 @@ def _added(values: Sequence[_Sum]) -> _Sum:
     if len(known) < len(values):
         return None
     exact = [v for v in known if isinstance(v, decimal.Decimal)]
-    return reduce(_EXACT.add, exact, decimal.Decimal(0)) if len(exact) == len(known) else math.fsum(known)
+    return reduce(_EXACT.add, exact, decimal.Decimal(0)) if len(exact) == len(known) else float_sum(map(float, known))
 
 
 def _text(value: _Sum) -> str | None:
     if isinstance(value, decimal.Decimal):
         plain = format(value, "f")
         return plain.rstrip("0").rstrip(".") if "." in plain else plain
-    return None if value is None else f"{value:.10g}"
+    return None if value is None else f"{value + 0.0:.10g}"  # -0.0 and 0.0 are one value
 
 
 def _is_number(kind: str) -> bool:

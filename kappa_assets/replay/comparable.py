@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from kappa_assets.spark_columns import quoted
+
 WHOLE_NUMBERS = ("tinyint", "smallint", "int", "bigint")
 
 
@@ -16,7 +18,7 @@ def comparable(columns: Sequence[str], own: Mapping[str, str], other: Mapping[st
     Values of a column whose type changed are compared as people read them: a decimal that only got more digits is no
     change. `own` and `other` are the types of all columns on this and on the other side.
     """
-    return [_comparable(F.col(f"`{c}`"), own[c], other[c]) for c in columns]
+    return [_comparable(F.col(quoted(c)), own[c], other[c]) for c in columns]
 
 
 def row_digest(values: Sequence[Column]) -> Column:

@@ -1,0 +1,8 @@
+"""Columns as Spark takes them by name: to it, `a.b` is a field `b` of `a`."""
+
+from __future__ import annotations
+
+
+def quoted(column: str) -> str:
+    """Return the name that `F.col`, `select` and `groupBy` take for this column, whatever is in it."""
+    return f"`{column.replace('`', '``')}`"
