@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ from pyspark.sql.types import (
 )
 
 from kappa_assets.replay.aggregates import aggregates
-from kappa_assets.replay.comparison import MOST_SAMPLES, MOST_SLICES
+from kappa_assets.replay.comparison import MOST_SAMPLES, MOST_SLICES, Difference
 from kappa_assets.replay.differences import Differences, differences
 
 if TYPE_CHECKING:
@@ -69,6 +70,42 @@ def by_key(rows: Sequence[Row], keys: int) -> dict[Row, Counter[Row]]:
     return found
 
 
+def named(names: Sequence[str], values: Row) -> str:
+    return ", ".join(f"{name}={value}" for name, value in zip(names, values, strict=True))
+
+
+def sample_by_key(live: dict[Row, Counter[Row]], candidate: dict[Row, Counter[Row]]) -> list[Difference]:
+    """Return what is shown of two sides, none of which has more keys than the share of a kind of difference."""
+    kinds = [
+        sorted((key for key in live.keys() & candidate.keys() if live[key] != candidate[key]), key=in_order),
+        sorted(live.keys() - candidate.keys(), key=in_order),
+        sorted(candidate.keys() - live.keys(), key=in_order),
+    ]
+    shown = []
+    for keys in filter(None, kinds):
+        of_kind = [d for key in keys for d in at_key(key, live.get(key, Counter()), candidate.get(key, Counter()))]
+        shown += of_kind[: MOST_SAMPLES // len(list(filter(None, kinds)))]
+    return shown
+
+
+def at_key(key: Row, live: Counter[Row], candidate: Counter[Row]) -> list[Difference]:
+    at, names = named(NAMES[:2], key), NAMES[2:]
+    lost, new = (sorted(rows.elements(), key=in_order) for rows in (live - candidate, candidate - live))
+    if len(lost) == len(new) == 1:
+        sides = zip(names, lost[0], new[0], strict=True)
+        return [Difference(at, n, text(old), text(fresh)) for n, old, fresh in sides if old != fresh]
+    lines = [[named(names, row) for row in rows] for rows in (lost, new)]
+    return [Difference(at, None, old, fresh) for old, fresh in zip_longest(*lines)]
+
+
+def text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def in_order(values: Row) -> str:
+    return str(tuple(map(text, values)))
+
+
 @settings(max_examples=8)
 @given(live=ROWS, candidate=ROWS)
 def test_by_key_what_differs_is_what_differs_in_plain_python(
@@ -85,11 +122,7 @@ def test_by_key_what_differs_is_what_differs_in_plain_python(
             sides = [Counter(values[i] for values in side[key].elements()) for side in (a, b)]
             columns[name] += sides[0] != sides[1]
     assert found.columns == {name: n for name, n in columns.items() if n}
-    shown = {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
-    if len(shown) <= MOST_SAMPLES // 3 and len(live) + len(candidate) <= MOST_SAMPLES // 3:
-        assert {d.key for d in found.sample} == {f"k={k}, l={x}" for k, x in shown}
-    assert bool(found.sample) == bool(shown)
-    assert len(found.sample) <= MOST_SAMPLES
+    assert list(found.sample) == sample_by_key(a, b)
 
 
 @settings(max_examples=8)
@@ -101,8 +134,9 @@ def test_without_keys_rows_are_counted_and_repeated_ones_count_each(
     lost, new = Counter(live) - Counter(candidate), Counter(candidate) - Counter(live)
     assert (found.only_live, found.only_candidate) == (lost.total(), new.total())
     assert (found.changed, found.columns) == (0, {})
-    told = Counter(("live" if d.live else "new") for d in found.sample)
-    assert told == +Counter(live=min(lost.total(), 20), new=min(new.total(), 20)) or len(found.sample) >= 9
+    told = Counter((d.key, d.column, d.live, d.candidate) for d in found.sample)
+    gone = Counter({(named(NAMES, row), None, "there", None): n for row, n in lost.items()})
+    assert told == gone + Counter({(named(NAMES, row), None, None, "there"): n for row, n in new.items()})
 
 
 @settings(max_examples=5)
