@@ -12,6 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from kappa_assets.spark_columns import quoted
+from kappa_assets.spark_paths import literal_path
 from kappa_assets.streams.silver import SLICE
 
 
@@ -45,8 +47,8 @@ def rows_in_files(spark: SparkSession, paths: list[str], schema: StructType) -> 
     repairs and maintenance write at different depths, which Spark's partition discovery refuses.
     """
     payload = StructType([f for f in schema if f.name != SLICE])
-    rows = spark.read.schema(payload).option("recursiveFileLookup", "true").parquet(*paths)
-    return rows.withColumn(SLICE, F.col("_arrived_at").cast("date")).select(*schema.names)
+    rows = spark.read.schema(payload).option("recursiveFileLookup", "true").parquet(*map(literal_path, paths))
+    return rows.withColumn(SLICE, F.col("_arrived_at").cast("date")).select(*map(quoted, schema.names))
 
 
 def slices_of(folder: Path) -> set[dt.date]:

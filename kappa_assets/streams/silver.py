@@ -17,6 +17,8 @@ from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
+from kappa_assets.spark_columns import quoted
+from kappa_assets.spark_paths import literal_path
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
 from kappa_assets.streams.positions import (
@@ -129,11 +131,11 @@ class SilverQuery:
             schema = self._writer.schema()
             assert schema is not None  # noqa: S101 -- for mypy; `_write` has made the table
             root = str(self._writer.folder / "data")
-            rows = spark.read.schema(schema).option("basePath", root).parquet(*map(str, files))
+            rows = spark.read.schema(schema).option("basePath", root).parquet(*[literal_path(f) for f in files])
             failed = rows.select(
                 *LINEAGE,
                 failed_expectations(self._silver).alias("reasons"),
-                F.to_json(F.struct(*schema.names)).alias("row"),
+                F.to_json(F.struct(*map(quoted, schema.names))).alias("row"),
                 F.lit(self.generation).cast("long").alias("generation"),
                 F.lit(number).cast("long").alias("batch"),
             )
