@@ -66,6 +66,10 @@ class CommitNote:
 
     `batch` is the micro-batch's number in its checkpoint; `tape_batch` (Bronze only) the `_batch_id` of its rows. A
     repair moves no position: it carries `reads` and `position` of the commit before it.
+
+    `recomputed` (Gold only) is the version of its upstream that rows were last computed anew from, where that tells
+    something: of a table without keys all of its content; of one with keys, where it lies behind what is read, groups
+    that are ahead of the position until the reading has passed it.
     """
 
     table: str
@@ -84,6 +88,7 @@ class CommitNote:
     """Bronze only: the id of the checkpoint that numbers the batch. Notes of earlier versions have none."""
     inputs: str | None = None
     """Bronze only: a digest of the paths of the files that the batch brought."""
+    recomputed: int | None = None
 
     def to_json(self) -> str:
         body: dict[str, Any] = {
@@ -110,6 +115,7 @@ class CommitNote:
             "repair": None if self.repair is None else asdict(self.repair),
             "checkpoint": self.checkpoint,
             "inputs": self.inputs,
+            "recomputed": self.recomputed,
         }
         return json.dumps({k: v for k, v in body.items() if v not in (None, {})}, separators=(",", ":"))
 
@@ -140,6 +146,7 @@ class CommitNote:
             repair=Repair(**body["repair"]) if "repair" in body else None,
             checkpoint=body.get("checkpoint"),
             inputs=body.get("inputs"),
+            recomputed=body.get("recomputed"),
         )
 
 

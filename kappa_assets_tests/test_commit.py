@@ -27,6 +27,7 @@ NOTES = st.builds(
     replay=st.none() | st.text(min_size=1),
     checkpoint=st.none() | _names,
     inputs=st.none() | _names,
+    recomputed=st.none() | _long,
 )
 
 

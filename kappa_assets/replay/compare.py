@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from kappa_assets.commit import CommitNote, InputRange
+from kappa_assets.commit import CommitNote
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.delta_log import commits, last_note, latest_version
@@ -19,6 +19,7 @@ from kappa_assets.registry import Generation, State
 from kappa_assets.replay.aggregates import aggregates
 from kappa_assets.replay.comparison import UNLIMITED, Comparison, Limits, TableComparison
 from kappa_assets.replay.differences import Differences, differences
+from kappa_assets.streams.positions import ends_with_a_version, exact_version
 from kappa_assets.streams.query import Setting
 from kappa_assets.streams.silver import SLICE
 from kappa_assets.table import TableName
@@ -140,11 +141,11 @@ class _Comparer:
 
     def _exact_batch(self, note: CommitNote, upstream: TableName) -> int | None:
         """Return the batch that a Gold's commit reflects, if that is more than a lower bound."""
-        read = note.reads.get(str(upstream))
-        if read is None or not _is_whole(read):
+        version = exact_version(note, str(upstream))
+        if version is None:
             return None
-        above = last_note(self._lake.folder(upstream, read.generation), at_most=read.version)
-        if above is None or not all(_is_whole(r) for r in above[1].reads.values()):
+        above = last_note(self._lake.folder(upstream, note.reads[str(upstream)].generation), at_most=version)
+        if above is None or not all(map(ends_with_a_version, above[1].reads.values())):
             return None
         position = note.position.get(str(self._pipeline.tape_of(upstream)))
         return None if position is None or position.batch < 0 else position.batch
@@ -208,13 +209,6 @@ class _Comparer:
 
 def _cut(rows: DataFrame, batch: int) -> DataFrame:
     return rows.where(F.col("_batch_id") <= batch)
-
-
-def _is_whole(read: InputRange) -> bool:
-    """Return whether a batch ended at the end of a version of its upstream."""
-    if read.until.starting:
-        return False
-    return read.version == (read.until.version - 1 if read.until.index < 0 else read.until.version)
 
 
 def _not_comparable(table: TableName, batch: int, why: str) -> TableComparison:

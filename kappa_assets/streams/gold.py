@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
-from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructField, StructType
 
-from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, InputRange, Offset, Position
+from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, InputRange, Position
 from kappa_assets.declare.tables import Gold
-from kappa_assets.delta_log import commits, last_note, latest_version
+from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import write_files
 from kappa_assets.delta_write.small_files import SMALL
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import reach
 from kappa_assets.registry import Generation
+from kappa_assets.spark_columns import quoted
+from kappa_assets.spark_paths import literal_path
 from kappa_assets.streams.analysed import columns_used
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.logic_check import check_logic
+from kappa_assets.streams.pinned import read_pinned
 from kappa_assets.streams.positions import (
     check_repeated,
     check_tiles,
+    holds_all_read,
     input_range,
+    may_hold_deletes,
     position_of_silver_version,
     read_bytes,
 )
@@ -104,7 +109,7 @@ class GoldQuery:
             .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
             .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
             .load(str(self._silver_path))
-        ).select(*[F.col(f"`{name}`") for name in self._columns])
+        ).select(*map(quoted, self._columns))
 
     def apply(self, batch: DataFrame, number: int) -> None:
         reach("before_offsets", str(self.table))
@@ -113,55 +118,69 @@ class GoldQuery:
             check_repeated(str(self.table), self._writer.folder, self._silver_name, number, (since, until))
             return
         read = input_range(self._silver_path, self._generation.upstream, since, until)
-        self._check_tiles(read)
+        before = self._last_note()
+        check_tiles(str(self.table), None if before is None else before.reads.get(self._silver_name), read)
         reach("after_rejects", str(self.table))
         size = sum(Path(path).stat().st_size for path in self._writer.files())
         small = size <= SMALL and read_bytes(self._silver_path, read) <= SMALL
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
-        content = self._content(batch.coalesce(1) if small else batch, since, until, small=small)
+        ahead = None if before is None else before.recomputed
+        content, version = self._content(batch.coalesce(1) if small else batch, read, ahead, small=small)
         content = content.coalesce(1) if size < _ONE_FILE else content
         files = write_files(content, self._writer.folder, small=small)
-        note = self._note(number, read, files.rows)
+        note = self._note(number, read, version, files.rows)
         self._writer.commit(files, self._app(), number, note, replace=True)
         reach("after_commit", str(self.table))
 
-    def _content(self, batch: DataFrame, since: Offset | None, until: Offset, *, small: bool) -> DataFrame:
-        """Return the whole table as it stands after the batch."""
-        if not self._gold.keys:
-            return self._recomputed(batch, until)
-        rows = self._rows(batch)
-        if self._gold.combine and not self._has_deletes(since, until):
-            both = self._current(batch).unionByName(self._fitted(self._gold(rows)))
-            return self._merge(both.coalesce(1) if small else both)
-        touched = self._gold(rows).select(*self._gold.keys).distinct()
-        fresh = _semi_join(self._recomputed(batch, until), touched, self._gold.keys)
-        kept = _semi_join(self._current(batch), touched, self._gold.keys, how="left_anti")
-        return kept.unionByName(self._fitted(fresh))
+    def _content(
+        self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
+    ) -> tuple[DataFrame, int | None]:
+        """Return the whole table as it stands after the batch, and the version it was recomputed at, if it was.
 
-    def _rows(self, batch: DataFrame) -> DataFrame:
-        """Return the batch with all columns of the upstream. Those that were not read have no effect, and are null."""
-        read = set(self._columns)
-        unread = [f for f in self._read if f.name not in read]
-        return batch.withColumns({f.name: F.lit(None).cast(f.dataType) for f in unread}).select(
-            *[F.col(f"`{name}`") for name in self._read.names]
-        )
+        `ahead` is the version at which groups were recomputed that hold newer rows than were read. What is in must not
+        be added again: until the reading has passed that version, batches recompute the groups they touch.
+        """
+        if self._gold.combine and ahead is None and not may_hold_deletes(self._silver_path, read):
+            both = self._current(batch).unionByName(self._fitted(self._gold(self._complete(batch))))
+            return self._merge(both.coalesce(1) if small else both), None
+        fresh, version = self._recomputed(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))
+        if not self._gold.keys or (read.since is None and not read.until.starting):
+            return fresh, version  # all groups are touched
+        keys = self._gold.keys
+        touched = self._gold(self._complete(batch)).select(*map(quoted, keys)).distinct()
+        kept = _semi_join(self._current(batch), touched, keys, how="left_anti")
+        return kept.unionByName(_semi_join(fresh, touched, keys)), version
+
+    def _recomputed(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
+        """Return the function on the upstream as of `version`, or of its newest where that is gone, and which it is."""
+        rows, version = read_pinned(spark, self._silver_path, version)
+        return self._fitted(self._gold(self._bounded(self._complete(rows)))), version
+
+    def _complete(self, rows: DataFrame) -> DataFrame:
+        """Return rows of the upstream with all its columns; those they lack are null.
+
+        A batch lacks those that were not read, which have no effect. A version from before a column was added lacks it.
+        """
+        there = {name.lower() for name in rows.columns}
+        lacking = {f.name: F.lit(None).cast(f.dataType) for f in self._read if f.name.lower() not in there}
+        return rows.withColumns(lacking).select(*map(quoted, self._read.names))
 
     def _merge(self, rows: DataFrame) -> DataFrame:
         """Aggregate partial aggregates. Sums of decimals get all 38 digits, so that a long life does not overflow."""
-        merged = rows.groupBy(*self._gold.keys).agg(
-            *[_MERGE[how](column).alias(column) for column, how in self._gold.combine.items()]
+        merged = rows.groupBy(*map(quoted, self._gold.keys)).agg(
+            *[_MERGE[how](quoted(column)).alias(column) for column, how in self._gold.combine.items()]
         )
         wide = [
-            F.col(f.name).cast(DecimalType(38, f.dataType.scale)).alias(f.name)
+            F.col(quoted(f.name)).cast(DecimalType(38, f.dataType.scale)).alias(f.name)
             if isinstance(f.dataType, DecimalType) and self._gold.combine.get(f.name) == "sum"
-            else F.col(f.name)
+            else F.col(quoted(f.name))
             for f in merged.schema
         ]
-        return merged.select(*wide).select(*rows.columns)
+        return merged.select(*wide).select(*map(quoted, rows.columns))
 
     def _fitted(self, rows: DataFrame) -> DataFrame:
         """Cast freshly computed rows to the table's types: sums are kept wider than the function gives them."""
-        return rows.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in self._schema()])
+        return rows.select(*[F.col(quoted(f.name)).cast(f.dataType).alias(f.name) for f in self._schema()])
 
     def _current(self, batch: DataFrame) -> DataFrame:
         """Return the table as it stands, from its own files: opening it through Delta costs a state reconstruction."""
@@ -170,7 +189,7 @@ class GoldQuery:
         if not files:
             # An empty createDataFrame would start a Python worker to read nothing.
             return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in self._schema()])
-        return spark.read.schema(self._schema()).parquet(*files)
+        return spark.read.schema(self._schema()).parquet(*map(literal_path, files))
 
     def _schema(self) -> StructType:
         known = self._writer.schema()
@@ -178,35 +197,16 @@ class GoldQuery:
             raise TableMissing(f"{self.table} was not prepared", hint="Start its query through the host.")
         return StructType([StructField(f.name, f.dataType, True) for f in known])
 
-    def _recomputed(self, batch: DataFrame, until: Offset) -> DataFrame:
-        """Return the function on the upstream at the batch's end version.
-
-        A version that can no longer be read (over a week old, and the upstream moved on) is replaced by the current
-        one: newer rows are then in early, which the batches that bring them recompute anyway.
-        """
-        version = until.version - 1 if until.index < 0 and not until.starting else until.version
-        reader = batch.sparkSession.read.format("delta")
-        path = str(self._silver_path)
-        if version == latest_version(self._silver_path):
-            return self._gold(self._bounded(reader.load(path)))
-        try:
-            return self._gold(self._bounded(reader.option("versionAsOf", version).load(path)))
-        except AnalysisException:
-            return self._gold(self._bounded(batch.sparkSession.read.format("delta").load(path)))
-
     def _bounded(self, rows: DataFrame) -> DataFrame:
         """Leave out what came on the tape after the end of a validation: its Silver may go on."""
         end = self._generation.to_batch
         return rows if end is None else rows.where(F.col("_batch_id") <= end)
 
-    def _has_deletes(self, since: Offset | None, until: Offset) -> bool:
-        """Return whether the batch may hold rows that were taken away; a first snapshot holds none."""
-        if since is None or since.starting:
-            return False
-        found = commits(self._silver_path, after=since.version - 1, upto=until.version)
-        return any(c.removes_data for c in found)
-
-    def _note(self, number: int, read: InputRange, rows: int) -> str:
+    def _note(self, number: int, read: InputRange, version: int | None, rows: int) -> str:
+        if version is not None and not self._gold.keys:
+            read = replace(read, version=version)  # its content is of this version, wherever in it the reading is
+        elif version is not None and version <= read.version:
+            version = None  # no group is ahead of what was read
         return CommitNote(
             table=str(self.table),
             generation=self.generation,
@@ -216,15 +216,16 @@ class GoldQuery:
             position={self._bronze_name: self._position(read)},
             rows=rows,
             replay=self._generation.replay,
+            recomputed=version,
         ).to_json()
 
     def _position(self, read: InputRange) -> Position:
         reached = position_of_silver_version(self._silver_path, read.version).get(self._bronze_name, BEFORE_THE_TAPE)
         return self._tape.bounded(reached, self._generation.to_batch)
 
-    def _check_tiles(self, read: InputRange) -> None:
+    def _last_note(self) -> CommitNote | None:
         found = last_note(self._writer.folder, at_most=self._writer.version())
-        check_tiles(str(self.table), None if found is None else found[1].reads.get(self._silver_name), read)
+        return None if found is None else found[1]
 
     def _app(self) -> str:
         return app_id(self.table, self.generation, "main")
@@ -233,5 +234,5 @@ class GoldQuery:
 def _semi_join(rows: DataFrame, touched: DataFrame, keys: tuple[str, ...], how: str = "left_semi") -> DataFrame:
     """Join on keys where null equals null."""
     a, b = rows.alias("a"), touched.alias("b")
-    same: list[Column] = [F.col(f"a.{key}").eqNullSafe(F.col(f"b.{key}")) for key in keys]
+    same: list[Column] = [F.col(f"a.{name}").eqNullSafe(F.col(f"b.{name}")) for name in map(quoted, keys)]
     return a.join(b, reduce(Column.__and__, same), how)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from kappa_assets.commit import BEFORE_THE_TAPE, InputRange, Offset, Position
+from kappa_assets.commit import BEFORE_THE_TAPE, CommitNote, InputRange, Offset, Position
 from kappa_assets.delta_log import commits, last_note, notes_back, read_commit
 from kappa_assets.errors import CheckpointMismatch, TapeGap
 from kappa_assets.tape import Tape
@@ -30,12 +30,49 @@ def wholly_read(upstream: Path, offset: Offset) -> int:
     return offset.version if offset.index >= files - 1 else offset.version - 1
 
 
+def holds_all_read(offset: Offset) -> int:
+    """Return the first version of an upstream that holds all that was read up to `offset`, and perhaps more."""
+    return offset.version - 1 if offset.index < 0 and not offset.starting else offset.version
+
+
+def may_hold_deletes(upstream: Path, read: InputRange) -> bool:
+    """Return whether a batch may hold rows that were taken away, as the commits it read tell.
+
+    A first snapshot holds none, but the batch that ends it goes on with the commits behind it. Where one batch is all
+    of the snapshot, no offset says which version that was.
+    """
+    since, until = read.since, read.until
+    if until.starting:
+        return False
+    if since is None:
+        return True
+    before = since.version if since.starting else wholly_read(upstream, since)
+    return any(c.removes_data for c in commits(upstream, after=before, upto=holds_all_read(until)))
+
+
+def ends_with_a_version(read: InputRange) -> bool:
+    """Return whether a batch ended at the end of a version of its upstream, and not inside one."""
+    return not read.until.starting and read.version == holds_all_read(read.until)
+
+
+def exact_version(note: CommitNote, upstream: str) -> int | None:
+    """Return the version of `upstream` of which a Gold's commit shows all and nothing more; None where there is none.
+
+    None inside the first snapshot, inside a version, and while some of its groups are ahead of the others.
+    """
+    read = note.reads.get(upstream)
+    if read is None:
+        return None
+    exact = ends_with_a_version(read) if note.recomputed is None else note.recomputed == read.version
+    return read.version if exact else None
+
+
 def read_bytes(upstream: Path, read: InputRange) -> float:
     """Return the size of the files that a batch read; infinite for a first snapshot, whose part is not known."""
     if read.since is None or read.since.starting or read.until.starting:
         return math.inf
-    last = read.until.version - 1 if read.until.index < 0 else read.until.version
-    return sum(commit.bytes for commit in commits(upstream, after=read.since.version - 1, upto=last))
+    found = commits(upstream, after=read.since.version - 1, upto=holds_all_read(read.until))
+    return sum(commit.bytes for commit in found)
 
 
 def position_of_bronze_version(tape: Tape, version: int) -> Position:

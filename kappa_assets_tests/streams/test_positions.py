@@ -13,7 +13,9 @@ from kappa_assets.lake import Lake
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.positions import (
     check_tiles,
+    exact_version,
     input_range,
+    may_hold_deletes,
     position_of_bronze_version,
     position_of_silver_version,
     wholly_read,
@@ -53,6 +55,62 @@ def table(tmp_path: Path) -> Path:
 def test_a_version_is_wholly_read_with_its_last_file(table: Path, offset: Offset, version: int) -> None:
     assert wholly_read(table, offset) == version
     assert input_range(table, 4, None, offset) == InputRange(4, None, offset, version)
+
+
+@pytest.fixture
+def repaired(tmp_path: Path) -> Path:
+    """Versions 1 and 4 add two files each, 2 takes one away and adds one, 3 is an OPTIMIZE."""
+    write_commit(tmp_path / "s", 0)
+    write_commit(tmp_path / "s", 1, add("a"), add("b"))
+    write_commit(tmp_path / "s", 2, remove("a"), add("c"))
+    write_commit(tmp_path / "s", 3, remove("b", data_change=False), add("d", data_change=False))
+    write_commit(tmp_path / "s", 4, add("e"), add("f"))
+    return tmp_path / "s"
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "deletes"),
+    [
+        (None, Offset(1, 0, True), False),  # in the first snapshot
+        (Offset(1, 0, True), Offset(1, 1, True), False),
+        (Offset(1, 1, True), Offset(2, -1, False), False),  # its end, and nothing behind it
+        (Offset(1, 1, True), Offset(2, 0, False), True),  # its end, and half of the commit behind it
+        (None, Offset(2, -1, False), True),  # all of a first snapshot, but no offset says of which version
+        (Offset(1, 0, False), Offset(2, -1, False), False),
+        (Offset(2, -1, False), Offset(2, 0, False), True),
+        (Offset(2, 0, False), Offset(2, 1, False), True),
+        (Offset(2, 1, False), Offset(5, -1, False), False),  # behind it
+        (Offset(3, -1, False), Offset(4, 0, False), False),
+    ],
+)
+def test_deletes_are_expected_where_a_commit_took_rows_away(
+    repaired: Path,
+    since: Offset | None,
+    until: Offset,
+    deletes: bool,  # noqa: FBT001
+) -> None:
+    assert may_hold_deletes(repaired, input_range(repaired, 1, since, until)) == deletes
+
+
+@pytest.mark.parametrize(
+    ("until", "recomputed", "exact"),
+    [
+        (Offset(5, -1, False), None, 4),
+        (Offset(4, 1, False), None, 4),
+        (Offset(4, 0, False), None, None),  # inside a commit
+        (Offset(4, 0, False), 4, None),  # and some of its groups hold all of it
+        (Offset(4, 0, False), 3, 3),  # without keys: all of it is of version 3
+        (Offset(5, -1, False), 7, None),  # some of its groups are ahead
+        (Offset(1, 0, True), None, None),  # in the first snapshot
+    ],
+)
+def test_a_gold_shows_a_version_exactly_when_all_of_it_does(
+    repaired: Path, until: Offset, recomputed: int | None, exact: int | None
+) -> None:
+    read = input_range(repaired, 1, None, until)
+    note = CommitNote("gold.units", 1, 0, "", reads={"silver.sales": read}, recomputed=recomputed)
+    assert exact_version(note, "silver.sales") == exact
+    assert exact_version(note, "silver.customers") is None
 
 
 def test_positions_on_the_tape_follow_bronze_versions(lake_path: Path) -> None:
@@ -131,7 +189,6 @@ def test_deltas_own_offsets_tile_and_pass_every_version(spark: SparkSession, tmp
         before = read
     versions = [read.version for read in ranges]
     assert versions == sorted(versions)
-    newest = 5 if feed is False else 7
-    assert newest - 1 <= versions[-1] <= newest
+    assert versions[-1] == (6 if feed else 4), "all of the newest version is in"
     assert len(ranges) - snapshot >= 3, "commits of three files were read in halves"
     assert len(set(versions)) < len(versions), "half a commit is not a whole version"
