@@ -41,7 +41,6 @@ SCHEMA = (
     .add(SLICE, "date")
     .add("shop", "string")
     .add("units", "long")
-    .add("till.no", "string")  # which no Gold reads
 )
 _DAY = dt.date(2026, 1, 5)
 _ARROW = pa.schema(
@@ -51,7 +50,6 @@ _ARROW = pa.schema(
         ("_arrived_at", pa.timestamp("us", tz="UTC")),
         ("shop", pa.string()),
         ("units", pa.int64()),
-        ("till.no", pa.string()),
     ]
 )
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from kappa_assets.streams import gold as gold_module
@@ -163,7 +163,7 @@ HAPPENINGS: st.SearchStrategy[Change | None] = st.none() | CHANGES | st.just(die
 
 
 @pytest.mark.slow
-@settings(max_examples=3)
+@settings(max_examples=3, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # to shrink a history takes an hour
 @given(history=st.data())
 def test_any_history_of_silver_and_any_reading_of_it_gives_the_sums_of_its_rows(
     spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, history: st.DataObject
