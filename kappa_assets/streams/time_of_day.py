@@ -55,7 +55,7 @@ def columns_of_casts(plan: Plan, upstream: DataFrame, ids: Mapping[int | None, s
 
 
 def _with_day(name: str) -> Column:
-    text = F.col(f"`{name}`")
+    text = F.col("`" + name.replace("`", "``") + "`")
     day = F.date_format("_arrived_at", "yyyy-MM-dd")
     time = F.regexp_replace(text, rf"^{_BLANK}T?", "")
     return F.when(text.rlike(_TIME_ALONE), F.concat(day, F.lit(" "), time)).otherwise(text)

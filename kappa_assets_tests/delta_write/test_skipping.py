@@ -45,8 +45,9 @@ ODD = {
 
 def scanned(rows: DataFrame) -> tuple[int, int]:
     """Return how many files Spark opened to read `rows`, by its scan's own count, and how many rows there are."""
-    found = len(rows.collect())
-    leaves = rows._jdf.queryExecution().executedPlan().collectLeaves()
+    bare = rows.selectExpr("1")  # Python has no equal of some values
+    found = len(bare.collect())
+    leaves = bare._jdf.queryExecution().executedPlan().collectLeaves()
     metrics = [leaves.apply(n).metrics() for n in range(leaves.size())]
     return sum(m.apply("numFiles").value() for m in metrics if m.contains("numFiles")), found
 
