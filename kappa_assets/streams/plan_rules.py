@@ -37,7 +37,7 @@ _CLOCK = {
 }
 _MOMENTS = {"date", "timestamp", "timestamp_ntz"}
 _OF_TODAY = re.compile(r"[\x00-\x20\x7f]*(now|today|tomorrow|yesterday)(\s|$)", re.IGNORECASE)
-_TIME_ALONE = re.compile(r"[\x00-\x20\x7f]*(T\d|\d{1,2}:)")
+_TIME_ALONE = re.compile(r"T\d|[\x00-\x20\x7f]*\d{1,2}:")
 _DICE = {
     "Rand": "rand()",
     "Randn": "randn()",

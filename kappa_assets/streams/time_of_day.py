@@ -17,7 +17,7 @@ from kappa_assets.streams.analysed import Node, Plan
 
 _BLANK = r"[\x00-\x20\x7f]*"
 """What Spark cuts off a text before it reads it."""
-_TIME_ALONE = rf"^{_BLANK}(T\d|\d{{1,2}}:)"
+_TIME_ALONE = rf"^(T\d|{_BLANK}\d{{1,2}}:)"
 """How a text begins that Spark takes for a time without a date."""
 _NULL_OR_NOT = {"IsNull", "IsNotNull"}
 

@@ -51,7 +51,7 @@ ALSO_READ: dict[str, Logic] = {
     "exploded": lambda t: t.select(F.explode(F.split("value", ",")).alias("v"), *LINEAGE).select(
         F.col("v").try_cast("timestamp").alias("at"), *LINEAGE
     ),
-    "by a Python function": lambda t: t.select(F.udf(str, "string")("value").try_cast("timestamp"), *LINEAGE),
+    "by a Python function": lambda t: t.select(F.udf(str.strip, "string")("value").try_cast("timestamp"), *LINEAGE),
 }
 
 
@@ -119,7 +119,6 @@ PARTS = [
     "15",
     "24",
     "60",
-    "-",
     "2026-01-05",
     "1",
     ".5",
