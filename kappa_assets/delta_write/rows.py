@@ -45,6 +45,11 @@ def append_rows(table: DeltaTable, folder: Path, rows: pa.Table) -> None:
     _exchange(table, folder, [], rows)
 
 
+def replace_rows(table: DeltaTable, folder: Path, rows: pa.Table) -> None:
+    """Put `rows` in the place of all. Raises CommitFailedError when the table has moved on since it was opened."""
+    _exchange(table, folder, held_files(table), rows)
+
+
 def merge_rows(table: DeltaTable, folder: Path) -> None:
     """Make one file of all. Raises CommitFailedError when the table has moved on since it was opened."""
     actions = held_files(table)
