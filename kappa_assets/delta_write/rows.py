@@ -46,7 +46,7 @@ def append_rows(table: DeltaTable, folder: Path, rows: pa.Table) -> None:
 
 
 def replace_rows(table: DeltaTable, folder: Path, rows: pa.Table) -> None:
-    """Put `rows` in the place of all there are. Raises CommitFailedError when the table has moved on since."""
+    """Put `rows` in the place of all. Raises CommitFailedError when the table has moved on since it was opened."""
     _exchange(table, folder, held_files(table), rows)
 
 

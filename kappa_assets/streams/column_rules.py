@@ -49,6 +49,11 @@ def check_columns(table: Silver | Gold, schema: StructType) -> None:
             refuse(table, f"has a column named {column!r}, which Delta does not take", "Name it with alias().")
         if isinstance(table, Silver):
             _check_name(table, column)
+    stored = [path for field in schema for path, _ in _types(field.name, field.dataType)]
+    for path in stored:
+        if stored.count(path) > 1:
+            hint = "Spark takes one for the other when it skips what a file holds: name it without a dot, with alias()."
+            refuse(table, f"has a column named {path!r} beside a struct with such a field", hint)
     for field in schema:
         for path, kind in _types(repr(field.name), field.dataType):
             _check_type(table, path, kind)

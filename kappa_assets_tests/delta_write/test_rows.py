@@ -13,7 +13,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 import kappa_assets
 from kappa_assets.delta_log import read_commit
-from kappa_assets.delta_write.rows import append_rows, create_with_rows, delete_rows, merge_rows
+from kappa_assets.delta_write.rows import append_rows, create_with_rows, delete_rows, merge_rows, replace_rows
 
 
 def rows(*numbers: int | None) -> pa.Table:
@@ -85,6 +85,11 @@ def test_rows_are_taken_out_by_value_and_the_others_stay(
     assert DeltaTable(folder).version() == before + (value != 9)
     delete_rows(DeltaTable(folder), folder, "n", value)
     assert DeltaTable(folder).version() == before + (value != 9), "there was nothing to take out"
+
+
+def test_rows_are_put_in_the_place_of_all(folder: Path) -> None:
+    replace_rows(DeltaTable(folder), folder, rows(7, 8))
+    assert (numbers(folder), DeltaTable(folder).version()) == ([7, 8], 3)
 
 
 def test_the_last_row_may_be_taken_out(tmp_path: Path) -> None:

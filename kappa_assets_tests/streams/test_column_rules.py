@@ -80,6 +80,13 @@ def test_a_name_that_judging_needs_is_refused_where_there_are_expectations(name:
     assert_matches(f"column named '{name}'", found)
 
 
+def test_a_column_with_a_dot_beside_a_struct_with_such_a_field_is_refused(tape: DataFrame) -> None:
+    """The Parquet reader of Spark knows both by one name, and skipped rows by the dictionary of the other."""
+    struct, dotted = F.expr("named_struct('b', 1) AS a"), F.lit(1).alias("a.b")
+    assert_matches("column named 'a.b'", refusal(silver_of(lambda t: t.select(struct, dotted, *LINEAGE)), tape))
+    check(silver_of(lambda t: t.select(struct, F.lit(1).alias("a.c"), *LINEAGE)), tape)
+
+
 @pytest.mark.parametrize("name", ["a b", "a,b", "a;b", "a{b", "a(b)", "a\nb", "a\tb", "a=b"])
 def test_a_name_that_delta_does_not_take_is_refused(name: str, tape: DataFrame) -> None:
     found = refusal(silver_of(lambda t: t.select(F.col("value").alias(name), *LINEAGE)), tape)

@@ -133,7 +133,7 @@ PARTS = [
 def test_a_text_that_arrives_today_is_read_as_spark_reads_it(spark: SparkSession) -> None:
     """Whatever it is, of thousands that may be times, in one job."""
     draw = random.Random(7)
-    texts = sorted({"".join(draw.choices(PARTS, k=draw.randint(1, 7))) for _ in range(5_000)})
+    texts = sorted({"".join(draw.choices(PARTS, k=draw.randint(1, 7))) for _ in range(20_000)})
     rows = arrivals(spark, texts, "current_timestamp()")
     completed = with_days(rows, frozenset(["value"])).withColumnRenamed("value", "completed")
     both = rows.join(completed, "_row").select(
