@@ -39,6 +39,7 @@ FLOORS = [
         "reached",
         "registry",
         "session",
+        "spark_paths",
         "tape",
         "tape_index",
         "wanted",

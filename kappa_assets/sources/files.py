@@ -27,6 +27,7 @@ from kappa_assets.sources.inspect_files import (
     find_unreadable,
     sort_files,
 )
+from kappa_assets.spark_paths import literal_path
 
 MALFORMED = "_malformed"
 """The raw line, where a CSV line has more or fewer fields than its header; null for good lines."""
@@ -36,10 +37,11 @@ _TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
 """A date, or a date and time, in UTC, anywhere in a file's name."""
 READ_FAILED = (PySparkException, Py4JJavaError)
 """How a failed job shows: which of the two depends on the Java exception it died of."""
-_FOR_EVER = "36500d"
-_IN_A_PATTERN = re.compile(r"[][*?{}\\]")
-"""What has a meaning in the patterns that Spark takes for paths: `a[1].csv` is a name here. Spark's own way to take it
-as one, the option `__globPaths__`, reads the other files of the batch twice."""
+_FOR_EVER = f"{2**63 - 1}ms"
+"""Spark's `maxFileAge` counts back from the newest file seen, and 100 years are not enough: one file dated 2300, and no
+later file of today was ever read. With the greatest number no file is older, whatever the times are."""
+_SEEN = "[^._]*"
+"""Names that are read. Spark itself makes an exception for `_metadata.csv`, for Parquet's sake."""
 _SAME_IN_A_URI = re.compile(r"[A-Za-z0-9._-]+")
 _BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
 
@@ -65,13 +67,21 @@ def folder_of(source: Files, landing: Path) -> Path:
 
 
 def stream_of_files(spark: SparkSession, source: Files, landing: Path, *, max_files: int) -> DataFrame:
-    """Return the stream of landed files: `path`, and nothing of their content."""
+    """Return the stream of landed files, those in subfolders too: `path`, and nothing of their content.
+
+    Folders and files whose names begin with a dot or an underscore are passed by. Folders called `key=value` are
+    folders: looked up recursively, Spark infers no partitions, which fails when `year=` lies beside `country=`.
+    """
+    # Else a `_spark_metadata` folder, which another stream left, is taken for the list of all files.
+    spark.conf.set("spark.sql.streaming.fileStreamSink.ignoreMetadata", "true")
     return (
         spark.readStream.format("binaryFile")
         .schema(_BINARY_FILE)
+        .option("recursiveFileLookup", "true")
+        .option("pathGlobFilter", _SEEN)
         .option("maxFileAge", _FOR_EVER)
         .option("maxFilesPerTrigger", str(max_files))
-        .load(str(folder_of(source, landing)))
+        .load(literal_path(folder_of(source, landing)))
         .select("path")
     )
 
@@ -151,7 +161,7 @@ def _reason(failure: Exception) -> str:
 
 
 def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], files: tuple[str, ...]) -> DataFrame:
-    paths = [_IN_A_PATTERN.sub(r"\\\g<0>", path) for path in files]
+    paths = [literal_path(path) for path in files]
     reader = spark.read
     if source.format == "parquet":
         payload = reader.parquet(*paths)

@@ -81,9 +81,9 @@ class Shop:
     def follow_the_hint(self) -> None:
         """Do what the error says for those who have no copy to put back."""
         rows = DeltaTable(self.setting.lake.folder(NAME)).to_pyarrow_table().column("_source").to_pylist()
-        (self.landing / "done").mkdir(exist_ok=True)
+        (self.landing / "_done").mkdir(exist_ok=True)
         for name in {row["file"] for row in rows if (self.landing / row["file"]).exists()}:
-            (self.landing / name).rename(self.landing / "done" / name)
+            (self.landing / name).rename(self.landing / "_done" / name)
         shutil.rmtree(self.checkpoint)
         self.drain()
 
