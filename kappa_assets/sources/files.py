@@ -194,9 +194,25 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
 
 def _time_in(file_name: Column) -> Column:
     """Return the time, or the date, that a file's name gives, or null."""
-    forms = ((_TIME_IN_NAME, "yyyy-MM-dd'T'HHmmss"), (_DATE_IN_NAME, "yyyy-MM-dd"))
-    found = [(F.nullif(F.regexp_extract(file_name, pattern, 1), F.lit("")), form) for pattern, form in forms]
-    return F.coalesce(*[F.try_to_timestamp(text, F.lit(form)) for text, form in found])
+    return F.coalesce(_time_of_day_in(file_name), _date_in(file_name))
+
+
+def date_in_name(file: Column) -> Column:
+    """Return midnight in UTC of the date that the last part of a path gives without a time of day, or null."""
+    name = F.substring_index(file, "/", -1)
+    return F.when(_time_of_day_in(name).isNull(), _date_in(name))
+
+
+def _time_of_day_in(file_name: Column) -> Column:
+    return _found_in(file_name, _TIME_IN_NAME, "yyyy-MM-dd'T'HHmmss")
+
+
+def _date_in(file_name: Column) -> Column:
+    return _found_in(file_name, _DATE_IN_NAME, "yyyy-MM-dd")
+
+
+def _found_in(file_name: Column, pattern: str, form: str) -> Column:
+    return F.try_to_timestamp(F.nullif(F.regexp_extract(file_name, pattern, 1), F.lit("")), F.lit(form))
 
 
 def _file_name(names: Iterable[str]) -> Column:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from kappa_assets.sources.files import (
     stream_of_files,
 )
 from kappa_assets.sources.inspect_files import SetAside
+from kappa_assets.streams.arrival import arrival
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.query import Setting, app_id
 from kappa_assets.streams.tape_checkpoint import TapeCheckpoint, digest
@@ -45,7 +46,6 @@ from kappa_assets.tape import Tape
 
 _OURS = ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date")
 _SLICE = "_arrival_date"
-_EARLIEST = "2000-01-01"
 _PROPERTIES = {"delta.appendOnly": "true"}
 _SET_ASIDE = StructType(
     [
@@ -81,7 +81,14 @@ class BronzeQuery:
     generation = 1
     every = 0.0
 
-    def __init__(self, setting: Setting, bronze: Bronze, tape: Tape) -> None:
+    def __init__(
+        self,
+        setting: Setting,
+        bronze: Bronze,
+        tape: Tape,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        self._clock = clock
         self._setting = setting
         self._bronze = bronze
         self._source = bronze.source
@@ -167,23 +174,22 @@ class BronzeQuery:
     ) -> DataFrame:
         """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns.
 
-        Rows that claim to have arrived before 2000 or in the future arrive now; `implausible` counts them on the way.
+        Rows whose file gives a time that cannot be arrive now; `implausible` counts them on the way.
         """
-        micros = int(dt.datetime.now(dt.UTC).timestamp() * 1_000_000)
+        micros = int(self._clock().timestamp() * 1_000_000)
         now = F.timestamp_micros(_batch_constant(micros))
-        plausible = F.col("_arrived_at").between(F.lit(_EARLIEST).cast("timestamp"), now)
-        arrived = F.when(plausible, F.col("_arrived_at")).otherwise(now)
+        arrived = arrival(F.col("_arrived_at"), F.col("_source.file"), now)
         declared = StructType([StructField(c, StringType()) for c in self._source.columns])
         # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
         names = {f.name.lower(): f.name for f in known or declared}
-        addressed = rows.observe(implausible, F.count_if(~plausible).alias("rows")).select(
+        addressed = rows.observe(implausible, F.count_if(arrived.implausible).alias("rows")).select(
             *[F.col(c).alias(names.get(c.lower(), c)) for c in rows.columns if c not in _OURS],
             "_source",
             _batch_constant(tape_batch).alias("_batch_id"),
             F.monotonically_increasing_id().alias("_row"),
             now.alias("_ingested_at"),
-            arrived.alias("_arrived_at"),
-            arrived.cast("date").alias(_SLICE),
+            arrived.at.alias("_arrived_at"),
+            arrived.at.cast("date").alias(_SLICE),
         )
         missing = [f for f in known or declared if f.name not in addressed.columns]
         addressed = addressed.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
