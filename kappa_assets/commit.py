@@ -26,6 +26,10 @@ BEFORE_THE_TAPE = Position(-1, -1)
 IMPLAUSIBLE = "implausible_arrivals"
 """In a Bronze note's `source`: how many of its rows gave a time of arrival that cannot be, and arrive when read."""
 
+LANDED = "landed"
+"""In a Bronze note's `source`: the files taken, each as path below the landing folder, bytes, and modification time in
+milliseconds, as they were just before they were read."""
+
 
 @dataclass(frozen=True)
 class Offset:

@@ -16,6 +16,7 @@ Point = Literal[
     "comparing",
     "slice_written",
     "slice_repaired",
+    "retrying",
 ]
 
 _hooks: list[Callable[[Point, str], None]] = []

@@ -27,7 +27,8 @@ class Files:
         archive: whether files that are on the tape are moved to `_read` below the folder. Each look for new files lists
             the folder whole, so without it, or somebody else who tidies up, batches slow down: 5,000 files cost 150 ms.
 
-    Files whose names begin with a dot or an underscore are not seen: write under such a name, then rename.
+    Files in subfolders are read too. Files and folders whose names begin with a dot or an underscore are not seen:
+    write under such a name, then rename.
     """
 
     folder: str

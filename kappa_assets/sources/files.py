@@ -6,7 +6,6 @@ So one damaged or foreign file is set aside alone, columns are matched by name, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -27,14 +26,12 @@ from kappa_assets.sources.inspect_files import (
     find_unreadable,
     sort_files,
 )
+from kappa_assets.sources.landed_names import file_column, given_arrival
 from kappa_assets.spark_paths import literal_path
 
 MALFORMED = "_malformed"
 """The raw line, where a CSV line has more or fewer fields than its header; null for good lines."""
 
-_DATE_IN_NAME = r"(\d{4}-\d{2}-\d{2})"
-_TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
-"""A date, or a date and time, in UTC, anywhere in a file's name."""
 READ_FAILED = (PySparkException, Py4JJavaError)
 """How a failed job shows: which of the two depends on the Java exception it died of."""
 _FOR_EVER = f"{2**63 - 1}ms"
@@ -42,7 +39,6 @@ _FOR_EVER = f"{2**63 - 1}ms"
 later file of today was ever read. With the greatest number no file is older, whatever the times are."""
 _SEEN = "[^._]*"
 """Names that are read. Spark itself makes an exception for `_metadata.csv`, for Parquet's sake."""
-_SAME_IN_A_URI = re.compile(r"[A-Za-z0-9._-]+")
 _BINARY_FILE = "path string, modificationTime timestamp, length long, content binary"
 
 
@@ -94,8 +90,18 @@ def local_paths(uris: Iterable[str]) -> list[str]:
     return sorted({f"/{uri.removeprefix('file:').lstrip('/')}" for uri in uris})
 
 
-def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known: Mapping[str, str | None]) -> FileBatch:
+def read_batch(
+    spark: SparkSession,
+    source: Files,
+    paths: Iterable[str],
+    known: Mapping[str, str | None],
+    *,
+    folder: Path | None = None,
+) -> FileBatch:
     """Return the rows of `paths`: payload columns, `_source`, and `_arrived_at` where the source knows it.
+
+    `folder`: the landing folder. `_source.file` is the path below it, so that `north/a.csv` is not `south/a.csv`;
+    without `folder` it is the file's name.
 
     `known`: the payload columns the tape has, with their types as Spark names them; None for one that is declared, and
     has no type yet. Files that cannot be opened, share no column with the tape, or have a column of another type than
@@ -106,7 +112,7 @@ def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known: 
     parts: list[DataFrame] = []
     taken: list[str] = []
     aside = list(found.set_aside)
-    for part, files, misfit in _parts(spark, source, found.groups, types):
+    for part, files, misfit in _parts(spark, source, found.groups, types, folder):
         if misfit:
             aside += [SetAside(path, f"has columns of another type than the tape: {misfit}") for path in files]
         else:
@@ -117,7 +123,11 @@ def read_batch(spark: SparkSession, source: Files, paths: Iterable[str], known: 
 
 
 def _parts(
-    spark: SparkSession, source: Files, groups: Mapping[tuple[str, ...], tuple[str, ...]], types: dict[str, str]
+    spark: SparkSession,
+    source: Files,
+    groups: Mapping[tuple[str, ...], tuple[str, ...]],
+    types: dict[str, str],
+    folder: Path | None,
 ) -> Iterator[tuple[DataFrame, tuple[str, ...], str]]:
     """Yield the rows of files that are read together, these files, and what of them does not fit the tape.
 
@@ -125,10 +135,10 @@ def _parts(
     """
     for columns, files in groups.items():
         if source.format != "parquet":
-            yield _read_group(spark, source, columns, files), files, ""
+            yield _read_group(spark, source, columns, files, folder), files, ""
             continue
         for alike in files_of_one_schema(files):
-            part = _read_group(spark, source, columns, alike)
+            part = _read_group(spark, source, columns, alike, folder)
             kinds = {f.name: f.dataType.simpleString() for f in part.schema if f.name not in ("_source", "_arrived_at")}
             other = [name for name, kind in kinds.items() if types.get(name.lower(), kind) != kind]
             if not other:
@@ -160,7 +170,9 @@ def _reason(failure: Exception) -> str:
     return (causes or str(failure).splitlines())[-1].removeprefix("Caused by: ")[:200]
 
 
-def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], files: tuple[str, ...]) -> DataFrame:
+def _read_group(
+    spark: SparkSession, source: Files, columns: tuple[str, ...], files: tuple[str, ...], folder: Path | None = None
+) -> DataFrame:
     paths = [literal_path(path) for path in files]
     reader = spark.read
     if source.format == "parquet":
@@ -178,49 +190,13 @@ def _read_group(spark: SparkSession, source: Files, columns: tuple[str, ...], fi
             .option("escape", '"')
             .csv(paths)
         )
-    names = [Path(path).name for path in files]
-    file_name, modified = _file_name(names), F.col("_metadata.file_modification_time")
-    dated = any(re.search(_DATE_IN_NAME, name) for name in names)
+    file, modified = file_column(files, folder), F.col("_metadata.file_modification_time")
     return payload.select(
         *[F.col(f"`{name}`").alias(column_name(name)) for name in payload.columns],
         F.struct(
-            file_name.alias("file"),
+            file.alias("file"),
             F.col("_metadata.file_size").alias("bytes"),
             modified.alias("modified_at"),
         ).alias("_source"),
-        (F.coalesce(_time_in(file_name), modified) if dated else modified).alias("_arrived_at"),
+        given_arrival(files, file, modified).alias("_arrived_at"),
     )
-
-
-def _time_in(file_name: Column) -> Column:
-    """Return the time, or the date, that a file's name gives, or null."""
-    return F.coalesce(_time_of_day_in(file_name), _date_in(file_name))
-
-
-def date_in_name(file: Column) -> Column:
-    """Return midnight in UTC of the date that the last part of a path gives without a time of day, or null."""
-    name = F.substring_index(file, "/", -1)
-    return F.when(_time_of_day_in(name).isNull(), _date_in(name))
-
-
-def _time_of_day_in(file_name: Column) -> Column:
-    return _found_in(file_name, _TIME_IN_NAME, "yyyy-MM-dd'T'HHmmss")
-
-
-def _date_in(file_name: Column) -> Column:
-    return _found_in(file_name, _DATE_IN_NAME, "yyyy-MM-dd")
-
-
-def _found_in(file_name: Column, pattern: str, form: str) -> Column:
-    return F.try_to_timestamp(F.nullif(F.regexp_extract(file_name, pattern, 1), F.lit("")), F.lit(form))
-
-
-def _file_name(names: Iterable[str]) -> Column:
-    """Return the file's name as it is: Spark gives it encoded as in a URI, where a plus stands for itself.
-
-    Most names are the same either way, and decoding is done for every row.
-    """
-    given = F.col("_metadata.file_name")
-    if all(_SAME_IN_A_URI.fullmatch(name) for name in names):
-        return given
-    return F.url_decode(F.replace(given, F.lit("+"), F.lit("%2B")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import re
 import zlib
@@ -24,6 +25,13 @@ RESERVED = frozenset(
     ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date", "_malformed", "_metadata")
 )
 _DAMAGED = (OSError, EOFError, zlib.error, pa.ArrowException)
+_GONE = (FileNotFoundError, NotADirectoryError)
+_WAS_GONE = "was gone before it was read"
+_OF_THE_FILE = frozenset(
+    getattr(errno, name, None)  # EUCLEAN is Linux' own
+    for name in ("EISDIR", "ELOOP", "ENAMETOOLONG", "EINVAL", "EILSEQ", "EBADMSG", "EUCLEAN")
+)
+"""What is the same at the next try: no plain file, a name that cannot be, content that the disk knows as broken."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class SetAside:
 
     file: str
     reason: str
+    for_now: bool = False
+    """Whether the next try may find it sound: a fault of rights, of the disk, of the network, not of the content."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ def sort_files(source: Files, paths: Iterable[str], known_columns: frozenset[str
         try:
             columns = _columns(source, Path(path))
         except _Unreadable as error:
-            aside.append(SetAside(path, str(error)))
+            aside.append(SetAside(path, str(error), error.for_now))
             continue
         if columns is None:
             continue
@@ -83,13 +93,27 @@ def find_unreadable(source: Files, paths: Iterable[str]) -> list[SetAside]:
     for path in paths:
         try:
             _read_whole(source, Path(path))
+        except _GONE:
+            found.append(SetAside(path, _WAS_GONE))
         except (*_DAMAGED, ValueError) as error:
-            found.append(SetAside(path, f"cannot be read to its end: {error}"))
+            found.append(SetAside(path, f"cannot be read to its end: {error}", may_pass(error)))
     return found
 
 
+def may_pass(error: Exception) -> bool:
+    """Return whether a read failed of what surrounds the file: EACCES, EIO, ESTALE, EMFILE, ETIMEDOUT and the like.
+
+    An OSError without a number comes from a library that did not like the content (gzip, Arrow).
+    """
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in _OF_THE_FILE
+
+
 class _Unreadable(Exception):
-    """Why a file is set aside."""
+    """Why a file is set aside, and whether the next try may find it sound."""
+
+    def __init__(self, reason: str, *, for_now: bool = False) -> None:
+        super().__init__(reason)
+        self.for_now = for_now
 
 
 def _columns(source: Files, path: Path) -> tuple[str, ...] | None:
@@ -100,12 +124,14 @@ def _columns(source: Files, path: Path) -> tuple[str, ...] | None:
         if source.format == "parquet":
             return _checked([column_name(n) for n in pq.read_schema(path).names])
         if source.keeps_lines:
+            with path.open("rb") as stream:
+                stream.read(1)  # a fault of rights or of the disk shows here, and not as one of Spark's
             return ()
         return _header(path)
-    except FileNotFoundError as error:
-        raise _Unreadable("was gone before it was read") from error
+    except _GONE as error:
+        raise _Unreadable(_WAS_GONE) from error
     except _DAMAGED as error:
-        raise _Unreadable(f"cannot be opened: {error}") from error
+        raise _Unreadable(f"cannot be opened: {error}", for_now=may_pass(error)) from error
 
 
 def _header(path: Path) -> tuple[str, ...] | None:

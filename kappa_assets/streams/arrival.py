@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from kappa_assets.sources.files import date_in_name
+from kappa_assets.sources.landed_names import date_in_name
 
 _EARLIEST = "2000-01-01"
 _TOLERANCE = "INTERVAL 5 MINUTES"

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
+from pyspark.sql.types import StringType, StructField, StructType
 
-from kappa_assets.commit import IMPLAUSIBLE, CommitNote, Position
+from kappa_assets.commit import IMPLAUSIBLE, LANDED, CommitNote, Position
 from kappa_assets.declare.tables import Bronze
 from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
@@ -37,9 +30,13 @@ from kappa_assets.sources.files import (
     stream_of_files,
 )
 from kappa_assets.sources.inspect_files import SetAside
+from kappa_assets.sources.landed_names import landed_stats, path_below
 from kappa_assets.streams.arrival import arrival
 from kappa_assets.streams.checkpoint import Checkpoint
+from kappa_assets.streams.landing_folder import LandingFolder
+from kappa_assets.streams.patience import Patience
 from kappa_assets.streams.query import Setting, app_id
+from kappa_assets.streams.set_aside import SetAsideFiles
 from kappa_assets.streams.tape_checkpoint import TapeCheckpoint, digest
 from kappa_assets.table import TableName
 from kappa_assets.tape import Tape
@@ -47,20 +44,13 @@ from kappa_assets.tape import Tape
 _OURS = ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date")
 _SLICE = "_arrival_date"
 _PROPERTIES = {"delta.appendOnly": "true"}
-_SET_ASIDE = StructType(
-    [
-        StructField("file", StringType()),
-        StructField("reason", StringType()),
-        StructField("batch", LongType()),
-        StructField("at", TimestampType()),
-    ]
-)
 
 
 @dataclass(frozen=True)
 class _Given:
-    """What a batch is to write: its number on the tape, the files to read, and those found damaged so far."""
+    """What a batch is to write: its number, that on the tape, the files to read, and those found damaged so far."""
 
+    number: int
     tape_batch: int
     paths: tuple[str, ...]
     set_aside: tuple[SetAside, ...] = ()
@@ -97,7 +87,7 @@ class BronzeQuery:
         self._writer = DeltaWriter(
             str(bronze.name), lake.folder(bronze.name), partition_by=(_SLICE,), properties=_PROPERTIES
         )
-        self._rejects = DeltaWriter(f"rejects of {bronze.name}", lake.rejects(bronze.name))
+        self._set_aside = SetAsideFiles(lake, bronze.name)
 
     @property
     def table(self) -> TableName:
@@ -108,16 +98,28 @@ class BronzeQuery:
         return Checkpoint(self._setting.lake.checkpoint(self.table) / self._source.label.replace(":", "_"))
 
     @property
+    def _folder(self) -> Path:
+        return folder_of(self._source, self._setting.landing)
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.checkpoint.path / "unreadable_files.json")
+
+    @property
     def _archive(self) -> Archive | None:
         if not self._source.archive:
             return None
-        return Archive(folder_of(self._source, self._setting.landing), self.checkpoint.path)
+        return Archive(self._folder, self.checkpoint.path)
 
     def is_ready(self) -> bool:
         return True
 
     def prepare(self) -> None:
-        """Check that the landing folder is there, and tidy up in it. Raises SourceError, CheckpointMismatch."""
+        """Check that landing folder and checkpoint are those of this tape, and tidy up in the folder.
+
+        Raises SourceError, CheckpointMismatch.
+        """
+        LandingFolder(self._folder, self.checkpoint.path).check()
         self._ours().check_start()
         if (archive := self._archive) is not None:
             archive.prepare()
@@ -133,40 +135,54 @@ class BronzeQuery:
         paths = local_paths(row.path for row in batch.collect())
         if self._ours().is_on_tape(number, paths):
             return
+        folder = self._folder
+        earlier = self._set_aside.of_batch(number) if self._has_set_aside(number) else frozenset()
+        readable = tuple(path for path in paths if path_below(folder, path) not in earlier)
+        stats = landed_stats(folder, readable)
         with self._tape.next_batch() as tape_batch:
-            written = self._write(batch, _Given(tape_batch, tuple(paths)))
-            self._write_rejects(batch, written.taken.set_aside, number)
+            written = self._write(batch, _Given(number, tape_batch, readable))
+            aside = {path_below(folder, a.file): a.reason for a in written.taken.set_aside}
+            # Before there is a table it is written down also that there were none.
+            if aside or not (self._writer.exists() or self._has_set_aside(number)):
+                self._set_aside.add(self._app("rejects"), number, aside)
             reach("after_rejects", str(self.table))
             if (archive := self._archive) is not None:
                 archive.note(number, written.taken.files)
             if self._writer.exists():
-                self._commit(written, number, tape_batch, digest(paths))
+                landed = {
+                    "set_aside": len(earlier) + len(aside),
+                    LANDED: [list(stat) for stat in stats if stat.file not in aside],
+                }
+                self._commit(written, number, tape_batch, digest(paths), landed)
         reach("after_commit", str(self.table))
 
     def _write(self, batch: DataFrame, given: _Given, *, small: bool = True) -> _Written:
-        """Write the rows of the readable files. A read that fails is tried again without the damaged files."""
+        """Write the rows of the readable files. A read that fails is tried again without the damaged files.
+
+        Raises SourceError while files cannot be read that may be readable later.
+        """
         paths, aside = given.paths, given.set_aside
         known = self._writer.schema()
         payload: dict[str, str | None] = dict.fromkeys(self._source.columns)
         payload |= {f.name: f.dataType.simpleString() for f in known or () if f.name not in _OURS}
         suspects = paths
         try:
-            taken = read_batch(batch.sparkSession, self._source, paths, payload)
+            taken = read_batch(batch.sparkSession, self._source, paths, payload, folder=self._folder)
+            taken = replace(taken, set_aside=self._patience.wait_for(given.number, (*aside, *taken.set_aside)))
             if taken.rows is None:
-                return _Written(FileBatch(None, (), (*aside, *taken.set_aside)))
+                return _Written(taken)
             suspects = taken.files
             implausible = Observation()
             rows = self._addressed(taken.rows, given.tape_batch, known, implausible)
             small = small and _unpacked_size(suspects) <= SMALL
-            rows, folder = rows.coalesce(1) if small else rows, self._writer.folder
-            written = write_files(rows, folder, self._writer.partition_by, small=small, observed=True)
+            rows = rows.coalesce(1) if small else rows
+            written = write_files(rows, self._writer.folder, self._writer.partition_by, small=small, observed=True)
         except ResultTooLarge:
             return self._write(batch, given, small=False)
         except READ_FAILED as error:
             damaged = culprits(batch.sparkSession, self._source, suspects, error)
             sound = tuple(sorted(set(paths) - {d.file for d in damaged}))
-            return self._write(batch, _Given(given.tape_batch, sound, (*aside, *damaged)), small=small)
-        taken = FileBatch(taken.rows, taken.files, (*aside, *taken.set_aside))
+            return self._write(batch, replace(given, paths=sound, set_aside=(*aside, *damaged)), small=small)
         return _Written(taken, written, implausible.get["rows"])
 
     def _addressed(
@@ -196,7 +212,9 @@ class BronzeQuery:
         self._writer.prepare(addressed.schema)
         return addressed
 
-    def _commit(self, written: _Written, number: int, tape_batch: int, inputs: str) -> None:
+    def _commit(
+        self, written: _Written, number: int, tape_batch: int, inputs: str, landed: Mapping[str, object]
+    ) -> None:
         note = CommitNote(
             table=str(self.table),
             generation=1,
@@ -207,8 +225,8 @@ class BronzeQuery:
             source={
                 "name": self._source.label,
                 "files": len(written.taken.files),
-                "set_aside": len(written.taken.set_aside),
                 IMPLAUSIBLE: written.implausible,
+                **landed,
             },
             checkpoint=self.checkpoint.id(),
             inputs=inputs,
@@ -226,35 +244,21 @@ class BronzeQuery:
                 hint="The log was changed by hand; put back the lake and its checkpoint of one and the same moment.",
             )
 
-    def _write_rejects(self, batch: DataFrame, aside: tuple[SetAside, ...], number: int) -> None:
-        """Write down the files that were set aside; before there is a table also that there were none."""
-        if not aside and self._writer.exists():
-            return
-        if self._has_set_aside(number):
-            return
-        now = dt.datetime.now(dt.UTC)
-        rows = [(Path(a.file).name, a.reason, number, now) for a in aside]
-        df = batch.sparkSession.createDataFrame(rows, _SET_ASIDE).coalesce(1)
-        self._rejects.prepare(_SET_ASIDE)
-        note = json.dumps({"set_aside": len(aside)})
-        files = write_files(df, self._rejects.folder) if aside else NOTHING
-        self._rejects.commit(files, self._app("rejects"), number, note)
-
     def _has_set_aside(self, number: int) -> bool:
         """Return whether it is written down which files a batch of this checkpoint set aside."""
-        if self._rejects.is_committed(self._app("rejects"), number):
+        if self._set_aside.is_noted(self._app("rejects"), number):
             return True
         newest = last_note(self._writer.folder, at_most=self._writer.version())
         if newest is not None and newest[1].checkpoint is not None:
             return False
         # An earlier version left the checkpoint out of the transaction's id.
         earlier = app_id(self.table, self.generation, f"{self._source.label}/rejects")
-        return self._rejects.is_committed(earlier, number)
+        return self._set_aside.is_noted(earlier, number)
 
     def _ours(self) -> TapeCheckpoint:
-        landing = folder_of(self._source, self._setting.landing)
-        tape, rejects, newest = self._writer.folder, self._rejects.folder, self._writer.version()
-        return TapeCheckpoint(self.table, tape, rejects, self.checkpoint, landing, newest, self._has_set_aside)
+        tape, newest = self._writer.folder, self._writer.version()
+        rejects = self._setting.lake.rejects(self.table)
+        return TapeCheckpoint(self.table, tape, rejects, self.checkpoint, self._folder, newest, self._has_set_aside)
 
     def _app(self, write: str) -> str:
         """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""

@@ -21,7 +21,16 @@ _PARK_AFTER = 5
 _LONGEST_WAIT = 30.0
 _IDLE = "200 milliseconds"
 """How often an idle query looks for new data: often enough for latency, seldom enough for an idle machine."""
-_ENVIRONMENT = ("No space left", "Permission denied", "Read-only file system", "Disk quota exceeded")
+_ENVIRONMENT = (
+    "No space left",
+    "Permission denied",
+    "Read-only file system",
+    "Disk quota exceeded",
+    "Input/output error",
+    "Stale file handle",
+    "Too many open files",
+    "Connection timed out",
+)
 _SCHEMA_CHANGED = ("DELTA_SCHEMA_CHANGED", "DELTA_STREAMING_METADATA")
 
 

@@ -20,6 +20,7 @@ from kappa_assets.commit import CommitNote
 from kappa_assets.delta_log import notes_back
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.sources.archive import ARCHIVE
+from kappa_assets.sources.landed_names import path_below
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.table import TableName
 
@@ -76,7 +77,7 @@ class TapeCheckpoint:
                 return True
             if newest.checkpoint == mine:
                 raise self._behind(number, newest)
-        there = self._on_tape({*map(_name, paths), *self._landed()})
+        there = self._on_tape({*self._below(paths), *self._landed()})
         if number or there:
             raise self._foreign(newest, there)
         return False
@@ -85,7 +86,7 @@ class TapeCheckpoint:
         """Return whether a commit brought these files, or these and some that were tidied away since."""
         if note.inputs == digest(paths):
             return True
-        names = set(map(_name, paths))
+        names = self._below(paths)
         counted = note.source.get("files", 0) + note.source.get("set_aside", 0)
         known = self._on_tape(names, note.tape_batch) | _set_aside(self.rejects, note.batch)
         return len(paths) <= counted and names <= known
@@ -98,8 +99,12 @@ class TapeCheckpoint:
         return (note for _, note in notes_back(self.folder, at_most=self.version) if note.tape_batch is not None)
 
     def _landed(self) -> set[str]:
-        """Return the names of all files that Spark finds in the landing folder: a first batch may take some of them."""
-        return {p.name for p in self.landing.rglob("*") if _is_listed(p.relative_to(self.landing)) and p.is_file()}
+        """Return all files that Spark finds in the landing folder: a first batch may take only some of them."""
+        found = (path.relative_to(self.landing) for path in self.landing.rglob("*") if path.is_file())
+        return {str(path) for path in found if _is_listed(path)}
+
+    def _below(self, paths: Iterable[str]) -> set[str]:
+        return {path_below(self.landing, path) for path in paths}
 
     def _on_tape(self, names: set[str], batch: int | None = None) -> set[str]:
         """Return which of these files the tape, or one batch on it, has rows of."""
@@ -146,13 +151,9 @@ def digest(paths: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(paths)).encode(errors="surrogateescape")).hexdigest()[:32]
 
 
-def _name(path: str) -> str:
-    return Path(path).name
-
-
 def _is_listed(path: Path) -> bool:
-    """Return whether Spark's stream sees a file below its folder: none hidden, and only folders called `k=v`."""
-    return not any(part.startswith((".", "_")) for part in path.parts) and all("=" in part for part in path.parts[:-1])
+    """Return whether Spark's stream sees a file below its folder: nothing on the way to it is hidden."""
+    return not any(part.startswith((".", "_")) for part in path.parts)
 
 
 def _set_aside(rejects: Path, number: int) -> set[str]:

@@ -56,6 +56,22 @@ def test_every_name_a_file_can_have_is_read_once_and_told_as_it_is(spark: SparkS
     assert found == sorted([*odd, ("1.csv", "1.csv"), ("2.csv", "2.csv")])
 
 
+def test_files_of_one_name_in_several_folders_are_told_apart(spark: SparkSession, tmp_path: Path) -> None:
+    names = ["a.csv", "north/a.csv", "south/sea/a.csv", "south/ü +%20.csv", "country=NO/a.csv", "in/in/a.csv"]
+    landing = tmp_path / "in [1]" / "in"
+    for number, name in enumerate(names):
+        (landing / name).parent.mkdir(parents=True, exist_ok=True)
+        (landing / name).write_text(f"id,country\n{number},Malta\n")
+    paths = [str(landing / name) for name in names]
+    for chosen in (range(6), range(1), range(1, 3)):
+        batch = read_batch(
+            spark, CSV, [paths[n] for n in chosen], KNOWN, folder=tmp_path / "x" / ".." / "in [1]" / "in"
+        )
+        assert batch.rows is not None
+        found = [(row._source.file, row.id) for row in batch.rows.collect()]
+        assert sorted(found) == sorted((names[n], str(n)) for n in chosen)
+
+
 def test_paths_are_plain_and_each_is_given_once() -> None:
     uris = ["file:/in/b%20#?.csv", "file:///in/a b.csv", "/in/c.csv", "file:/in/b%20#?.csv"]
     assert local_paths(uris) == ["/in/a b.csv", "/in/b%20#?.csv", "/in/c.csv"]

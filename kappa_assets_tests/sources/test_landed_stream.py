@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets import Files
+from kappa_assets.errors import SourceError
 from kappa_assets.sources.files import local_paths, stream_of_files
+from kappa_assets.streams.landing_folder import LandingFolder
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,14 +39,14 @@ class Reader:
         if at is not None:
             os.utime(path, (at, at))
 
-    def read(self, *, max_files: int = 1_000) -> list[str]:
+    def read(self, *, max_files: int = 1_000, stream: DataFrame | None = None) -> list[str]:
         """Return the files that are new, each as often as it was given, relative to the folder."""
         found: list[str] = []
 
         def take(batch: DataFrame, _: int) -> None:
             found.extend(local_paths(row.path for row in batch.collect()))
 
-        stream = stream_of_files(self._spark, self._source, self.landing, max_files=max_files)
+        stream = stream or stream_of_files(self._spark, self._source, self.landing, max_files=max_files)
         started = stream.writeStream.foreachBatch(take).option("checkpointLocation", str(self.checkpoint))
         started.trigger(availableNow=True).start().awaitTermination()
         return sorted(os.path.relpath(path, self.folder) for path in found)
@@ -94,3 +96,32 @@ def test_a_file_is_found_whatever_the_times_of_those_before_it(spark: SparkSessi
     reader.land("3.csv", at=BEFORE_1970)
     assert reader.read(max_files=1) == ["2.csv", "3.csv"]
     assert reader.read() == []
+
+
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("a.csv", "country=NO/b.csv")])
+def test_a_checkpoint_of_the_version_before_goes_on_where_it_was(
+    spark: SparkSession, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    reader = Reader(spark, tmp_path)
+    for name in names:
+        reader.land(name)
+    schema = "path string, modificationTime timestamp, length long, content binary"
+    before = spark.readStream.format("binaryFile").schema(schema).option("maxFileAge", "36500d")
+    assert reader.read(stream=before.load(str(reader.folder)).select("path")) == sorted(names)
+    reader.land("c.csv")
+    reader.land("country=NO/d.csv")
+    assert reader.read() == ["c.csv", "country=NO/d.csv"]
+
+
+def test_a_landing_folder_that_was_moved_would_be_read_again_and_so_is_refused(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Spark knows a file by its whole path; the guard reads what Spark itself wrote into the checkpoint."""
+    reader = Reader(spark, tmp_path / "in [1] ü")
+    for name in ("a b.csv", "north/c+d.csv"):
+        reader.land(name)
+        reader.read()
+        LandingFolder(reader.folder, reader.checkpoint).check()
+    moved = reader.landing.rename(tmp_path / "moved")
+    with pytest.raises(SourceError, match=r"'.*/in \[1\] ü/landing/orders/north/c\+d.csv'\nHint: .*a second time"):
+        LandingFolder(moved / "orders", reader.checkpoint).check()

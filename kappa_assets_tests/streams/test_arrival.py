@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from kappa_assets.sources.files import _time_in
+from kappa_assets.sources.landed_names import time_in_name
 from kappa_assets.streams.arrival import arrival
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def test_every_file_arrives_when_it_says_or_when_it_is_read(spark: SparkSession)
     rows = [(number, *case[:3]) for number, case in enumerate(MATRIX)]
     given = spark.createDataFrame(rows, "number int, file string, modified string, now string")
     now = F.col("now").cast("timestamp")
-    name = F.substring_index("file", "/", -1)
-    says = F.coalesce(_time_in(name), F.col("modified").cast("timestamp"))
+    says = F.coalesce(time_in_name(F.col("file")), F.col("modified").cast("timestamp"))
     judged = arrival(says, F.col("file"), now)
     found = given.select(
         "file",

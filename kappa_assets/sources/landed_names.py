@@ -1,0 +1,92 @@
+"""What the path of a landed file says: where it lies below the landing folder, and when it arrived."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+_DATE_IN_NAME = r"(\d{4}-\d{2}-\d{2})"
+_TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
+"""A date, or a date and time, in UTC, anywhere in a file's name."""
+_SAME_IN_A_URI = re.compile(r"[A-Za-z0-9._/-]+")
+_DEEPEST = 4_096
+"""More folders than a path can have."""
+
+
+class LandedFile(NamedTuple):
+    """A landed file as it was just before it was read: what a later look compares with what lies there then."""
+
+    file: str
+    """Its path below the landing folder."""
+    bytes: int
+    modified_ms: int
+
+
+def landed_stats(folder: Path, paths: Iterable[str]) -> list[LandedFile]:
+    """Return size and time of the files that are there."""
+    found = []
+    for path in paths:
+        with suppress(OSError):
+            stat = os.stat(path)  # noqa: PTH116 -- a Path for each file costs more than the look
+            found.append(LandedFile(path_below(folder, path), stat.st_size, stat.st_mtime_ns // 1_000_000))
+    return found
+
+
+def given_arrival(files: Iterable[str], file: Column, modified: Column) -> Column:
+    """Return the time that the name of each row's file gives, or else `modified`, the file's own."""
+    if any(re.search(_DATE_IN_NAME, Path(path).name) for path in files):
+        return F.coalesce(time_in_name(file), modified)
+    return modified
+
+
+def time_in_name(file: Column) -> Column:
+    """Return the time, or the midnight of the date, that the last part of a path gives in UTC, or null."""
+    name = F.substring_index(file, "/", -1)
+    return F.coalesce(_time_of_day_in(name), _date_in(name))
+
+
+def date_in_name(file: Column) -> Column:
+    """Return the midnight in UTC of the date that the last part of a path gives without a time of day, or null."""
+    name = F.substring_index(file, "/", -1)
+    return F.when(_time_of_day_in(name).isNull(), _date_in(name))
+
+
+def _time_of_day_in(name: Column) -> Column:
+    return _found_in(name, _TIME_IN_NAME, "yyyy-MM-dd'T'HHmmss")
+
+
+def _date_in(name: Column) -> Column:
+    return _found_in(name, _DATE_IN_NAME, "yyyy-MM-dd")
+
+
+def _found_in(name: Column, pattern: str, form: str) -> Column:
+    return F.try_to_timestamp(F.nullif(F.regexp_extract(name, pattern, 1), F.lit("")), F.lit(form))
+
+
+def path_below(folder: Path, path: str) -> str:
+    """Return the path of a landed file below its landing folder: its name alone, if it lies directly in it."""
+    return os.path.relpath(path, folder.absolute())
+
+
+def file_column(files: Iterable[str], folder: Path | None) -> Column:
+    """Return the path of each row's file below `folder`, as it is.
+
+    Spark gives it encoded as in a URI, where a plus stands for itself. Most files lie directly in the folder, and most
+    names are the same either way; the rest is done for every row.
+    """
+    names = [Path(path).name if folder is None else path_below(folder, path) for path in files]
+    given = F.col("_metadata.file_name")
+    if folder is not None and any("/" in name for name in names):
+        above = len(Path(os.path.normpath(folder.absolute())).parts) - 1
+        parts = F.split(F.regexp_replace("_metadata.file_path", "^file:/+", ""), "/")
+        given = F.array_join(F.slice(parts, above + 1, _DEEPEST), "/")
+    if all(_SAME_IN_A_URI.fullmatch(name) for name in names):
+        return given
+    return F.url_decode(F.replace(given, F.lit("+"), F.lit("%2B")))
