@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
@@ -209,20 +208,6 @@ def test_rows_with_a_time_of_arrival_that_cannot_be_are_counted_and_are_no_fault
     assert found.passed
     assert "7 rows gave a time of arrival that cannot be" in found.summary
     assert found.facts["implausible_arrivals"] == 7
-
-
-def test_a_file_that_changed_after_it_was_read_is_named(web: WrittenLake, tmp_path: Path) -> None:
-    landing = tmp_path / "landing"
-    (landing / "clicks").mkdir(parents=True)
-    (landing / "clicks" / "same.json").write_text("12345")
-    (landing / "clicks" / "grown.json").write_text("123456789")
-    sources = [{"file": name, "bytes": 5} for name in ("same.json", "grown.json", "taken_away.json")]
-    version = web.land()
-    pq.write_table(pa.table({"_source": sources}), web.lake.folder(CLICKS) / f"{version}-2026-03-01.parquet")
-    found = check(web, CLICKS, "stream_healthy", landing=landing)
-    assert not found.passed
-    assert [(r["name"], r["detail"]) for r in found.rows] == [("grown.json", "5 bytes read, 9 now")]
-    assert check(web, CLICKS, "stream_healthy", landing=landing, after=25 * 3600).rows == ()
 
 
 def test_a_second_look_reads_no_commit_again(web: WrittenLake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappa_assets import Files, Pipeline, bronze, gold, silver
-from kappa_assets.commit import IMPLAUSIBLE, CommitNote, InputRange, Offset, Position
+from kappa_assets.commit import IMPLAUSIBLE, LANDED, CommitNote, InputRange, Offset, Position
 from kappa_assets.declare.code_version import code_version
 from kappa_assets.lake import Lake
 from kappa_assets.registry import Registry, events
@@ -51,11 +51,20 @@ class WrittenLake:
         for table in pipeline:
             self.commit(table.name, None, operation="CREATE TABLE")
 
-    def land(self, rows: int = 3, *, batch: int | None = None, day: str = "2026-03-01", implausible: int = 0) -> int:
-        """Put a batch on the tape and return its version."""
+    def land(
+        self,
+        rows: int = 3,
+        *,
+        batch: int | None = None,
+        day: str = "2026-03-01",
+        implausible: int = 0,
+        landed: Sequence[tuple[str, int, int]] = (),
+    ) -> int:
+        """Put a batch on the tape and return its version. `landed`: name, bytes, milliseconds of its files."""
         version = self.version(CLICKS) + 1
         number = version - 1 if batch is None else batch
-        source = {"name": "clicks", IMPLAUSIBLE: implausible} if implausible else {}
+        source: dict[str, Any] = {"name": "clicks", IMPLAUSIBLE: implausible} if implausible else {}
+        source |= {LANDED: landed} if landed else {}
         note = CommitNote(str(CLICKS), 1, number, "", tape_batch=number, rows=rows, source=source)
         return self.commit(CLICKS, note, add={day: rows} if rows else {})
 

@@ -56,7 +56,7 @@ class Arrivals:
     set_aside: Sequence[Mapping[str, object]] = ()
     """Files that were not taken, oldest first: file, reason, batch, at."""
     changed: Sequence[Mapping[str, object]] = ()
-    """Files that changed after they were read: file, bytes_read, bytes_now, read_at."""
+    """Files that changed after they were read: file, bytes_read, bytes_now, modified_now, read_at."""
     early_slices: Mapping[str, int] | None = None
     """Rows in slices before the pipeline's start."""
     implausible: int = 0
@@ -203,10 +203,11 @@ def stream_healthy(
     if lately:
         passed = False
         said += f" {len(lately)} files were set aside in the last day; the newest is {lately[-1]['file']}."
+        said += f" kappa rejects {table} lists them, kappa retry has them taken again."
     if arrivals.changed:
         passed = False
         names = ", ".join(str(f["file"]) for f in arrivals.changed[:3])
-        said += f" {len(arrivals.changed)} files changed after they were read: {names}. Land them anew."
+        said += f" {len(arrivals.changed)} files changed after they were read: {names}. Land them under new names."
     if early:
         said += f" {sum(early.values())} rows lie in slices before {start}: they flow, but have no partition."
     if arrivals.implausible:
@@ -266,7 +267,7 @@ def _arrival_rows(arrivals: Arrivals) -> tuple[Mapping[str, object], ...]:
         {
             "what": "changed after it was read",
             "name": f["file"],
-            "detail": f"{f['bytes_read']} bytes read, {f['bytes_now']} now",
+            "detail": _change(f),
             "batch": None,
             "at": f["read_at"],
         }
@@ -277,6 +278,15 @@ def _arrival_rows(arrivals: Arrivals) -> tuple[Mapping[str, object], ...]:
         for day, rows in sorted((arrivals.early_slices or {}).items())
     ]
     return (*reversed(changed), *reversed(aside), *early)[:_SHOWN]
+
+
+def _change(file: Mapping[str, object]) -> str:
+    """Return in words how a file is another than the one of its name that was read."""
+    if file["bytes_read"] is None:
+        return "not read: it has the name of a file that was"
+    if file["bytes_read"] != file["bytes_now"]:
+        return f"{file['bytes_read']} bytes read, {file['bytes_now']} now"
+    return f"{file['bytes_now']} bytes as before, but modified at {file['modified_now']:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _after(moment: object, bound: dt.datetime) -> bool:

@@ -103,7 +103,7 @@ class _TapeHealth:
         self._rejects_version = -1
         self._set_aside: list[Mapping[str, object]] = []
         folder = None if landing is None else landing / bronze.source.folder
-        self._landed = None if folder is None else LandedFiles(lake.folder(bronze.name), folder)
+        self._landed = None if folder is None else LandedFiles(folder)
         self._forget(1)
 
     def _forget(self, lives: int) -> None:
@@ -138,8 +138,9 @@ class _TapeHealth:
         self._last = fresh[-1].position if fresh else self._last
 
     def outcomes(self, watch: LogWatch, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
-        changed = self._landed.changed(now) if self._landed else []
-        arrivals = checks.Arrivals(self._files_set_aside(), changed, self._early, self._implausible)
+        aside = self._files_set_aside()
+        changed = self._landed.changed({str(f["file"]) for f in aside}) if self._landed else []
+        arrivals = checks.Arrivals(aside, changed, self._early, self._implausible)
         return [
             checks.tape_counts_up(self._name, self._verified, self._breaks),
             checks.append_only(self._name, watch),
@@ -150,5 +151,7 @@ class _TapeHealth:
         version = latest_version(self._rejects)
         if version is not None and version != self._rejects_version:
             self._rejects_version = version
-            self._set_aside = DeltaTable(self._rejects).to_pyarrow_table().sort_by("at").to_pylist()
+            rows = DeltaTable(self._rejects).to_pyarrow_table().sort_by("at").to_pylist()
+            put_back = {row["file"] for row in rows if row.get("retried_as")}
+            self._set_aside = [row for row in rows if row["file"] not in put_back]
         return self._set_aside
