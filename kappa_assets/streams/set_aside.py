@@ -6,14 +6,16 @@ import datetime as dt
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
 from pyspark.sql.types import LongType, StringType, StructField, StructType, TimestampType
 
 from kappa_assets.delta_write.delta_writer import DeltaWriter
@@ -60,6 +62,7 @@ class SetAsideFiles:
 
     def __init__(self, lake: Lake, bronze: TableName) -> None:
         self._bronze = bronze
+        self._tape = lake.folder(bronze)
         self._folder = lake.rejects(bronze)
         self._writer = DeltaWriter(f"rejects of {bronze}", self._folder)
 
@@ -90,16 +93,24 @@ class SetAsideFiles:
     def retry(self, landing: Path, files: Iterable[str] = ()) -> dict[str, str]:
         """Give set-aside files a new name, under which the stream finds them; return the new name of each.
 
-        `files`: paths below the landing folder (none: all that still lie there). Raises SourceError for one that was
-        not set aside, or is gone.
+        `files`: paths below the landing folder (none: all that still lie there, and are not on the tape). Raises
+        SourceError for one that was not set aside, is gone, or is on the tape.
 
         The name is noted, then the file renamed, in one step: a process that dies in between has changed nothing, and
         the next try takes another name. So no name is used twice, and nothing is read twice.
         """
         known = {row.file: row for row in self.all()}
-        asked = list(dict.fromkeys(files)) or [file for file in known if (landing / file).is_file()]
+        asked = list(dict.fromkeys(files))
         for file in asked:
             self._check(landing, file, known)
+        lying = asked or [file for file in known if (landing / file).is_file()]
+        on_tape = self._on_tape(landing, lying)
+        if asked and on_tape:
+            raise SourceError(
+                f"{min(on_tape)!r} is on the tape of {self._bronze}: it was read after it had been set aside",
+                hint="Nothing need be done; kappa show lists its rows.",
+            )
+        asked = [file for file in lying if file not in on_tape]
         return {file: self._put_back(landing, known[file]) for file in asked}
 
     def _check(self, landing: Path, file: str, known: Mapping[str, Rejected]) -> None:
@@ -116,6 +127,19 @@ class SetAsideFiles:
                 if put_back
                 else "Land it again, under a new name: then it is read by itself.",
             )
+
+    def _on_tape(self, landing: Path, files: Sequence[str]) -> set[str]:
+        """Return the files that were read as they lie there: a new checkpoint finds also what an earlier set aside."""
+        try:
+            tape = DeltaTable(self._tape).to_pyarrow_dataset()
+        except TableNotFoundError:
+            return set()
+        source = {name: ds.field("_source", name) for name in ("file", "bytes", "modified_at")}
+        wanted = ds.field("_source", "file").isin(pa.array(files, pa.string()))
+        rows = tape.to_table(columns=source, filter=wanted)
+        read = {(r["file"], r["bytes"], int(r["modified_at"].timestamp() * 1000)) for r in rows.to_pylist()}
+        stats = {file: (landing / file).stat() for file in files}
+        return {file for file, s in stats.items() if (file, s.st_size, s.st_mtime_ns // 1_000_000) in read}
 
     def _put_back(self, landing: Path, row: Rejected) -> str:
         name = self._fresh_name(landing, row.file)

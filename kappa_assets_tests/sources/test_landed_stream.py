@@ -98,7 +98,7 @@ def test_a_file_is_found_whatever_the_times_of_those_before_it(spark: SparkSessi
     assert reader.read() == []
 
 
-@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("a.csv", "country=NO/b.csv")])
+@pytest.mark.parametrize("names", [("a.csv", "b.csv"), ("country=IT/a.csv", "country=NO/b.csv")])
 def test_a_checkpoint_of_the_version_before_goes_on_where_it_was(
     spark: SparkSession, tmp_path: Path, names: tuple[str, ...]
 ) -> None:

@@ -26,6 +26,7 @@ from kappa_assets.streams import bronze as bronze_module
 from kappa_assets.streams import patience
 from kappa_assets.streams.bronze import BronzeQuery
 from kappa_assets.streams.query import Setting
+from kappa_assets.streams.set_aside import SetAsideFiles
 from kappa_assets.tape import Tape
 
 if TYPE_CHECKING:
@@ -152,6 +153,20 @@ def test_a_file_that_stays_unreadable_is_set_aside_alone_and_taken_when_it_is_as
     assert {r["_arrival_date"] for r in rows if r["id"] != "a.csv"} == {dt.date(2026, 3, 9)}
     assert shop.kappa("retry", "bronze.orders") == []
     assert shop.kappa("rejects", "bronze.orders")[0]["retried_as"] == taken["retried_as"]
+
+
+def test_a_set_aside_file_that_a_new_checkpoint_has_read_is_not_taken_twice(shop: Shop) -> None:
+    shop.land("a.csv", DAMAGED)
+    shop.land("other.csv")
+    shop.batch(0, "a.csv", "other.csv")
+    shop.land("a.csv")
+    shop.batch(1, "a.csv")  # the checkpoint was lost, so that Spark gives the file a second time
+    assert shop.tape == ["a.csv", "other.csv"]
+    assert shop.kappa("retry", "bronze.orders") == []
+    with pytest.raises(SourceError, match=r"'a.csv' is on the tape of bronze.orders"):
+        SetAsideFiles(shop.lake, ORDERS.name).retry(shop.folder, ["a.csv"])
+    shop.land("a.csv", at=NOW + dt.timedelta(seconds=1))
+    assert [row["file"] for row in shop.kappa("retry", "bronze.orders")] == ["a.csv"], "another file of this name"
 
 
 def mended(shop: Shop) -> None:
