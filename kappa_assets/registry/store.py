@@ -120,6 +120,7 @@ class Registry:
             if was_overtaken(self._path, decided_on.version):
                 raise _conflict() from error
             raise cannot_write("the registry", self._path, error) from error
+        self._sync(decided_on.version + 1)
         return self.state()
 
     def _count(self, decided_on: State) -> int:

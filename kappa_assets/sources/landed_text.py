@@ -213,7 +213,9 @@ def _quoted(source: Files) -> str:
     else:
         escaped = f"{escape}[^{end}]" if end else f"{escape}(?s:.)"
         inside = f"[^{quote}{escape}{end}]*+(?:{escaped}[^{quote}{escape}{end}]*+)*+"
-    return rf"{quote}{inside}{quote}[^{sep}\r\n]*+"
+    # Where an escape follows that quote, or one after it, Spark takes the end of the line for part of the field.
+    then = "" if source.escape == source.quote else f"(?<!{quote}(?={escape}))"
+    return rf"{quote}{inside}{quote}(?:{then}[^{sep}\r\n])*+"
 
 
 def _complete_fields(source: Files) -> re.Pattern[str]:

@@ -137,4 +137,4 @@ def test_many_headers_are_read_by_as_many_reads_as_they_have_widths(spark: Spark
         assert row._source.file == f"a+b %20 [{number}].csv"
         filled = {c for c in row.asDict() if c.startswith("extra") and row[c] is not None}
         assert filled == ({f"extra_{number}"} if number % 3 else set())
-    assert batch.rows.where("_malformed = 'short'").count() == files
+    assert sum(row._malformed == "short" for row in batch.rows.collect()) == files
