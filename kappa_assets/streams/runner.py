@@ -30,7 +30,9 @@ _ENVIRONMENT = (
     "Too many open files",
     "Connection timed out",
 )
-_SCHEMA_CHANGED = ("DELTA_SCHEMA_CHANGED", "DELTA_STREAMING_METADATA")
+_SCHEMA_CHANGED = ("DELTA_SCHEMA_CHANGED", "DELTA_STREAMING_METADATA", "assertion failed: Invalid batch: ")
+"""How a changed schema upstream shows. The last is Spark's own, of a column that came between the plan of a query and
+its first batch: the batch has other columns than the plan."""
 
 
 class _Stopping(Exception):

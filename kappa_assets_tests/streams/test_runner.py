@@ -299,7 +299,7 @@ def test_draining_tells_why_it_could_not_start(tmp_path: Path) -> None:
     assert (runner.status.state, runner.status.error) == ("parked", "division by zero")
 
 
-@pytest.mark.parametrize("sign", SCHEMA, ids=str)
+@pytest.mark.parametrize("sign", [*SCHEMA, RuntimeError("assertion failed: Invalid batch: a#1 != a#2,b#3")], ids=str)
 def test_draining_goes_on_over_every_change_of_the_schema_upstream(tmp_path: Path, sign: RuntimeError) -> None:
     changes = [batch_then_fails("rows", sign)] * 7
     runner, script, _ = runner_of(tmp_path, *changes, refuses(sign), fails(sign), batch_then_fails("rows", sign), ends)
