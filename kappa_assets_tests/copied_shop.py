@@ -20,7 +20,7 @@ def copy_shop(shop: Path, to: Path) -> Path:
     the copied files: else all of them would be new, and be read twice.
     """
     shutil.copytree(shop, to, symlinks=True, ignore=shutil.ignore_patterns(SCRATCH))
-    for entry in (to / "lake" / "_kappa" / "checkpoints" / "bronze").glob("*/*/sources/*/*"):
+    for entry in (to / "lake" / "_kappa" / "checkpoints" / "bronze").rglob("sources/*/*"):
         if not entry.name.startswith("."):
             entry.write_text(entry.read_text().replace(f"{shop}/", f"{to}/"))
             entry.with_name(f".{entry.name}.crc").unlink(missing_ok=True)  # the sum of what it said before
