@@ -2,9 +2,10 @@
 
     python -m kappa_assets_tests.whole.chaos --rounds 20 --seed 7
 
-First come the listed scenes, each a crash on a new lake, and rounds of fixed seeds; then rounds of new seeds. Every
-round is one lake: files land, a host dies, and again, until all files have landed. What fails leaves its lake and tells
-its name or seed; `--rounds 1 --seed <that>` walks the scenes of one round again, and nothing else.
+First come troubles that are no kill, the listed scenes, each a crash on a new lake, and rounds of fixed seeds; then
+rounds of new seeds. Every round is one lake: files land, a host dies, and again, until all files have landed. What
+fails leaves its lake and tells its name or seed; `--rounds 1 --seed <that>` walks the scenes of one round again, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -15,16 +16,23 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kappa_assets.faults import Point
+from kappa_assets.session import build_session
 from kappa_assets_tests.whole.chain import assert_died
 from kappa_assets_tests.whole.conftest import Stage, run_scene
+from kappa_assets_tests.whole.crashing_host import SMALL
 from kappa_assets_tests.whole.listed_scenes import SCENES, named
 from kappa_assets_tests.whole.scenes import MODES, Crash, Drain, Land, Repair, Replay, Step
+from kappa_assets_tests.whole.troubles import TROUBLES
 from kappa_assets_tests.whole.verify import verify
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 _FIXED = (7, 11, 2026)
 """Seeds of rounds that are walked each time."""
@@ -90,17 +98,26 @@ def one_scene(root: Path, number: int, steps: Sequence[Step]) -> str:
     return f"{len(stage.landed)} files"
 
 
+def one_trouble(root: Path, trouble: Callable[[Path, SparkSession], None]) -> str:
+    """Walk a trouble in this process, on the one Spark session of all troubles. Raises AssertionError."""
+    trouble(root, build_session("chaos", cores=2, memory="1g", extra=SMALL))
+    return "no kill"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="of new seeds, or from --seed on")
     parser.add_argument("--seed", type=int, default=None, help="of the first round; the next ones count on")
+    parser.add_argument("--only", default="", help="part of the names of what is walked")
     options = parser.parse_args(arguments)
     first = int(time.time()) % 1_000_000 if options.seed is None else options.seed
     seeds = [*(_FIXED if options.seed is None else ()), *range(first, first + options.rounds)]
     walks = [(f"seed {seed}", partial(one_round, seed=seed)) for seed in seeds]
     if options.seed is None:
+        walks = [(name, partial(one_trouble, trouble=trouble)) for name, trouble in TROUBLES.items()] + walks
         listed = enumerate(SCENES.items())
         walks = [(name, partial(one_scene, number=n, steps=steps)) for n, (name, steps) in listed] + walks
+    walks = [(name, walk) for name, walk in walks if options.only in name]
     for number, (name, walk) in enumerate(walks, 1):
         root = Path(tempfile.mkdtemp(prefix="kappa-chaos-")) / "stage"
         print(f"{number} of {len(walks)}: {name}", flush=True)
