@@ -41,6 +41,7 @@ SCHEMA = (
     .add(SLICE, "date")
     .add("shop", "string")
     .add("units", "long")
+    .add("till.no", "string")  # which no Gold reads
 )
 _DAY = dt.date(2026, 1, 5)
 _ARROW = pa.schema(
@@ -50,6 +51,7 @@ _ARROW = pa.schema(
         ("_arrived_at", pa.timestamp("us", tz="UTC")),
         ("shop", pa.string()),
         ("units", pa.int64()),
+        ("till.no", pa.string()),
     ]
 )
 
@@ -136,6 +138,13 @@ class Scene:
             path: [(s["shop"], s["units"]) for s in pq.read_table(self.folder / path).to_pylist()]
             for path in DeltaTable(self.folder).get_add_actions().column("path").to_pylist()
         }
+        self._remember()
+
+    def add_column(self, name: str) -> None:
+        """Add a column that no row has yet."""
+        schema = self._writer.schema()
+        assert schema is not None
+        self._writer.prepare(schema.add(name, "long"))
         self._remember()
 
     def optimize(self) -> None:

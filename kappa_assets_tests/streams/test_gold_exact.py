@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from pyspark.sql import functions as F
 
+from kappa_assets import gold
 from kappa_assets.streams import gold as gold_module
 from kappa_assets.streams.positions import exact_version
 from kappa_assets_tests.streams.gold_scene import BRONZE, GOLDS, SILVER, Change, Follower, Sale, Scene, scene_at, sums
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from kappa_assets.faults import Point
 
@@ -148,6 +150,27 @@ def test_deletes_in_the_batch_that_ends_the_first_snapshot_are_no_inserts(
     follower.drain()
     is_exact(follower)
     every_claim_is_true(follower)
+
+
+def test_a_version_from_before_a_column_was_added_is_read_without_it(scene: Scene) -> None:
+    def totals(sales: DataFrame) -> DataFrame:
+        return GOLDS["keyed"](sales)
+
+    before = Follower(scene, gold(keys=["shop"])(totals))
+    scene.append([[("a", 1), ("b", 2)]])
+    before.drain()
+    scene.repair([[("a", 3), ("b", 2)]])
+    scene.add_column("returns")
+    scene.append([[("a", 10)]])
+
+    def totals(sales: DataFrame) -> DataFrame:  # type: ignore[no-redef]  # its logic, changed
+        returned = sales.groupBy("shop").agg(F.max("returns").alias("returns"))
+        return GOLDS["keyed"](sales).join(returned, "shop")
+
+    after = Follower(scene, gold(keys=["shop"])(totals))
+    after.drain(files=2)
+    is_exact(after)
+    assert every_claim_is_true(after) == 3
 
 
 SHOPS = st.sampled_from("abc")
