@@ -198,6 +198,8 @@ def build_session(
 
 
 _CHATTY = (
+    # "CSV header does not conform to the schema": files with other headers are read at once, as columns c0, c1, ...
+    "org.apache.spark.sql.catalyst.csv.CSVHeaderChecker",
     # "adaptive execution is not supported in streaming": said at every start of a query.
     "org.apache.spark.sql.execution.streaming.runtime.ResolveWriteToStream$",
     "org.apache.spark.sql.execution.streaming.runtime.ResolveWriteToStream",

@@ -58,12 +58,13 @@ def test_crashes_move_no_file_too_early_and_lose_none(tmp_path: Path, spark: Spa
     land(stage.root, first)
     for number, (_, died) in enumerate(walk_chain(stage, links, tmp_path).died.values()):
         # Two batches are logged as done in each: the third one's file stays until that is, too.
-        logged = [p for p in (died.lake.checkpoint(INVOICES) / "commits").iterdir() if p.name.isdigit()]
+        logged = [p for p in died.lake.checkpoint(INVOICES).glob("*/commits/*") if p.name.isdigit()]
         assert len(logged) == 2
         assert names(died.root / "landing" / "invoices" / ARCHIVE) == first[: 1 if number == 0 else 2]
     land(stage.root, last)
     Host(stage.setting(spark), ARCHIVED).drain()
-    assert names(tmp_path / "stage" / "landing" / "invoices" / ARCHIVE)[:4] == first
+    # What is left makes one batch, the newest: it may have to be run again.
+    assert names(tmp_path / "stage" / "landing" / "invoices" / ARCHIVE) == first[:3]
     verify(stage.lake, stage.landed)
 
 

@@ -96,4 +96,4 @@ def test_later_files_are_taken_whatever_the_first_one_was(spark: SparkSession, t
         (None, "X11"),
     ]
     assert [r["city"] for r in read(setting.lake.link(cities.name)).to_pylist()] == ["Côte"]
-    assert "line 2 has the byte f4 at 22" in aside(events)["a.json"]
+    assert "line 2 has the byte f4 at 23" in aside(events)["a.json"]
