@@ -26,7 +26,10 @@ pytestmark = pytest.mark.slow
 
 
 def links(a: str, b: str, c: str, d: str, e: str) -> Mapping[str, Sequence[Step]]:
-    """Every point with every mode, in the order in which a new lake comes by them; a batch takes one file."""
+    """Every point, in the order in which a new lake comes by them; a batch takes one file.
+
+    A driver that loses its JVM still commits the batch it is at, so such a kill leaves nothing of it to the next link.
+    """
     return {
         "before the registry is first written": [
             Land((a,)), Crash("registry_change", "registry", "driver"), Drain(),
@@ -65,7 +68,7 @@ def links(a: str, b: str, c: str, d: str, e: str) -> Mapping[str, Sequence[Step]
             Crash("after_commit", "gold.daily_revenue", "driver"), Drain(),
         ],
         "between a truncated file set aside and the commit of Bronze": [
-            Land((d, TRUNCATED)), Crash("after_rejects", "bronze.invoices", "jvm", nth=2), Drain(),
+            Land((d, TRUNCATED)), Crash("after_rejects", "bronze.invoices", "driver", nth=2), Drain(),
         ],
         "after a later commit of Bronze": [
             Crash("after_commit", "bronze.invoices", "both"), Drain(),
