@@ -55,6 +55,7 @@ class ClockedLake:
         """When each file changed last, by inode, as the clock told."""
         self.logs: dict[Key, Log] = {}
         self._names = 0
+        self._batches = 0
         self._create((CLICKS, 1))
         self._generations(1, told=False)
         self._say(events.release_created(1, {VISITS: 1, PAGES: 1}, "first"))
@@ -70,7 +71,8 @@ class ClockedLake:
         self.latest = max(self.latest, self.clock)
 
     def land(self) -> None:
-        batch = len(self.logs[CLICKS, 1].commits)
+        batch = self._batches
+        self._batches += 1
         self._commit(
             (CLICKS, 1), {self._file((CLICKS, 1))}, set(), CommitNote(str(CLICKS), 1, batch, "", tape_batch=batch)
         )

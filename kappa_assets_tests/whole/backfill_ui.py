@@ -45,10 +45,13 @@ def backfill(running: Running, driver: Browser, asset: str, slices: str, config:
 
 
 def choose(driver: Browser, slices: str) -> None:
-    """Type a range into the box of the dialog's slices. It shows an example, once it knows which slices there are."""
+    """Type a range into the box of the dialog's slices. It shows an example, once it knows which slices there are.
+
+    The page below the dialog has such a box too.
+    """
 
     def box() -> WebElement | None:
-        inputs = driver.find_elements(By.TAG_NAME, "input")
+        inputs = driver.find_elements(By.CSS_SELECTOR, ".bp5-portal input")
         shown = ((i, i.get_attribute("placeholder") or "") for i in inputs if i.is_displayed())
         return next((i for i, example in shown if example.startswith(("ex: ", "No matching partitions"))), None)
 
