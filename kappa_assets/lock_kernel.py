@@ -69,7 +69,7 @@ def _flocked_by(descriptor: int) -> int | None:
     file = os.fstat(descriptor)
     name = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
     try:
-        lines = Path("/proc/locks").read_text().splitlines()
+        lines = Path("/proc/locks").read_text().split("\n")
     except OSError:
         return None
     held = (line.split() for line in lines if name in line and "->" not in line)

@@ -84,7 +84,7 @@ def _in_proc(pid: int) -> ProcessSeen | None:
 def _switches(task: Path) -> int:
     """Return how often a thread was given the CPU: an idle thread that only wakes adds no tick, but this."""
     try:
-        lines = (task / "status").read_text().splitlines()
+        lines = (task / "status").read_text().split("\n")
     except OSError:  # the thread has ended meanwhile
         return 0
     return sum(int(line.split()[1]) for line in lines if "ctxt_switches" in line)
