@@ -1,4 +1,4 @@
-"""Columns as Spark takes them by name: to it, `a.b` is a field `b` of `a`."""
+"""Columns as Spark takes them by name: to it, `a.b` is a field `b` of `a`, and `*` is all of them."""
 
 from __future__ import annotations
 

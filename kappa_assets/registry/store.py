@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -74,11 +74,19 @@ class Registry:
         Raises RegistryConflict otherwise, and LakeError when the disk does not take it.
         """
         rows = self._rows(self._count(decided_on), events)
-        try:
+
+        def append() -> None:
             if decided_on.version < 0:
                 create_with_rows(self._path, rows)
             else:
                 append_rows(DeltaTable(self._path, version=decided_on.version), self._path, rows)
+
+        return self._write(decided_on, append)
+
+    def _write(self, decided_on: State, write: Callable[[], None]) -> State:
+        """Do one commit that follows `decided_on`, and return the new state. Raises RegistryConflict, LakeError."""
+        try:
+            write()
         except WRITE_FAILED as error:
             if was_overtaken(self._path, decided_on.version):
                 raise _conflict() from error
@@ -114,14 +122,7 @@ class Registry:
         self._count(decided_on)
         table = DeltaTable(self._path, version=decided_on.version)
         rows = self._rows(0, without_outdated(self.history()))
-        try:
-            replace_rows(table, self._path, rows)
-        except WRITE_FAILED as error:
-            if was_overtaken(self._path, decided_on.version):
-                raise _conflict() from error
-            raise cannot_write("the registry", self._path, error) from error
-        self._sync(decided_on.version + 1)
-        return self.state()
+        return self._write(decided_on, lambda: replace_rows(table, self._path, rows))
 
     def _count(self, decided_on: State) -> int:
         if decided_on.version < 0:

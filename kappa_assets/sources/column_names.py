@@ -18,11 +18,6 @@ def column_name(name: str) -> str:
     return _NOT_IN_A_NAME.sub("_", name.strip())
 
 
-def quoted(name: str) -> str:
-    """Return a column's name as Spark's SQL takes it, whatever is in it: `*` and dots too."""
-    return "`" + name.replace("`", "``") + "`"
-
-
 def same_name(name: str) -> str:
     """Return what two names have in common exactly when Spark or Delta takes them for one column.
 

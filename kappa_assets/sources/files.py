@@ -19,7 +19,7 @@ from pyspark.sql.types import DataType, StructField
 
 from kappa_assets.declare.source import Files
 from kappa_assets.errors import SourceError
-from kappa_assets.sources.column_names import column_name, quoted, same_name
+from kappa_assets.sources.column_names import column_name, same_name
 from kappa_assets.sources.inspect_files import (
     Fits,
     SetAside,
@@ -31,6 +31,7 @@ from kappa_assets.sources.inspect_files import (
 from kappa_assets.sources.landed_names import file_column, given_arrival
 from kappa_assets.sources.parquet_types import DoesNotFit, fits_of, misfit
 from kappa_assets.sources.read_text import Groups, read_csv, read_lines
+from kappa_assets.spark_columns import quoted
 from kappa_assets.spark_paths import literal_path
 
 READ_FAILED = (PySparkException, Py4JJavaError)

@@ -30,7 +30,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from kappa_assets.sources.column_names import column_name, quoted, same_name
+from kappa_assets.sources.column_names import column_name, same_name
+from kappa_assets.spark_columns import quoted
 
 _INTEGERS: Mapping[type[DataType], int] = {ByteType: 8, ShortType: 16, IntegerType: 32, LongType: 64}
 _EXACT: Mapping[type[DataType], int] = {FloatType: 1 << 24, DoubleType: 1 << 53}

@@ -20,7 +20,7 @@ from kappa_assets.delta_write.small_files import SMALL, ResultTooLarge
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import reach
 from kappa_assets.sources.archive import Archive
-from kappa_assets.sources.column_names import quoted, same_name
+from kappa_assets.sources.column_names import same_name
 from kappa_assets.sources.files import (
     READ_FAILED,
     FileBatch,
@@ -32,6 +32,7 @@ from kappa_assets.sources.files import (
 )
 from kappa_assets.sources.inspect_files import SetAside
 from kappa_assets.sources.landed_names import landed_stats, path_below
+from kappa_assets.spark_columns import quoted
 from kappa_assets.streams.arrival import arrival
 from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.landing_folder import LandingFolder
