@@ -95,6 +95,7 @@ class CommitNote:
     recomputed: int | None = None
 
     def to_json(self) -> str:
+        """Return the note as it stands in Delta's `userMetadata`; fields that say nothing are left out."""
         body: dict[str, Any] = {
             "kappa": 1,
             "table": self.table,

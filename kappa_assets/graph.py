@@ -86,6 +86,7 @@ class Pipeline:
 
     @property
     def bronzes(self) -> tuple[Bronze, ...]:
+        """The tapes, as declared."""
         return tuple(t for t in self if isinstance(t, Bronze))
 
     @property

@@ -82,6 +82,7 @@ class Beat:
 
 
 def lock_path(lake: Lake) -> Path:
+    """Return the file whose lock the one host of a lake holds."""
     return lake.host / "lock"
 
 
@@ -91,6 +92,7 @@ def promotion_lock(lake: Lake) -> Path:
 
 
 def write_status(lake: Lake, status: HostStatus) -> None:
+    """Replace what the host last said of its tables. Raises OSError when the disk does not take it."""
     path = lake.host / "status.json"
     fresh = path.with_name(f".status.{os.getpid()}")
     fresh.write_text(json.dumps(asdict(status)))

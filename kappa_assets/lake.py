@@ -50,6 +50,7 @@ class Lake:
 
     @property
     def registry(self) -> Path:
+        """Where the registry's events lie, a Delta table."""
         return self.system / "registry"
 
     @property
@@ -58,6 +59,7 @@ class Lake:
         return self.system / "host"
 
     def tape_index(self, bronze: TableName) -> Path:
+        """Where the index of a tape lies, a Delta table."""
         return self.system / "tape" / bronze.name
 
     def rejects(self, table: TableName) -> Path:
@@ -71,6 +73,7 @@ class Lake:
         return self.system / "tables" / table.layer / table.name / _numbered(generation)
 
     def checkpoint(self, table: TableName, generation: int = 1) -> Path:
+        """Where the checkpoint of one generation's query lies."""
         return self.system / "checkpoints" / table.layer / table.name / _numbered(generation)
 
     def link(self, table: TableName) -> Path:

@@ -33,6 +33,7 @@ class Moment:
 
     @classmethod
     def now(cls) -> Moment:
+        """Read the clocks."""
         return cls(time.time(), time.monotonic(), boot_id())
 
 

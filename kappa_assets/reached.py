@@ -31,6 +31,7 @@ class LogsOnDisk:
     """The logs as they are now."""
 
     def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
+        """Return the newest (version, note) of a table; None before its first."""
         return delta_log.last_note(folder, at_most=at_most)
 
     def first_data_after(self, folder: Path, version: int) -> int | None:

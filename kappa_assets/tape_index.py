@@ -43,6 +43,7 @@ class TapeCommit:
 
     @property
     def position(self) -> Position:
+        """The place on the tape after this commit."""
         return Position(self.batch, self.version)
 
 

@@ -210,6 +210,34 @@ def file_of(module: str) -> Path:
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
+def public_definitions(path: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+    """Yield the public functions, classes and methods of a module by their names, overloads left out."""
+    for node in tree_of(path).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            if not any(ast.unparse(d) == "overload" for d in node.decorator_list):
+                yield node.name, node
+            for method in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+                    yield f"{node.name}.{method.name}", method
+
+
+CONTRACTS = {
+    method.name
+    for path in MODULES
+    for node in tree_of(path).body
+    if isinstance(node, ast.ClassDef) and "Protocol" in map(ast.unparse, node.bases)
+    for method in node.body
+    if isinstance(method, ast.FunctionDef) and ast.get_docstring(method)
+}
+"""Methods that a protocol explains once for all classes that have them."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_every_public_function_class_and_method_says_what_it_gives(path: Path) -> None:
+    silent = {name for name, node in public_definitions(path) if not ast.get_docstring(node)}
+    assert {name for name in silent if name.rpartition(".")[2] not in CONTRACTS or "." not in name} == set()
+
+
 PUBLIC = [(path, name) for path in MODULES for name in listed(path)]
 
 

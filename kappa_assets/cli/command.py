@@ -64,6 +64,7 @@ class Where:
         return load_pipeline(self.pipeline_name)
 
     def landing(self) -> Path:
+        """The folder whose subfolders files land in. Raises click's UsageError when none is named."""
         if self.landing_path is None:
             raise click.UsageError("Missing option '--landing' (or KAPPA_LANDING): the folder files land in.")
         return self.landing_path.expanduser().resolve()
@@ -78,6 +79,7 @@ class TableArgument(click.ParamType):  # type: ignore[type-arg]  # a parameter s
         self._layers = layers
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TableName:
+        """Return the table that a word names; fails with how names are written."""
         if isinstance(value, TableName):
             return value
         try:

@@ -90,6 +90,7 @@ class Commands(click.Group):
             raise Failed(f"{type(error).__name__}: {error}") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's
+        """Write the commands by what they are for, not by their names."""
         width = max(len(c.name or "") for commands in self._sections.values() for c in commands)
         for title, commands in self._sections.items():
             with formatter.section(title):

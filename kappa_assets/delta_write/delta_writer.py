@@ -51,6 +51,7 @@ class DeltaWriter:
         self._checksums = VersionChecksums(folder)
 
     def exists(self) -> bool:
+        """Return whether the table is made."""
         return self._open() is not None
 
     def version(self) -> int:

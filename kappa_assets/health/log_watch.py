@@ -117,12 +117,14 @@ class WatchedLogs(LogsOnDisk):
         return self._watches.setdefault(folder, LogWatch(folder, table, upstream))
 
     def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
+        """Return the newest (version, note) of a table; None before its first."""
         watch = self._watches.get(folder)
         if watch is None or at_most is not None:
             return super().last_note(folder, at_most=at_most)
         return watch.last_note
 
     def first_data_after(self, folder: Path, version: int) -> int | None:
+        """Return the first version after `version` that brought or took data; None when there is none."""
         watch = self._watches.get(folder)
         if watch is not None and watch.last_data <= version:
             return None

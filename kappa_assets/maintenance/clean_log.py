@@ -29,10 +29,12 @@ class OldEntries:
 
     @property
     def paths(self) -> tuple[Path, ...]:
+        """The files of the log, oldest first."""
         return tuple(self.sizes)
 
     @property
     def bytes(self) -> int:
+        """What they take on the disk."""
         return sum(self.sizes.values())
 
 

@@ -55,6 +55,7 @@ class SmallFiles:
 
     @property
     def partition(self) -> dict[str, str | None]:
+        """The values of the partition, by column, that all of the files are in."""
         return {_SLICE: self.slice} if self.sliced else {}
 
 

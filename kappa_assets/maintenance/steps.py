@@ -32,6 +32,7 @@ class Upkeep:
     bytes: int
 
     def row(self) -> Mapping[str, object]:
+        """Return it as a row that the CLI and Dagster show."""
         return {
             "table": self.table,
             "what": self.what,

@@ -37,10 +37,12 @@ class Unneeded:
 
     @property
     def paths(self) -> tuple[Path, ...]:
+        """The files, by their full paths."""
         return tuple(self.sizes)
 
     @property
     def bytes(self) -> int:
+        """What they take on the disk."""
         return sum(self.sizes.values())
 
 

@@ -54,6 +54,7 @@ def verdict(outcome: CheckOutcome) -> str:
 
 
 def severity(outcome: CheckOutcome) -> dg.AssetCheckSeverity:
+    """Return how Dagster shows a failed outcome: amber or red."""
     return dg.AssetCheckSeverity.WARN if outcome.severity == "warn" else dg.AssetCheckSeverity.ERROR
 
 

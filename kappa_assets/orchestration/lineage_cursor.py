@@ -30,6 +30,7 @@ class LineageCursor:
     """What was reported of each check that did not pass, `warn` or `error`, by `table/check`."""
 
     def to_json(self) -> str:
+        """Return the cursor as the sensor keeps it."""
         return json.dumps(
             {
                 "marks": {str(t): [m.generation, m.version] for t, m in self.marks.items()},

@@ -59,6 +59,7 @@ class TableNews:
 
     @property
     def mark(self) -> Mark:
+        """How far the table is told of, once these news are."""
         return Mark(self.generation, self.version)
 
 

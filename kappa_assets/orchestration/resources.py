@@ -41,6 +41,7 @@ class KappaSpark(LazyPySparkResource):
         go_behind()
 
     def session(self, name: str) -> SparkSession:
+        """Return the one Spark session of this process, started when it is first asked for."""
         if self._spark_session is None:
             pin_environment()
             conf = spark_conf(cores=self.cores, memory=self.memory) | {"spark.app.name": name}

@@ -35,10 +35,12 @@ class RunSeen:
 
     @property
     def is_open(self) -> bool:
+        """Whether Dagster believes that it is under way or about to be."""
         return self.status not in ("SUCCESS", "FAILURE", "CANCELED")
 
     @property
     def is_healthy_failure(self) -> bool:
+        """Whether it streamed so long before it failed that its start was no failure."""
         return self.ended is not None and self.started is not None and self.ended - self.started >= HEALTHY
 
 
@@ -59,6 +61,7 @@ class Seen:
 
     @property
     def now(self) -> float:
+        """Seconds since 1970."""
         return self.moment.wall
 
 

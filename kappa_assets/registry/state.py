@@ -93,6 +93,7 @@ class State:
         return None if number is None else self.generations[table, number]
 
     def next_generation(self, table: TableName) -> int:
+        """Return the number of a table's next generation; numbers are never used again."""
         return max((n for t, n in self.generations if t == table), default=0) + 1
 
     def state_of(self, generation: Generation) -> GenerationState:

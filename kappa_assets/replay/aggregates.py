@@ -53,6 +53,7 @@ class Aggregates:
 
     @property
     def slices_differ(self) -> int:
+        """How many slices hold a row that differs; 0 for a table without slices."""
         return 0 if self.slice_column is None else len(self.differing)
 
     def of_differing_slices(self, rows: DataFrame) -> DataFrame:

@@ -57,6 +57,7 @@ class CarriedOver:
 
     @property
     def live(self) -> Path:
+        """The folder of the live generation that rows are kept from."""
         return self.setting.lake.folder(self.candidate.table, self.candidate.kept_from or 1)
 
     def missing(self) -> tuple[dt.date, ...]:

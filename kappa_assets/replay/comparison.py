@@ -50,6 +50,7 @@ class Aggregate:
 
     @property
     def differs(self) -> bool:
+        """Whether the two sides have different totals."""
         return self.live != self.candidate
 
 
@@ -157,6 +158,7 @@ class Comparison:
 
     @property
     def faults(self) -> tuple[str, ...]:
+        """What a limit, or a row that only one side has, makes a fault of; empty when nothing is wrong."""
         return tuple(fault for t in self.tables for fault in t.faults(self.limits))
 
     def rows(self) -> list[dict[str, Any]]:

@@ -88,10 +88,12 @@ class ReplayPlan:
 
     @property
     def bytes_to_read(self) -> int:
+        """Bytes of the tape and of candidates that all steps read."""
         return sum(s.bytes_to_read for s in self.steps)
 
     @property
     def bytes_to_write(self) -> int:
+        """Bytes that all steps write, as the live tables let expect."""
         return sum(s.bytes_to_write for s in self.steps)
 
     @property

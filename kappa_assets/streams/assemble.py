@@ -99,4 +99,5 @@ def query_of(
 
 
 def tapes_of(setting: Setting, pipeline: Pipeline) -> dict[TableName, Tape]:
+    """Return the tapes of a pipeline, shared by its queries."""
     return {b.name: Tape(setting.lake, b.name) for b in pipeline.bronzes}

@@ -44,13 +44,19 @@ class TableQuery(Protocol):
     """One streaming query: the table and generation it writes, its stream, and how a batch is applied."""
 
     @property
-    def table(self) -> TableName: ...
+    def table(self) -> TableName:
+        """The table that it writes."""
+        ...
 
     @property
-    def generation(self) -> int: ...
+    def generation(self) -> int:
+        """Which of the table's generations; a tape has 1 for ever."""
+        ...
 
     @property
-    def checkpoint(self) -> Checkpoint: ...
+    def checkpoint(self) -> Checkpoint:
+        """The folder of what Spark has read, and knows it has."""
+        ...
 
     @property
     def upstream(self) -> Path | None:
@@ -70,7 +76,9 @@ class TableQuery(Protocol):
         """Check the logic on Spark's analysed plan and make the table. Raises LogicError, LakeError."""
         ...
 
-    def stream(self) -> DataFrame: ...
+    def stream(self) -> DataFrame:
+        """Return the stream of what it reads, with the columns it needs."""
+        ...
 
     def apply(self, batch: DataFrame, number: int) -> None:
         """Write one micro-batch, once, however often it is tried."""
@@ -86,4 +94,5 @@ def app_id(table: TableName, generation: int, write: str) -> str:
 
 
 def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:
+    """Return the checkpoint of a generation's query."""
     return Checkpoint(lake.checkpoint(generation.table, generation.number))

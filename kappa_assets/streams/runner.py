@@ -61,6 +61,7 @@ class Runner:
 
     @property
     def status(self) -> QueryStatus:
+        """How the query is doing now."""
         return QueryStatus(
             str(self.query.table),
             self.query.generation,
