@@ -50,11 +50,13 @@ class Expire:
     folders: tuple[Path, ...]
 
     def preview(self) -> Upkeep:
+        """Return what it would do."""
         table, number = self.key
         files = [p for folder in self.folders for p in folder.rglob("*") if p.is_file()]
         return Upkeep(str(table), f"remove g{number}", len(files), 0, sum(p.stat().st_size for p in files))
 
     def do(self, gate: Gate) -> Upkeep:
+        """Do what still may be done, and return what was."""
         shown = self.preview()
         gate.remove_generation(*self.key)
         return shown
@@ -69,9 +71,11 @@ class Optimize:
     slices: tuple[SmallFiles, ...]
 
     def preview(self) -> Upkeep:
+        """Return what it would do."""
         return self._upkeep(self.slices)
 
     def do(self, gate: Gate) -> Upkeep:
+        """Do what still may be done, and return what was."""
         done = []
         for small in self.slices:
             with upkeep_turn(gate.lake):  # a discard of the candidate waits, or has been: then nothing is there
@@ -97,10 +101,12 @@ class Vacuum:
     unneeded: Unneeded
 
     def preview(self) -> Upkeep:
+        """Return what it would do."""
         found = self.unneeded
         return Upkeep(self.table, "vacuum", len(found.paths) + found.kept, found.kept, found.bytes)
 
     def do(self, gate: Gate) -> Upkeep:
+        """Do what still may be done, and return what was."""
         gone = gate.remove_files(self.folder, self.key, self.unneeded.paths)
         return _done(self.preview(), gone, self.unneeded.sizes)
 
@@ -115,10 +121,12 @@ class CleanLog:
     old: OldEntries
 
     def preview(self) -> Upkeep:
+        """Return what it would do."""
         found = self.old
         return Upkeep(self.table, "clean log", len(found.paths) + found.kept, found.kept, found.bytes)
 
     def do(self, gate: Gate) -> Upkeep:
+        """Do what still may be done, and return what was."""
         gone = gate.remove_entries(self.folder, self.key, self.old.paths)
         return _done(self.preview(), gone, self.old.sizes)
 
@@ -133,9 +141,11 @@ class Tidy:
     bytes: int
 
     def preview(self) -> Upkeep:
+        """Return what it would do."""
         return Upkeep(self.table, "optimize", self.files, 1, self.bytes)
 
     def do(self, gate: Gate) -> Upkeep:  # noqa: ARG002 -- steps are done alike; it removes nothing
+        """Do what still may be done, and return what was."""
         with table_turn(self.folder):
             delta = DeltaTable(self.folder)
             try:
@@ -156,9 +166,11 @@ class Fold:
     bytes: int
 
     def preview(self) -> Upkeep:
+        """Return what it would do."""
         return Upkeep(self.table, "optimize", self.files, 1, self.bytes)
 
     def do(self, gate: Gate) -> Upkeep:
+        """Do what still may be done, and return what was."""
         registry = Registry(gate.lake)
         try:
             registry.fold(registry.state())
