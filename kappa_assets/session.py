@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 OLDEST_JAVA = 17
-_JVM = (
-    "-XX:Tier4InvocationThreshold=100000 -XX:Tier4MinInvocationThreshold=20000 "
-    "-XX:Tier4CompileThreshold=300000 -XX:Tier4BackEdgeThreshold=400000"
-)
-"""What the JVM compiles a second time, with all optimisations: only what runs twenty times as often as by default.
-
-A small batch runs thousands of methods of Spark's planner a few hundred times each. To optimise them was 43 % of the
-CPU of a stream of small files in its first quarter of an hour: 6.6 of 15.3 s in half a minute, 1.5 with this. Code that
-runs for every row gets there within milliseconds as before.
-"""
 _BEHIND = 5
 """The niceness of replays and repairs: beside a busy stream they get about a third of its share of a core."""
 
@@ -128,7 +118,6 @@ def spark_conf(*, cores: int | None = None, memory: str | None = None) -> dict[s
         "spark.jars": ",".join(str(jar) for jar in delta_jars()),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        "spark.driver.extraJavaOptions": _JVM,
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
