@@ -13,7 +13,7 @@ from pathlib import Path
 from kappa_assets.delta_log import newest_from
 
 QUIET_AFTER = 30.0
-"""Seconds without anything new after which a query sleeps. A start costs as much CPU as looking for half a minute."""
+"""Seconds without anything new after which a query sleeps: longer than the pauses between files of a busy shop."""
 
 
 class Attention:
