@@ -147,6 +147,9 @@ def spark_conf(*, cores: int | None = None, memory: str | None = None) -> dict[s
         # How soon a query that found nothing looks again; one that found something does so at once. By default it is 10
         # milliseconds, which keeps a core busy.
         "spark.sql.streaming.pollingDelay": "200ms",
+        # Generated classes that are kept, by their text. By default 100: five tables have more, and a dozen were
+        # compiled anew for each file that landed.
+        "spark.sql.codegen.cache.maxEntries": "1000",
         # The default manager starts a process for every file it makes on a local disk: 100 ms instead of 20 for
         # each entry of the offset and commit logs. Both rename a finished file into place.
         "spark.sql.streaming.checkpointFileManagerClass": (
