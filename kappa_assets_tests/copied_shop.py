@@ -14,14 +14,18 @@ SCRATCH = "scratch"
 
 
 def copy_shop(shop: Path, to: Path) -> Path:
-    """Copy `shop`, which holds `lake` and `landing`, to the new folder `to`, and return that.
-
-    Spark's stream of landed files knows them by their absolute paths. In the copy's checkpoints these are the paths of
-    the copied files: else all of them would be new, and be read twice.
-    """
+    """Copy `shop`, which holds `lake` and `landing`, to the new folder `to`, and return that."""
     shutil.copytree(shop, to, symlinks=True, ignore=shutil.ignore_patterns(SCRATCH))
-    for entry in (to / "lake" / "_kappa" / "checkpoints" / "bronze").rglob("sources/*/*"):
-        if not entry.name.startswith("."):
-            entry.write_text(entry.read_text().replace(f"{shop}/", f"{to}/"))
-            entry.with_name(f".{entry.name}.crc").unlink(missing_ok=True)  # the sum of what it said before
+    know_landed_files(to, was_at=shop)
     return to
+
+
+def know_landed_files(shop: Path, *, was_at: Path) -> None:
+    """Let the checkpoints of a shop that lay elsewhere know its landed files by the paths that they have now.
+
+    Spark's stream of landed files knows them by their absolute paths: else all of them would be new, and be read twice.
+    """
+    for entry in (shop / "lake" / "_kappa" / "checkpoints" / "bronze").rglob("sources/*/*"):
+        if not entry.name.startswith("."):
+            entry.write_text(entry.read_text().replace(f"{was_at}/", f"{shop}/"))
+            entry.with_name(f".{entry.name}.crc").unlink(missing_ok=True)  # the sum of what it said before
