@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from kappa_assets.commit import CommitNote
-from kappa_assets_tests.lakes.kept import ARCHIVES, unpack
+from kappa_assets_tests.lakes.kept import ARCHIVES, PLACE, unpack
 from kappa_assets_tests.lakes.shop import SHOP
 from kappa_assets_tests.lakes.told import told
 
@@ -54,6 +56,20 @@ def test_what_was_written_then_is_read_as_it_was_read_then(
 ) -> None:
     known, found = known_and_found
     assert found[part] == known[part]
+
+
+@pytest.mark.parametrize("archive", ARCHIVES, ids=lambda path: path.name)
+def test_an_archive_names_no_place_but_the_one_where_its_lake_lay(archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(archive) as tar:
+        assert {(entry.uid, entry.gid, entry.uname, entry.gname) for entry in tar} == {(0, 0, "", "")}
+        tar.extractall(tmp_path, filter="data")
+    named = {
+        found
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+        for found in re.findall(rb"/(?:home|root|work|tmp|Users|opt|usr|var|mnt|srv)/[\w.-]+", path.read_bytes())
+    }
+    assert named == {str(PLACE).encode()}
 
 
 def test_a_note_of_the_first_version_is_understood_whole() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kappa_assets import TableName
+from kappa_assets.commit import CommitNote, Offset
 from kappa_assets.delta_log import commits
 from kappa_assets.graph import Pipeline
 from kappa_assets.lake import Lake
@@ -71,9 +72,43 @@ def _commit(found: Any) -> dict[str, Any]:
 
 
 def _notes(lake: Lake, table: TableName, number: int) -> list[Any]:
-    """Return the notes as they are written again: what was not understood of one would be missing."""
     found = commits(lake.folder(table, number))
-    return [{"version": c.version, "note": json.loads(c.note.to_json())} for c in found if c.note is not None]
+    return [{"version": c.version, "note": _note(c.note)} for c in found if c.note is not None]
+
+
+def _note(found: CommitNote) -> dict[str, Any]:
+    reads = {
+        name: {
+            "generation": read.generation,
+            "since": _offset(read.since),
+            "until": _offset(read.until),
+            "version": read.version,
+        }
+        for name, read in found.reads.items()
+    }
+    repair = found.repair
+    facts = {
+        "table": found.table,
+        "generation": found.generation,
+        "batch": found.batch,
+        "code_version": found.code_version,
+        "reads": reads,
+        "position": {name: [at.batch, at.version] for name, at in found.position.items()},
+        "tape_batch": found.tape_batch,
+        "rows": found.rows,
+        "rejected": dict(found.rejected),
+        "source": dict(found.source),
+        "replay": found.replay,
+        "repair": repair and [repair.slice, repair.batch, repair.version, repair.replaced],
+        "checkpoint": found.checkpoint,
+        "inputs": found.inputs,
+        "recomputed": found.recomputed,
+    }
+    return {name: fact for name, fact in facts.items() if fact not in (None, {})}
+
+
+def _offset(found: Offset | None) -> list[Any] | None:
+    return None if found is None else [found.version, found.index, found.starting]
 
 
 def _named(tables: Mapping[TableName, int]) -> dict[str, int]:
