@@ -24,7 +24,7 @@ from kappa_assets.streams.checkpoint import Checkpoint
 from kappa_assets.streams.runner import Runner
 from kappa_assets.table import TableName
 from kappa_assets_tests.delta_write.by_hand import log_file as log_by_hand
-from kappa_assets_tests.streams.test_runner import Script
+from kappa_assets_tests.streams.scripted_query import Script
 
 if TYPE_CHECKING:
     from kappa_assets.streams.query import TableQuery

@@ -25,11 +25,14 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from kappa_assets import Pipeline
 from kappa_assets.commit import CommitNote, InputRange, Offset, Position
 from kappa_assets.delta_log import last_note
 from kappa_assets.delta_write.delta_writer import DeltaWriter
 from kappa_assets.delta_write.parquet_files import describe_files
 from kappa_assets.lake import Lake
+from kappa_assets.maintenance import Policy
+from kappa_assets.maintenance.run import maintain
 from kappa_assets.registry import Registry, events
 from kappa_assets.table import Layer, TableName
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
@@ -171,3 +174,15 @@ def _spark_schema() -> StructType:
         DAY: DateType(),
     }
     return StructType([StructField(name, kind) for name, kind in kinds.items()])
+
+
+def now(**later: float) -> dt.datetime:
+    """Return the time that it is, or that it is so much later."""
+    return dt.datetime.now(dt.UTC) + dt.timedelta(**later)
+
+
+def run(
+    hand: HandLake, pipeline: Pipeline = PIPELINE, policy: Policy | None = None, *, at: dt.datetime | None = None
+) -> None:
+    """Do the upkeep of a lake, at a time that is given."""
+    maintain(hand.lake, pipeline, policy, now=at, progress=lambda _: None)

@@ -2,221 +2,33 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
-import re
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from deltalake import DeltaTable
 
-from kappa_assets import Pipeline, bronze, faults, gold
+from kappa_assets import faults
 from kappa_assets.commit import CommitNote
-from kappa_assets.declare.source import Files
-from kappa_assets.delta_log import latest_version, versions
+from kappa_assets.delta_log import latest_version
 from kappa_assets.delta_write.parquet_files import describe_files
 from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import DeletionRefused, LakeError
-from kappa_assets.maintenance import Policy, release_condition, sweep
+from kappa_assets.maintenance import sweep
 from kappa_assets.maintenance.compact import compact, small_files
 from kappa_assets.maintenance.gate import Gate, upkeep_turn
-from kappa_assets.maintenance.readers import first_kept
 from kappa_assets.maintenance.run import maintain
-from kappa_assets.maintenance.upstreams import known_upstreams
 from kappa_assets.registry import Event, events
 from kappa_assets.replay import discard_replay, rollback
-from kappa_assets.replay.keep_rows import _link
 from kappa_assets.table import TableName
-from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake, write_file
-from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, clicks, visits
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake, now, run, write_file
+from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 
 
 @pytest.fixture
 def hand(lake_path: Path) -> HandLake:
     return HandLake(lake_path)
-
-
-def now(**later: float) -> dt.datetime:
-    return dt.datetime.now(dt.UTC) + dt.timedelta(**later)
-
-
-def run(
-    hand: HandLake, pipeline: Pipeline = PIPELINE, policy: Policy | None = None, *, at: dt.datetime | None = None
-) -> None:
-    maintain(hand.lake, pipeline, policy, now=at, progress=lambda _: None)
-
-
-def test_files_that_a_late_start_has_linked_and_not_committed_yet_stay(hand: HandLake) -> None:
-    """A link has the time of the file that it is another name of: ten days ago."""
-    hand.land(MONDAY)
-    hand.read()
-    old, new = hand.folder(VISITS), hand.folder(VISITS, 2)
-    ten_days_ago = dt.datetime.now(dt.UTC).timestamp() - 10 * 86_400
-    for path in hand.files(VISITS):
-        os.utime(old / path, (ten_days_ago, ten_days_ago))
-    hand.say(
-        events.generation_created(VISITS, 2, "new", from_batch=1, kept_from=1, replay="r", reads=CLICKS),
-        events.replay_started("r", {VISITS: 2}, {}),
-    )
-    hand._writer(VISITS, 2)
-    links = [_link(old / path, new, MONDAY) for path in hand.files(VISITS)]
-    run(hand)
-    assert all((new / link.path).exists() for link in links)
-    run(hand, at=now(days=30))
-    assert all((new / link.path).exists() for link in links), "a replay that died goes on whenever it is asked to"
-    hand.say(events.replay_held("r"))
-    run(hand, at=now(days=6))
-    assert all((new / link.path).exists() for link in links), "linking counts as writing"
-    run(hand, at=now(days=8))
-    assert not any((new / link.path).exists() for link in links)
-
-
-def without(table: TableName) -> Pipeline:
-    return Pipeline.from_tables("web", [t for t in PIPELINE if t.name != table])
-
-
-@gold
-def others(visits: DataFrame) -> DataFrame:  # a deployment whose Gold is another one
-    return visits
-
-
-@pytest.mark.parametrize(
-    "deployed",
-    [
-        without(PAGES),
-        Pipeline.from_tables("web", [clicks, visits, others]),
-        Pipeline.from_tables("shop", [bronze("orders", source=Files("orders", format="json"))]),
-    ],
-    ids=["lacks the Gold", "has another Gold", "is another pipeline"],
-)
-@pytest.mark.parametrize("told", ["by the event", "by its notes"])
-def test_what_a_live_table_has_not_read_stays_whatever_is_deployed(
-    hand: HandLake, monkeypatch: pytest.MonkeyPatch, deployed: Pipeline, told: str
-) -> None:
-    hand.land(MONDAY)
-    hand.read()
-    hand.read(PAGES)
-    for _ in range(24):
-        hand.land(MONDAY)
-        hand.read()
-    if told == "by the event":  # created anew in the same place, and nobody may ask its notes
-        monkeypatch.setattr("kappa_assets.maintenance.upstreams.last_note", lambda _: None)
-        reads = {VISITS: CLICKS, PAGES: VISITS}
-        hand.say(*(events.generation_created(t, 1, "logic", reads=r) for t, r in reads.items()))
-    unread = hand.files(VISITS)
-    for days in (0, 8, 30):
-        run(hand, deployed, at=now(days=days))
-    assert len(unread) == 25
-    assert unread <= hand.files(VISITS)
-    assert set(range(2, 26)) <= set(versions(hand.folder(VISITS)))
-    state = hand.registry.state()
-    assert [release_condition(hand.lake, state, r) for r in state.releases.values()] == ["kept"]
-    hand.read(PAGES)
-    for days in (0, 30):
-        run(hand, PIPELINE, at=now(days=days))
-    assert versions(hand.folder(VISITS))[0] >= 20, "what is read goes"
-    assert len(hand.files(VISITS)) == 1
-
-
-def test_a_deployment_that_lacks_a_live_table_is_told_of_it(hand: HandLake) -> None:
-    said: list[str] = []
-    maintain(hand.lake, without(PAGES), progress=said.append)
-    maintain(hand.lake, PIPELINE, progress=said.append)
-    assert said == ["gold.pages is live or a candidate, and web lacks it: what it has not read is kept"]
-
-
-def test_a_gold_of_which_nothing_is_known_holds_up_no_discard(hand: HandLake) -> None:
-    """It may read any Silver of its number, such as a candidate of the same number that is given up."""
-    hand.say(events.generation_created(PAGES, 2, "logic", upstream=2), events.release_created(2, {PAGES: 2}, "new"))
-    candidate(hand)
-    discard_replay(hand.lake, "r")
-    assert not hand.folder(VISITS, 2).exists()
-
-
-def test_a_generation_of_which_nothing_is_known_keeps_all_that_it_may_read(hand: HandLake) -> None:
-    """Made by the version before, and begun: its query has noted how far it reads, and committed nothing yet."""
-    hand.land(MONDAY)
-    hand.read()
-    for _ in range(5):
-        hand.land(MONDAY)
-        hand.read()
-    unread = hand.files(VISITS)
-    offsets = hand.lake.checkpoint(PAGES) / "offsets"
-    offsets.mkdir(parents=True)
-    (offsets / "0").write_text('v1\n{}\n{"reservoirVersion": 2, "index": -1, "isStartingVersion": false}')
-    state = hand.registry.state()
-    assert known_upstreams(hand.lake, state) == {(VISITS, 1): CLICKS}
-    for days in (0, 8, 30):
-        run(hand, without(PAGES), at=now(days=days))
-    assert unread <= hand.files(VISITS)
-
-
-def test_a_commit_by_a_clock_that_was_behind_does_not_hide_the_young_ones_before_it(hand: HandLake) -> None:
-    """Two commits are a day old, and three later ones seem to be twelve days old: no search by halves finds the two."""
-    for _ in range(7):
-        hand.land(MONDAY)
-    log = hand.folder(CLICKS) / "_delta_log"
-    for version, days in enumerate([20, 15, 1, 1, 12, 12, 12, 0.5]):
-        path = log / f"{version:020d}.json"
-        actions = path.read_text().splitlines()
-        told = f'"timestamp":{int(now(days=-days).timestamp() * 1000)}'
-        path.write_text("\n".join(_retold(line, told) for line in actions) + "\n")
-    assert first_kept(hand.folder(CLICKS), [], now(days=-7)) == 2
-    assert first_kept(hand.folder(CLICKS), [], now(days=-0.6)) == 7
-    assert first_kept(hand.folder(CLICKS), [], now()) == 8
-
-
-def _retold(line: str, told: str) -> str:
-    return re.sub(r'"timestamp":\d+', told, line) if '"commitInfo"' in line else line
-
-
-def test_what_a_gold_has_replaced_goes_after_hours_and_what_a_silver_has_after_a_week(hand: HandLake) -> None:
-    for _ in range(5):
-        hand.land(MONDAY)
-        hand.read()
-        hand.read(PAGES)
-    run(hand)
-    gold_files, silver_files = hand.files(PAGES), hand.files(VISITS)
-    run(hand, at=now(hours=5.9))
-    assert hand.files(PAGES) == gold_files
-    run(hand, at=now(hours=6.1))
-    assert len(hand.files(PAGES)) == 1
-    assert hand.files(VISITS) == silver_files
-    assert versions(hand.folder(PAGES))[0] == 0, "its log stays a week, as the logs of others do: lineage reads it"
-    assert hand.rows(PAGES).total() == 1
-
-
-def test_a_batch_of_a_gold_may_take_longer_than_what_it_has_replaced_stays(hand: HandLake) -> None:
-    hand.land(MONDAY)
-    hand.read()
-    hand.read(PAGES)
-    folder = hand.folder(PAGES)
-    half_done = folder / write_file(folder, None, 9, 1)
-    run(hand, at=now(days=6.9))
-    assert half_done.exists()
-    run(hand, at=now(days=7.1))
-    assert not half_done.exists()
-
-
-def test_a_table_says_how_long_its_files_stay(hand: HandLake) -> None:
-    @gold(keep="3 days")
-    def pages(visits: DataFrame) -> DataFrame:
-        return visits
-
-    declared = Pipeline.from_tables("web", [clicks, visits, pages])
-    for _ in range(3):
-        hand.land(MONDAY)
-        hand.read()
-        hand.read(PAGES)
-    run(hand, declared, at=now(days=2.9))
-    assert len(hand.files(PAGES)) == 3
-    run(hand, declared, at=now(days=3.1))
-    assert len(hand.files(PAGES)) == 1
 
 
 def test_files_of_a_commit_that_is_in_stay_though_what_follows_it_fails(
@@ -380,3 +192,11 @@ def test_an_age_is_that_of_the_last_change_of_the_files_entry(tmp_path: Path) ->
     assert sweep.last_change(before) == before.st_ctime > 1.0
     (tmp_path / "link").hardlink_to(path)
     assert sweep.last_change(path.stat()) >= before.st_ctime
+
+
+def test_a_gold_of_which_nothing_is_known_holds_up_no_discard(hand: HandLake) -> None:
+    """It may read any Silver of its number, such as a candidate of the same number that is given up."""
+    hand.say(events.generation_created(PAGES, 2, "logic", upstream=2), events.release_created(2, {PAGES: 2}, "new"))
+    candidate(hand)
+    discard_replay(hand.lake, "r")
+    assert not hand.folder(VISITS, 2).exists()

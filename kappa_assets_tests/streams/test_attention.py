@@ -11,7 +11,7 @@ from kappa_assets.errors import LogicError
 from kappa_assets.streams.attention import QUIET_AFTER, Attention
 from kappa_assets.streams.query import TableQuery
 from kappa_assets.streams.runner import Runner
-from kappa_assets_tests.streams.test_runner import Clock, Script
+from kappa_assets_tests.streams.scripted_query import Clock, Script
 
 
 class Scene:
