@@ -19,11 +19,11 @@ $(STAMP): setup.py
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer with its venv module is needed (Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
-	$(BIN)/python -m kappa_assets.session --fetch-jars
+	$(BIN)/python -m kappa_assets.host.session --fetch-jars
 	@touch $(STAMP)
 
 run: setup ## Start Dagster with the retail pipeline at http://127.0.0.1:3000 (KAPPA_PORT=...); Ctrl-C ends everything
-	@$(BIN)/python -m kappa_assets.run
+	@$(BIN)/python -m kappa_assets.demo.make_run
 
 # A worker, its JVM and what its test starts keep one core busy and take up to 4 GiB: as many as there are cores and as
 # fit into the memory, and four at most, for a file of tests stays with one worker. Other numbers: make test WORKERS=1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from kappa_assets.columns import LINEAGE
 from kappa_assets.declare.decorators import bronze, expect, gold, silver
 from kappa_assets.declare.source import Files
-from kappa_assets.declare.tables import LINEAGE, Bronze, Gold, Silver
+from kappa_assets.declare.tables import Bronze, Gold, Silver
 from kappa_assets.errors import KappaError
 from kappa_assets.graph import Pipeline, load_pipeline
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
 
 __all__ = [
     "LINEAGE",

@@ -10,11 +10,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from kappa_assets.demo.feed import month_begins
+from kappa_assets.demo.feed_sensor import retail_feed
 from kappa_assets.errors import PipelineNotFound
 from kappa_assets.graph import load_pipeline
 from kappa_assets.orchestration.build import build_definitions
-from kappa_assets.orchestration.retail_feed import retail_feed
-from kappa_assets.pipelines.retail.feed import month_begins
 
 _RETAIL = "kappa_assets.pipelines.retail"
 

@@ -27,7 +27,7 @@ def inject(hook: Callable[[Point, str], None]) -> None:
     _hooks.append(hook)
 
 
-def reach(point: Point, what: str) -> None:
+def fault_point(point: Point, what: str) -> None:
     """Say that the work on `what`, a table or the registry, is at `point`."""
     for hook in _hooks:
         hook(point, what)

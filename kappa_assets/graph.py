@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
 from kappa_assets.errors import DeclarationError, PipelineNotFound, TableNotDeclared
-from kappa_assets.table import Layer, TableName, identifier
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.names import Layer, TableName, identifier
 
 _READS: Mapping[Layer, tuple[Layer, ...]] = {
     Layer.SILVER: (Layer.BRONZE,),

@@ -10,17 +10,18 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from kappa_assets import delta_log
-from kappa_assets.commit import Position
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Bronze, Derived, Table
+from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.host_status import HostStatus, QueryStatus, host_alive, read_status
-from kappa_assets.lake import Lake
-from kappa_assets.reached import live_position
-from kappa_assets.registry import Registry, State
-from kappa_assets.table import TableName
-from kappa_assets.tape import Tape
+from kappa_assets.host.host_status import HostStatus, QueryStatus, host_alive, read_status
+from kappa_assets.log import delta_log
+from kappa_assets.log.generation_positions import live_position
+from kappa_assets.log.note import Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.registry import Registry, State
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _status(
     live = state.live(table.name)
     number = 1 if isinstance(table, Bronze) else (live.number if live else None)
     folder = None if number is None else lake.folder(table.name, number)
-    version = None if folder is None else delta_log.latest_version(folder)
+    version = None if folder is None else latest_version(folder)
     last = None if folder is None or version is None else delta_log.read_commit(folder, version)
     lag = lag_behind(tape, position, now)
     return TableStatus(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from kappa_assets.lake import Lake
-from kappa_assets.session import build_session
-from kappa_assets_tests.copied_shop import copy_shop
+from kappa_assets.host.session import build_session
+from kappa_assets.place.local.lake import Lake
+from kappa_assets_tests.copied_shop import Shop, copy_shop
 from kappa_assets_tests.retail_files import make_files
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(autouse=True)
 def _priority_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command run in the tests' own process must not lower its priority for all that follow."""
-    monkeypatch.setattr("kappa_assets.session.go_behind", lambda: None)
+    monkeypatch.setattr("kappa_assets.host.session.go_behind", lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -122,9 +123,9 @@ def drained_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
 
     Every file was a batch of every table. Only look at it; `three_days` is for changing it.
     """
+    from kappa_assets.host.host import Host
+    from kappa_assets.kinds.query import Pace, Setting
     from kappa_assets.pipelines.retail import pipeline
-    from kappa_assets.streams.host import Host
-    from kappa_assets.streams.query import Pace, Setting
 
     root = tmp_path_factory.mktemp("drained")
     make_files(root / "landing" / "invoices", 5, files=3, lines=40)
@@ -136,3 +137,32 @@ def drained_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
 def three_days(drained_shop: Path, tmp_path: Path) -> Path:
     """A copy of the drained shop, for one test alone: 2026-01-05 to 2026-01-07."""
     return copy_shop(drained_shop, tmp_path / "shop")
+
+
+@pytest.fixture(scope="session")
+def drained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Only look at it; `shop` is for changing it. Silver and Gold took all three batches in one commit."""
+    from kappa_assets.host.host import Host
+    from kappa_assets.kinds.query import Pace, Setting
+    from kappa_assets_tests.whole.corrected_retail import AS_IT_WAS
+
+    root = tmp_path_factory.mktemp("replayed")
+    files = make_files(root / "landing" / "invoices", 31, files=3, lines=40)
+    setting = Setting(spark, Lake.at(root / "lake"), root / "landing", Pace(landed_files=1))
+    Host(setting, AS_IT_WAS).drain()
+    return Shop(setting, tuple(files))
+
+
+@pytest.fixture
+def shop(drained: Shop, spark: SparkSession, tmp_path: Path) -> Shop:
+    """A copy of the drained lake, for one test alone."""
+    from kappa_assets.kinds.query import Setting
+
+    shutil.copytree(drained.lake.root, tmp_path / "lake", symlinks=True)
+    return Shop(Setting(spark, Lake.at(tmp_path / "lake"), drained.setting.landing), drained.files)
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """What a replay said; give `said.append` as its progress."""
+    return []

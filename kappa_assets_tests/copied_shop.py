@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from kappa_assets.kinds.query import Setting
+    from kappa_assets.place.local.lake import Lake
 
 
 SCRATCH = "scratch"
@@ -29,3 +33,15 @@ def know_landed_files(shop: Path, *, was_at: Path) -> None:
         if not entry.name.startswith("."):
             entry.write_text(entry.read_text().replace(f"{was_at}/", f"{shop}/"))
             entry.with_name(f".{entry.name}.crc").unlink(missing_ok=True)  # the sum of what it said before
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A setting, and the files on its tape: one in each batch, a day apart."""
+
+    setting: Setting
+    files: tuple[Path, ...]
+
+    @property
+    def lake(self) -> Lake:
+        return self.setting.lake

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import HostRunning, LakeBusy, MaintenanceRunning, PromotionRunning, ReplayRunning
-from kappa_assets.host_status import lock_path, promotion_lock
-from kappa_assets.lake import Lake
-from kappa_assets.lock import exclusive
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.registry import Generation
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.host.assemble import hold_reason
+from kappa_assets.host.host_status import lock_path, promotion_lock
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.registry import Generation
 from kappa_assets.replay import discard_replay
 from kappa_assets.replay.open_replay import replay_lock
-from kappa_assets.streams.assemble import hold_reason
 from kappa_assets_tests.written_logs import PIPELINE, VISITS
 
 

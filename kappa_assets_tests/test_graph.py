@@ -280,7 +280,7 @@ def test_two_pipelines_in_a_module_are_refused(folder: Path) -> None:
         ("no_such_shop", "no module 'no_such_shop'"),
         ("kappa_assets.no_such_shop", "no module 'kappa_assets.no_such_shop'"),
         ("no_such_shop/tables.py", "no file 'no_such_shop/tables.py'"),
-        ("kappa_assets.table", "'kappa_assets.table' declares no tables"),
+        ("kappa_assets.names", "'kappa_assets.names' declares no tables"),
         ("", "no module ''"),
         (".tables", "no module '.tables'"),
         ("shop/tables", "no module 'shop/tables'"),

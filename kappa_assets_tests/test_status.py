@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from kappa_assets.commit import BEFORE_THE_TAPE, Position
-from kappa_assets.host_status import HostStatus, QueryStatus, lock_path, write_status
-from kappa_assets.lock import exclusive
+from kappa_assets.host.host_status import HostStatus, QueryStatus, lock_path, write_status
+from kappa_assets.log.note import BEFORE_THE_TAPE, Position
+from kappa_assets.place.local.lock import exclusive
 from kappa_assets.status import TableStatus, row_count, table_statuses
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappa_assets import Files, Pipeline, bronze, gold, silver
-from kappa_assets.commit import IMPLAUSIBLE, LANDED, CommitNote, InputRange, Offset, Position
-from kappa_assets.declare.code_version import code_version
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Registry, events
-from kappa_assets.table import TableName
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.log.note import IMPLAUSIBLE, LANDED, CommitNote, InputRange, Offset, Position
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry, events
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from kappa_assets.commit import Position
+from kappa_assets.log.note import Position
 
 _WIDE = 1_000
 """Columns of a table that goes to a file or a pipe: nothing is folded there."""

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from kappa_assets.declare.tables import Gold, Silver
     from kappa_assets.graph import Pipeline
-    from kappa_assets.lake import Lake
-    from kappa_assets.registry import State
-    from kappa_assets.table import TableName
+    from kappa_assets.names import TableName
+    from kappa_assets.place.local.lake import Lake
+    from kappa_assets.place.registry import State
 
 Result = Literal["ok", "refused", "unchecked"]
 _NAME_LINES = {
@@ -46,8 +46,8 @@ def check(where: Where) -> Answer:
 
 
 def _check_tables(pipeline: Pipeline, lake: Lake | None) -> list[Mapping[str, object]]:
-    from kappa_assets.declare.code_version import code_version
-    from kappa_assets.registry import Registry
+    from kappa_assets.fingerprint.code_version import code_version
+    from kappa_assets.place.registry import Registry
 
     schemas = {} if lake is None else _tapes_with_columns(pipeline, lake)
     state = None if lake is None else Registry(lake).state()
@@ -71,8 +71,8 @@ def _check_table(
     schema = schemas.get(upstream)
     if schema is None:
         return "unchecked", f"the columns of {upstream} are not known: nothing has landed, or it is refused"
-    from kappa_assets.session import build_session
-    from kappa_assets.streams.logic_check import check_logic
+    from kappa_assets.host.session import build_session
+    from kappa_assets.logic.logic_check import check_logic
 
     try:
         spark = build_session("kappa check", extra=_NAME_LINES)
@@ -84,7 +84,7 @@ def _check_table(
 
 
 def _tapes_with_columns(pipeline: Pipeline, lake: Lake) -> dict[TableName, StructType]:
-    from kappa_assets.delta_write.delta_writer import DeltaWriter
+    from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 
     found = {b.name: DeltaWriter(str(b.name), lake.folder(b.name)).schema() for b in pipeline.bronzes}
     return {name: schema for name, schema in found.items() if schema is not None}

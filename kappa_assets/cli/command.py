@@ -16,12 +16,14 @@ import click
 
 from kappa_assets.cli.answer import Answer
 from kappa_assets.cli.group import COMMON, Failed, common_options
+from kappa_assets.cli.progress import Progress
 from kappa_assets.errors import InvalidName, LakeError
-from kappa_assets.table import TableName
+from kappa_assets.names import TableName
 
 if TYPE_CHECKING:
     from kappa_assets.graph import Pipeline
-    from kappa_assets.lake import Lake
+    from kappa_assets.kinds.query import Setting
+    from kappa_assets.place.local.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Where:
 
     def lake(self, *, make: bool = False) -> Lake:
         """Return the lake. Raises LakeError when it is not there and may not be made."""
-        from kappa_assets.lake import Lake
+        from kappa_assets.place.local.lake import Lake
 
         if self.lake_path is None:
             raise click.UsageError("Missing option '--lake' (or KAPPA_LAKE): the folder the tables live in.")
@@ -109,6 +111,71 @@ def command(function: Callable[..., Answer]) -> click.Command:
             raise Failed(answer.failure)
 
     return click.command(name=function.__name__)(common_options(run))
+
+
+def setting_of(
+    where: Where, shown: Progress, *, landing: bool = True, cores: int | None = None, background: bool = False
+) -> Setting:
+    """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder.
+
+    `background`: let live streams on this machine go first.
+    """
+    from kappa_assets.host.session import build_session, go_behind
+    from kappa_assets.kinds.query import Setting
+
+    lake = where.lake(make=landing)
+    folder = where.landing() if landing else lake.root
+    shown.say("starting Spark")
+    if background:
+        go_behind()
+    return Setting(build_session("kappa", cores=cores), lake, folder)
+
+
+def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
+    """Return the status of every table, and of the host."""
+    from kappa_assets.host.host_status import host_alive
+    from kappa_assets.status import table_statuses
+
+    rows = [
+        {
+            "table": str(s.table),
+            "generation": s.generation,
+            "version": s.version,
+            "rows": s.rows,
+            "position": s.position,
+            "head": s.head,
+            "lag_batches": s.lag_batches,
+            "lag_seconds": round(s.lag_seconds, 1),
+            "state": s.state,
+            "error": s.query.error if s.query else None,
+            "logic": _logic(s.code_version, s.deployed_version),
+            "code_version": s.code_version,
+            "deployed_version": s.deployed_version,
+            "last_commit_at": s.last_commit_at,
+        }
+        for s in table_statuses(lake, pipeline)
+    ]
+    alive = host_alive(lake)
+    host = "no host runs" if alive is None else f"host: {alive}"
+    shown = (
+        "table",
+        "generation",
+        "version",
+        "rows",
+        "position",
+        "lag_batches",
+        "lag_seconds",
+        "state",
+        "logic",
+    )
+    errors = "\n".join(f"{row['table']}: {row['error']}" for row in rows if row["error"])
+    return Answer(rows, shown, f"{lake.root}, {host}", remark=errors or None)
+
+
+def _logic(written: str | None, deployed: str | None) -> str | None:
+    if written is None or deployed is None:
+        return None
+    return "current" if written == deployed else "changed"
 
 
 def _given(context: click.Context, name: str, value: Any) -> Any:

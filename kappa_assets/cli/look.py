@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from kappa_assets.cli.answer import Answer
-from kappa_assets.cli.command import TableArgument, Where, command
+from kappa_assets.cli.command import TableArgument, Where, command, status_answer
 from kappa_assets.errors import TableMissing
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
 
 if TYPE_CHECKING:
     from kappa_assets.declare.tables import Table
     from kappa_assets.graph import Pipeline
-    from kappa_assets.lake import Lake
-    from kappa_assets.registry import Replay, State
+    from kappa_assets.place.local.lake import Lake
+    from kappa_assets.place.registry import Replay, State
 
 
 @command
@@ -29,7 +29,7 @@ def tables(where: Where) -> Answer:
 
 
 def _declared(pipeline: Pipeline, table: Table) -> Mapping[str, object]:
-    from kappa_assets.declare.code_version import code_version
+    from kappa_assets.fingerprint.code_version import code_version
 
     upstream = pipeline.upstreams.get(table.name)
     return {
@@ -67,53 +67,6 @@ def status(where: Where) -> Answer:
     return status_answer(where.lake(), where.pipeline())
 
 
-def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
-    """Return the status of every table, and of the host."""
-    from kappa_assets.host_status import host_alive
-    from kappa_assets.status import table_statuses
-
-    rows = [
-        {
-            "table": str(s.table),
-            "generation": s.generation,
-            "version": s.version,
-            "rows": s.rows,
-            "position": s.position,
-            "head": s.head,
-            "lag_batches": s.lag_batches,
-            "lag_seconds": round(s.lag_seconds, 1),
-            "state": s.state,
-            "error": s.query.error if s.query else None,
-            "logic": _logic(s.code_version, s.deployed_version),
-            "code_version": s.code_version,
-            "deployed_version": s.deployed_version,
-            "last_commit_at": s.last_commit_at,
-        }
-        for s in table_statuses(lake, pipeline)
-    ]
-    alive = host_alive(lake)
-    host = "no host runs" if alive is None else f"host: {alive}"
-    shown = (
-        "table",
-        "generation",
-        "version",
-        "rows",
-        "position",
-        "lag_batches",
-        "lag_seconds",
-        "state",
-        "logic",
-    )
-    errors = "\n".join(f"{row['table']}: {row['error']}" for row in rows if row["error"])
-    return Answer(rows, shown, f"{lake.root}, {host}", remark=errors or None)
-
-
-def _logic(written: str | None, deployed: str | None) -> str | None:
-    if written is None or deployed is None:
-        return None
-    return "current" if written == deployed else "changed"
-
-
 @command
 @click.argument("bronze", type=TableArgument(Layer.BRONZE))
 @click.option("--limit", type=click.IntRange(min=1), help="Only the newest commits.")
@@ -122,7 +75,7 @@ def tape(where: Where, bronze: TableName, limit: int | None) -> Answer:
 
     A version listed here is what `kappa replay --from-version` takes.
     """
-    from kappa_assets.tape import Tape
+    from kappa_assets.log.tape import Tape
 
     lake = where.lake()
     commits = Tape(lake, bronze).commits()
@@ -161,8 +114,8 @@ def path(where: Where, table: TableName | None) -> Answer:
 
 def _folders(lake: Lake, table: TableName | None) -> list[Mapping[str, object]]:
     """Return where the live generations lie. Raises TableMissing for a table that holds nothing yet."""
-    from kappa_assets.delta_log import latest_version
-    from kappa_assets.registry import Registry
+    from kappa_assets.place.local.log_files import latest_version
+    from kappa_assets.place.registry import Registry
 
     state = Registry(lake).state()
     numbers = _live_generations(lake, state)
@@ -204,8 +157,8 @@ def releases(where: Where) -> Answer:
     Condition `needs replay`: can be selected, but its tables cannot go on, for what they have not read was vacuumed;
     `expired`: maintenance removed its tables.
     """
-    from kappa_assets.maintenance import release_condition
-    from kappa_assets.registry import Registry
+    from kappa_assets.log.releases import release_condition
+    from kappa_assets.place.registry import Registry
 
     lake = where.lake()
     state = Registry(lake).state()

@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kappa_assets.cli.answer import Answer
-from kappa_assets.cli.command import Where, command
-from kappa_assets.cli.look import status_answer
-from kappa_assets.cli.progress import Progress, progress, stop_request
+from kappa_assets.cli.command import Where, command, setting_of, status_answer
+from kappa_assets.cli.progress import progress, stop_request
 from kappa_assets.errors import LogicChanged
-
-if TYPE_CHECKING:
-    from kappa_assets.streams.query import Setting
-
-
-def setting_of(
-    where: Where, shown: Progress, *, landing: bool = True, cores: int | None = None, background: bool = False
-) -> Setting:
-    """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder.
-
-    `background`: let live streams on this machine go first.
-    """
-    from kappa_assets.session import build_session, go_behind
-    from kappa_assets.streams.query import Setting
-
-    lake = where.lake(make=landing)
-    folder = where.landing() if landing else lake.root
-    shown.say("starting Spark")
-    if background:
-        go_behind()
-    return Setting(build_session("kappa", cores=cores), lake, folder)
 
 
 @command
@@ -39,7 +15,7 @@ def stream(where: Where) -> Answer:
     Ctrl-C, SIGTERM and SIGHUP let the current batch finish and end with exit code 0: stopping is how a stream ends.
     A second Ctrl-C stops at once; nothing is lost or doubled by it.
     """
-    from kappa_assets.streams.host import Host
+    from kappa_assets.host.host import Host
 
     pipeline = where.pipeline()
     with stop_request() as stop, progress() as shown:
@@ -59,7 +35,7 @@ def drain(where: Where) -> Answer:
     Stopped before that (Ctrl-C, SIGTERM), or with a table held because its logic changed, it ends with exit code 1;
     the next one goes on where it was.
     """
-    from kappa_assets.streams.host import Host
+    from kappa_assets.host.host import Host
 
     pipeline = where.pipeline()
     with stop_request() as stop, progress() as shown:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from kappa_assets.host_status import QueryStatus
+    from kappa_assets.host.host_status import QueryStatus
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -8,11 +8,11 @@ import click
 
 from kappa_assets.cli.answer import Answer
 from kappa_assets.cli.command import TableArgument, Where, command
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
 
 if TYPE_CHECKING:
     from kappa_assets.declare.tables import Bronze
-    from kappa_assets.streams.set_aside import SetAsideFiles
+    from kappa_assets.sources.files.set_aside import SetAsideFiles
 
 
 @command
@@ -48,7 +48,7 @@ def retry(where: Where, bronze: TableName, files: tuple[str, ...]) -> Answer:
 
 def _set_aside(where: Where, bronze: TableName) -> tuple[Bronze, SetAsideFiles]:
     from kappa_assets.declare.tables import Bronze
-    from kappa_assets.streams.set_aside import SetAsideFiles
+    from kappa_assets.sources.files.set_aside import SetAsideFiles
 
     table = where.pipeline()[bronze]
     assert isinstance(table, Bronze)  # noqa: S101 -- for mypy; only a tape has a name in the layer Bronze

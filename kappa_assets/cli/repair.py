@@ -7,10 +7,9 @@ import datetime as dt
 import click
 
 from kappa_assets.cli.answer import Answer
-from kappa_assets.cli.command import TableArgument, Where, command
-from kappa_assets.cli.play import setting_of
+from kappa_assets.cli.command import TableArgument, Where, command, setting_of
 from kappa_assets.cli.progress import progress, stop_request
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -40,7 +39,7 @@ def repair(
     The stream may run. The logic must be the one that wrote the table: changed logic is replayed. Gold follows through
     the change feed. Stopped, it leaves whole slices; started again, it does them all.
     """
-    from kappa_assets.replay import plan_repair, run_repair
+    from kappa_assets.repair import plan_repair, run_repair
 
     pipeline = where.pipeline()
     end = first if last is None else last

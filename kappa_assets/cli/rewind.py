@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from kappa_assets.cli.answer import Answer
-from kappa_assets.cli.command import TableArgument, Where, command
-from kappa_assets.cli.play import setting_of
+from kappa_assets.cli.command import TableArgument, Where, command, setting_of
 from kappa_assets.cli.progress import progress, stop_request
 from kappa_assets.errors import ReplayError
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
 
 if TYPE_CHECKING:
-    from kappa_assets.registry import Registry, Release, Replay
+    from kappa_assets.place.registry import Registry, Release, Replay
 
 _VERSION = click.IntRange(min=0)
 _SHARE = click.FloatRange(min=0)
@@ -98,7 +97,8 @@ def replay(
     A replay that died or was stopped goes on when the same is launched again. With --to-version or --to-time the past
     is validated: tables are built as they would have been then, and compared with the live ones as of then.
     """
-    from kappa_assets.replay import Limits, plan_replay, run_replay
+    from kappa_assets.compare import Limits
+    from kappa_assets.replay import plan_replay, run_replay
 
     pipeline = where.pipeline()
     limits = Limits(asked.pop("max_changed"), asked.pop("max_lost"), asked.pop("max_rows_off"))
@@ -141,8 +141,8 @@ def compare(where: Where, replay_id: str | None) -> Answer:
 
     By table, by column, by slice, and a sample of rows that differ. It was stored when the replay was compared.
     """
-    from kappa_assets.registry import Registry
-    from kappa_assets.replay import comparison_rows
+    from kappa_assets.compare import comparison_rows
+    from kappa_assets.place.registry import Registry
 
     found = _compared(Registry(where.lake()), replay_id)
     facts = found.comparison or {}
@@ -207,8 +207,8 @@ def discard(where: Where, replay_id: str) -> Answer:
 @click.option("--reason", default="", help="Kept with the change, for those who wonder later.")
 def rollback(where: Where, release: int | None, reason: str) -> Answer:
     """Go back to the previous release, or to the one named."""
-    from kappa_assets.maintenance import stuck_remark
-    from kappa_assets.registry import Registry
+    from kappa_assets.log.releases import stuck_remark
+    from kappa_assets.place.registry import Registry
     from kappa_assets.replay import rollback as select_release
 
     lake = where.lake()

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from kappa_assets.delta_write.held_files import held_files
+from kappa_assets.place.local.delta_write.held_files import held_files
 
 _FOUR_CENTURIES = 146_097
 """Days after which the calendar repeats itself."""

@@ -46,8 +46,8 @@ def maintain(
     old log entries, and generations of old releases go.
     """
     from kappa_assets.maintenance import Policy
-    from kappa_assets.maintenance.run import maintain as do_maintain
-    from kappa_assets.maintenance.run import preview
+    from kappa_assets.maintenance.one_run import maintain as do_maintain
+    from kappa_assets.maintenance.one_run import preview
 
     lake, pipeline, policy = where.lake(), where.pipeline(), Policy(keep_releases, keep_days, keep_commits)
     if dry_run:

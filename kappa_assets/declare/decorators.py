@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast, get_args, overload
 
-from kappa_assets.declare import checks
+from kappa_assets.declare import refusals
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.source import Files, Source
 from kappa_assets.declare.tables import (
@@ -20,7 +20,7 @@ from kappa_assets.declare.tables import (
     TableFunction,
 )
 from kappa_assets.errors import DeclarationError
-from kappa_assets.table import Layer, TableName, identifier
+from kappa_assets.names import Layer, TableName, identifier
 
 _OWNERS = "['team:shop']"
 _TAGS = "{'domain': 'retail'}"
@@ -50,8 +50,8 @@ def bronze(
         name=table,
         origin=origin,
         description=inspect.cleandoc(description),
-        owners=checks.check_list(f"owners of {table}", owners, origin, str, _OWNERS),
-        tags=checks.check_mapping(f"tags of {table}", tags, origin, _TAGS),
+        owners=refusals.check_list(f"owners of {table}", owners, origin, str, _OWNERS),
+        tags=refusals.check_mapping(f"tags of {table}", tags, origin, _TAGS),
         source=source,
     )
 
@@ -97,8 +97,8 @@ def silver(
 
     def declare(declared: TableFunction) -> Silver:
         common = _common(Layer.SILVER, declared, caller, reads, version, on_change, owners, tags)
-        expectations = checks.check_expectations(common["name"], expect, common["origin"])
-        kept = checks.check_keep(common["name"], keep, common["origin"])
+        expectations = refusals.check_expectations(common["name"], expect, common["origin"])
+        kept = refusals.check_keep(common["name"], keep, common["origin"])
         return Silver(**common, keep=kept, expectations=expectations)
 
     return declare if function is None else declare(function)
@@ -149,9 +149,9 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     def declare(declared: TableFunction) -> Gold:
         common = _common(Layer.GOLD, declared, caller, reads, version, on_change, owners, tags)
         table, origin = common["name"], common["origin"]
-        columns = checks.check_keys(table, keys, origin)
-        merged = checks.check_combine(table, origin, columns, combine, every)
-        seconds, kept = checks.check_every(table, every, origin), checks.check_keep(table, keep, origin)
+        columns = refusals.check_keys(table, keys, origin)
+        merged = refusals.check_combine(table, origin, columns, combine, every)
+        seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
         return Gold(**common, keep=kept, keys=columns, combine=merged, every=seconds)
 
     return declare if function is None else declare(function)
@@ -168,18 +168,18 @@ def _common(
     tags: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     """Check what Silver and Gold share and return it as keyword arguments of their dataclasses."""
-    origin = checks.check_function(layer, function, caller)
+    origin = refusals.check_function(layer, function, caller)
     name = _table_name(layer, getattr(function, "__name__", ""), origin)
     return {
         "name": name,
         "origin": origin,
         "description": inspect.getdoc(function) or "",
-        "owners": checks.check_list(f"owners of {name}", owners, origin, str, _OWNERS),
-        "tags": checks.check_mapping(f"tags of {name}", tags, origin, _TAGS),
+        "owners": refusals.check_list(f"owners of {name}", owners, origin, str, _OWNERS),
+        "tags": refusals.check_mapping(f"tags of {name}", tags, origin, _TAGS),
         "function": function,
-        "reads": checks.check_reads(name, function, reads, origin),
-        "version": checks.check_version(name, version, origin),
-        "on_change": checks.check_on_change(name, on_change, origin),
+        "reads": refusals.check_reads(name, function, reads, origin),
+        "version": refusals.check_version(name, version, origin),
+        "on_change": refusals.check_on_change(name, on_change, origin),
     }
 
 

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from kappa_assets.declare.origin import Origin
 from kappa_assets.declare.source import Source
-from kappa_assets.table import TableName
+from kappa_assets.names import TableName
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-LINEAGE = ("_batch_id", "_row", "_arrived_at", "_arrival_date")
-"""Columns a row-by-row Silver keeps: the row's address on the tape, when it arrived, and its slice."""
 
 TableFunction = Callable[..., "DataFrame"]
 OnChange = Literal["replay", "forward"]

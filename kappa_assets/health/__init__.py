@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from kappa_assets.health.health_checks import HealthChecks, run_checks
 from kappa_assets.health.outcome import CHECKS, CheckOutcome, Severity, checks_of
-from kappa_assets.health.run import HealthChecks, run_checks
 
 __all__ = ["CHECKS", "CheckOutcome", "HealthChecks", "Severity", "checks_of", "run_checks"]

@@ -6,17 +6,17 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kappa_assets.commit import BEFORE_THE_TAPE, IMPLAUSIBLE, Position
 from kappa_assets.declare.tables import Derived, Gold
-from kappa_assets.health.log_watch import LogWatch
 from kappa_assets.health.outcome import CheckOutcome, Severity
-from kappa_assets.host_status import FROZEN_AFTER, HostStatus, QueryStatus
-from kappa_assets.lock import Holder
-from kappa_assets.machine import Moment
-from kappa_assets.registry import Generation
+from kappa_assets.host.host_status import FROZEN_AFTER, HostStatus, QueryStatus
+from kappa_assets.log.log_watch import LogWatch
+from kappa_assets.log.note import BEFORE_THE_TAPE, IMPLAUSIBLE, Position
+from kappa_assets.log.tape import TapeCommit
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lock import Holder
+from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.registry import Generation
 from kappa_assets.status import Lag
-from kappa_assets.table import TableName
-from kappa_assets.tape import TapeCommit
 
 _LATE_AFTER = 120.0
 """Seconds a row may wait on the tape, beside the table's own `every`."""

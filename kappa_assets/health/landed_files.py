@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
 
-from kappa_assets.commit import LANDED
-from kappa_assets.delta_log import Commit
+from kappa_assets.log.delta_log import Commit
+from kappa_assets.log.note import LANDED
 
 _NEWEST = 500
 """Newest files compared with the landing folder in each look: two milliseconds."""

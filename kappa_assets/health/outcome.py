@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
 
 Severity = Literal["warn", "error"]
 """How bad a failed check is: amber, or red."""

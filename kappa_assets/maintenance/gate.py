@@ -26,16 +26,17 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from kappa_assets.errors import DeletionRefused
-from kappa_assets.lake import Lake
-from kappa_assets.lock import table_turn
+from kappa_assets.log.unread import Unread
 from kappa_assets.maintenance.clean_log import OldEntries, find_old_entries
 from kappa_assets.maintenance.needed import building, discarded, in_use, moving
 from kappa_assets.maintenance.policy import Policy
-from kappa_assets.maintenance.readers import Unread, first_entry, first_kept, unread_by
-from kappa_assets.maintenance.sweep import Unneeded, find_unneeded, live_files, subject
+from kappa_assets.maintenance.readers import first_entry, first_kept, unread_by
 from kappa_assets.maintenance.upstreams import Key, Upstreams, known_upstreams, readers_of
-from kappa_assets.registry import Registry, State
-from kappa_assets.table import Layer, TableName
+from kappa_assets.maintenance.vacuum import Unneeded, find_unneeded, live_files, subject
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.registry import Registry, State
 
 _TURN = 1_000
 """Files that are removed in one turn of a table; a stream's commit waits for no more."""

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kappa_assets.delta_write.nan_columns import columns_with_statistics, may_hold_nan, nan_columns
+from kappa_assets.place.local.delta_write.nan_columns import columns_with_statistics, may_hold_nan, nan_columns
 
 _ROW_GROUP = 64 << 20
 """Bytes in memory of the rows that go into one row group."""

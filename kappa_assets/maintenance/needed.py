@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from kappa_assets.maintenance.policy import Policy
 from kappa_assets.maintenance.upstreams import Key, Upstreams, may_read, upstream_of
-from kappa_assets.registry import Generation, Release, Replay, State
+from kappa_assets.place.registry import Generation, Release, Replay, State
 
 
 def needed(state: State, known: Upstreams, policy: Policy, now: dt.datetime) -> frozenset[Key]:

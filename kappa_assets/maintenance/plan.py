@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.maintenance.compact import small_files
 from kappa_assets.maintenance.gate import Gate, Unwanted
 from kappa_assets.maintenance.needed import at_rest, discarded, expired, needed
-from kappa_assets.maintenance.steps import CleanLog, Expire, Optimize, Step, Vacuum, fold_registry, tidy
+from kappa_assets.maintenance.optimize import small_files
+from kappa_assets.maintenance.steps import CleanLog, Expire, MaintenanceStep, Optimize, Vacuum, fold_registry, tidy
 from kappa_assets.maintenance.upstreams import Key, known_upstreams
-from kappa_assets.registry import Event, State, events
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Event, State, events
 
 
 @dataclass(frozen=True)
-class Plan:
+class MaintenancePlan:
     """The steps, and what the registry has to say before the first is done."""
 
     state: State
     events: tuple[Event, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[MaintenanceStep, ...]
 
 
-def plan_maintenance(gate: Gate, pipeline: Pipeline, state: State) -> Plan:
+def plan_maintenance(gate: Gate, pipeline: Pipeline, state: State) -> MaintenancePlan:
     """Return what there is to do, given what the registry says."""
     lake, policy = gate.lake, gate.policy
     known = known_upstreams(lake, state)
     said: list[Event] = []
-    steps: list[Step] = []
+    steps: list[MaintenanceStep] = []
     gone = expired(state, known, policy, gate.now)
     said += [events.generation_expired(g.table, g.number) for g in gone]
     for key in sorted({(g.table, g.number) for g in gone} | state.expired | discarded(state)):
@@ -48,10 +48,10 @@ def plan_maintenance(gate: Gate, pipeline: Pipeline, state: State) -> Plan:
                 said.append(events.vacuumed(*key, found.upto))
         for name, folder in _side_tables(lake, pipeline):
             steps += _vacuum(name, folder, None, gate.unwanted_beside(folder))
-    return Plan(state, tuple(said), tuple(steps))
+    return MaintenancePlan(state, tuple(said), tuple(steps))
 
 
-def _optimize(lake: Lake, pipeline: Pipeline, state: State, now: dt.datetime) -> Iterator[Step]:
+def _optimize(lake: Lake, pipeline: Pipeline, state: State, now: dt.datetime) -> Iterator[MaintenanceStep]:
     tables: set[Key] = {(b.name, 1) for b in pipeline.bronzes} | at_rest(state)
     for name, folder in [*((_name(key), lake.folder(*key)) for key in sorted(tables)), *_rejects(lake, pipeline)]:
         found = small_files(name, folder, before=now.date())
@@ -62,7 +62,7 @@ def _optimize(lake: Lake, pipeline: Pipeline, state: State, now: dt.datetime) ->
     yield from fold_registry(lake.registry)
 
 
-def _vacuum(name: str, folder: Path, key: Key | None, found: Unwanted | None) -> Iterator[Step]:
+def _vacuum(name: str, folder: Path, key: Key | None, found: Unwanted | None) -> Iterator[MaintenanceStep]:
     if found is not None and found.files.sizes:
         yield Vacuum(name, folder, key, found.files)
     if found is not None and found.entries.sizes:

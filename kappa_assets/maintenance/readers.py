@@ -5,26 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from kappa_assets.commit import Offset
-from kappa_assets.delta_log import last_note, latest_version, versions
-from kappa_assets.lake import Lake
-from kappa_assets.reached import LogsOnDisk
-from kappa_assets.registry import Generation
-from kappa_assets.streams.checkpoint import Checkpoint
-from kappa_assets.table import Layer, TableName
-
-
-@dataclass(frozen=True)
-class Unread:
-    """What a reader has not read of its upstream yet."""
-
-    version: int
-    """Where it goes on: the log must be there from this version on."""
-    data: int | None
-    """The first version whose files it still needs; None when nothing there changed rows (OPTIMIZE did not)."""
+from kappa_assets.log.checkpoint import Checkpoint
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.unread import Unread, unread_after
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version, versions
+from kappa_assets.place.registry import Generation
 
 
 def unread_by(lake: Lake, reader: Generation, upstream: TableName) -> Unread | None:
@@ -34,16 +23,6 @@ def unread_by(lake: Lake, reader: Generation, upstream: TableName) -> Unread | N
     offset = read.until if read else Checkpoint(lake.checkpoint(reader.table, reader.number)).newest_offset()
     number = 1 if upstream.layer is Layer.BRONZE else reader.upstream
     return None if offset is None else unread_after(lake.folder(upstream, number), offset)
-
-
-def unread_after(folder: Path, offset: Offset) -> Unread:
-    """Return what a reader that has come to `offset` has not read of the table in `folder`.
-
-    One that is in its first snapshot needs the files of that version until it has read them all.
-    """
-    if offset.starting or offset.index >= 0:
-        return Unread(offset.version, offset.version)
-    return Unread(offset.version, LogsOnDisk().first_data_after(folder, offset.version - 1))
 
 
 def first_kept(folder: Path, unread: Iterable[Unread], since: dt.datetime) -> int:

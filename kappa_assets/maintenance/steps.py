@@ -10,15 +10,15 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from kappa_assets.delta_write.rows import merge_rows
 from kappa_assets.errors import RegistryConflict
-from kappa_assets.lock import table_turn
 from kappa_assets.maintenance.clean_log import OldEntries
-from kappa_assets.maintenance.compact import SmallFiles, checkpoint, compact
 from kappa_assets.maintenance.gate import Gate, upkeep_turn
-from kappa_assets.maintenance.sweep import Unneeded
+from kappa_assets.maintenance.optimize import SmallFiles, checkpoint, compact
 from kappa_assets.maintenance.upstreams import Key
-from kappa_assets.registry import Registry
+from kappa_assets.maintenance.vacuum import Unneeded
+from kappa_assets.place.local.delta_write.rows import merge_rows
+from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -180,19 +180,19 @@ class Fold:
         return self.preview()
 
 
-Step = Expire | Optimize | Vacuum | CleanLog | Tidy | Fold
+MaintenanceStep = Expire | Optimize | Vacuum | CleanLog | Tidy | Fold
 
 _FEW = 20
 """So many files of a table of our own are left alone."""
 
 
-def tidy(table: str, folder: Path) -> list[Step]:
+def tidy(table: str, folder: Path) -> list[MaintenanceStep]:
     """Return the step that merges the files of a tape index, if it has more than a few."""
     sizes = _file_sizes(folder)
     return [Tidy(table, folder, len(sizes), sum(sizes))] if len(sizes) > _FEW else []
 
 
-def fold_registry(folder: Path) -> list[Step]:
+def fold_registry(folder: Path) -> list[MaintenanceStep]:
     """Return the step that folds the registry, if it has more than a few files."""
     sizes = _file_sizes(folder)
     return [Fold("registry", folder, len(sizes), sum(sizes))] if len(sizes) > _FEW else []

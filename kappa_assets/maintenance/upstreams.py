@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from kappa_assets.delta_log import last_note
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Generation, State
-from kappa_assets.table import Layer, TableName
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Generation, State
 
 Key = tuple[TableName, int]
 """A table and the number of one of its generations."""

@@ -7,18 +7,18 @@ from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Table
+from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
+from kappa_assets.names import Layer
 from kappa_assets.orchestration.catch_up import as_result
-from kappa_assets.orchestration.columns import columns_of
-from kappa_assets.orchestration.jobs import as_run
-from kappa_assets.orchestration.place import Place
+from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.rebuild import Rebuild
 from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.resources import KappaSpark
-from kappa_assets.table import Layer
+from kappa_assets.orchestration.run_log import as_run
+from kappa_assets.orchestration.shown_columns import columns_of
+from kappa_assets.place.local.lake import Lake
 
 
 def slices_of(pipeline: Pipeline) -> dg.DailyPartitionsDefinition:
@@ -32,9 +32,9 @@ def is_sliced(table: Table) -> bool:
     return table.name.layer is not Layer.GOLD
 
 
-def table_spec(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetSpec:
+def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSpec:
     """Return what Dagster shows of a table. Reads the columns of one that has been written already."""
-    lake = Lake(place.root)
+    lake = Lake(folders.root)
     upstream = pipeline.upstreams.get(table.name)
     metadata: dict[str, Any] = {
         "dagster/table_name": str(table.name),
@@ -67,13 +67,13 @@ def table_spec(place: Place, pipeline: Pipeline, table: Table) -> dg.AssetSpec:
     )
 
 
-def table_asset(place: Place, pipeline: Pipeline, table: Table, max_slices_per_run: int) -> dg.AssetsDefinition:
+def table_asset(folders: Folders, pipeline: Pipeline, table: Table, max_slices_per_run: int) -> dg.AssetsDefinition:
     """Return one table as an asset. Materialize catches up, repairs slices, or replays; the resource `replay` says."""
     policy = dg.BackfillPolicy.multi_run(max_slices_per_run) if is_sliced(table) else None
 
     @dg.multi_asset(
         name=f"{table.name.layer}_{table.name.name}",
-        specs=[table_spec(place, pipeline, table)],
+        specs=[table_spec(folders, pipeline, table)],
         backfill_policy=policy,
         op_tags={"kappa/table": str(table.name)},
         pool=f"{pipeline.name}_tables",
@@ -85,7 +85,7 @@ def table_asset(place: Place, pipeline: Pipeline, table: Table, max_slices_per_r
         if context.has_partition_key:
             partitions = [context.partition_key]
         with as_run(context) as say:
-            events = Rebuild(context, place, pipeline, table, spark, replay, say).run(partitions)
+            events = Rebuild(context, folders, pipeline, table, spark, replay, say).run(partitions)
         if events:
             # Without a result Dagster would skip what is downstream in the same run, or make up a data version.
             yield as_result(events[-1])

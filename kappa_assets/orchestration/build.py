@@ -8,18 +8,18 @@ from pathlib import Path
 import dagster as dg
 
 from kappa_assets.graph import Pipeline
+from kappa_assets.orchestration.asset_checks import table_checks
 from kappa_assets.orchestration.assets import table_asset
-from kappa_assets.orchestration.checks import table_checks
-from kappa_assets.orchestration.jobs import drain_job, stream_job
-from kappa_assets.orchestration.lineage_sensor import lineage_sensor
-from kappa_assets.orchestration.maintain_job import maintain_job, maintain_schedule
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.quiet import beta_used_knowingly
-from kappa_assets.orchestration.replay_jobs import discard_job, promote_job, replay_job, rollback_job
+from kappa_assets.orchestration.beta_warnings import beta_used_knowingly
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.jobs.maintain_job import maintain_job, maintain_schedule
+from kappa_assets.orchestration.jobs.replay_jobs import discard_job, promote_job, replay_job, rollback_job
+from kappa_assets.orchestration.jobs.stream_and_drain import drain_job, stream_job
 from kappa_assets.orchestration.replay_options import ReplayOptions
-from kappa_assets.orchestration.replay_sensor import replay_sensor
 from kappa_assets.orchestration.resources import KappaSpark
-from kappa_assets.orchestration.stream_sensor import stream_sensor
+from kappa_assets.orchestration.sensors.lineage_sensor import lineage_sensor
+from kappa_assets.orchestration.sensors.replay_sensor import replay_sensor
+from kappa_assets.orchestration.sensors.stream_sensor import stream_sensor
 
 
 def build_definitions(
@@ -59,31 +59,35 @@ def _build(
     extra_sensors: Sequence[dg.SensorDefinition],
     max_slices_per_run: int,
 ) -> dg.Definitions:
-    place = Place(Path(lake).expanduser().absolute(), Path(landing).expanduser().absolute())
-    assets = [table_asset(place, pipeline, table, max_slices_per_run) for table in pipeline]
+    folders = Folders(Path(lake).expanduser().absolute(), Path(landing).expanduser().absolute())
+    assets = [table_asset(folders, pipeline, table, max_slices_per_run) for table in pipeline]
     undescribed = frozenset(
         table.name
         for table, asset in zip(pipeline, assets, strict=True)
         if "dagster/column_schema" not in asset.metadata_by_key[dg.AssetKey(table.name.key)]
     )
-    stream, maintain, replay = stream_job(place, pipeline), maintain_job(place, pipeline), replay_job(place, pipeline)
+    stream, maintain, replay = (
+        stream_job(folders, pipeline),
+        maintain_job(folders, pipeline),
+        replay_job(folders, pipeline),
+    )
     return dg.Definitions(
         assets=assets,
-        asset_checks=[table_checks(place, pipeline, table) for table in pipeline],
+        asset_checks=[table_checks(folders, pipeline, table) for table in pipeline],
         jobs=[
             stream,
-            drain_job(place, pipeline),
+            drain_job(folders, pipeline),
             replay,
-            promote_job(place, pipeline),
-            rollback_job(place),
-            discard_job(place),
+            promote_job(folders, pipeline),
+            rollback_job(folders),
+            discard_job(folders),
             maintain,
         ],
         schedules=[maintain_schedule(pipeline, maintain)],
         sensors=[
-            stream_sensor(place, pipeline, stream),
-            lineage_sensor(place, pipeline, undescribed),
-            replay_sensor(place, pipeline, replay),
+            stream_sensor(folders, pipeline, stream),
+            lineage_sensor(folders, pipeline, undescribed),
+            replay_sensor(folders, pipeline, replay),
             *extra_sensors,
         ],
         resources={"spark": spark, "replay": ReplayOptions.configure_at_launch()},

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from kappa_assets.commit import Position
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Table
-from kappa_assets.delta_log import latest_version
 from kappa_assets.errors import HostRunning, KappaError
+from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.host_status import QueryStatus, host_alive
-from kappa_assets.lake import Lake
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.provenance import (
+from kappa_assets.host.host_status import QueryStatus, host_alive
+from kappa_assets.log.generation_positions import live_position
+from kappa_assets.log.note import Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import Layer
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.jobs.switch import Switch
+from kappa_assets.orchestration.lineage.provenance import (
     DATA_VERSION,
     NO_POINTER,
     Input,
@@ -26,12 +28,10 @@ from kappa_assets.orchestration.provenance import (
     provenance_tags,
 )
 from kappa_assets.orchestration.resources import KappaSpark
-from kappa_assets.orchestration.switch import Switch
-from kappa_assets.reached import live_position
-from kappa_assets.registry import Registry
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.registry import Registry
 from kappa_assets.status import living_host, query_statuses
-from kappa_assets.table import Layer
-from kappa_assets.tape import Tape
 
 _LOOK_EVERY = 0.5
 _PATIENCE = 600.0
@@ -39,20 +39,20 @@ _PATIENCE = 600.0
 
 
 def catch_up(
-    context: dg.AssetExecutionContext, place: Place, pipeline: Pipeline, table: Table, spark: KappaSpark
+    context: dg.AssetExecutionContext, folders: Folders, pipeline: Pipeline, table: Table, spark: KappaSpark
 ) -> str:
     """Bring the table to the tape's end as of now, and say how: drained here, or waited for the host that lives."""
-    lake = place.lake()
+    lake = folders.lake()
     switch = Switch(context.instance, context.run.run_id, None)
     while True:
         if host_alive(lake) is not None:
             said = _wait(lake, pipeline, table, switch)
             if said is not None:
                 return said
-        from kappa_assets.streams.host import Host
+        from kappa_assets.host.host import Host
 
         try:
-            ended = Host(spark.setting(place, pipeline), pipeline, wanted=switch, run_id=context.run.run_id).drain()
+            ended = Host(spark.setting(folders, pipeline), pipeline, wanted=switch, run_id=context.run.run_id).drain()
         except HostRunning:
             continue  # it came up meanwhile: wait for it
         if switch.terminated:

@@ -7,21 +7,22 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Derived, Silver, Table
-from kappa_assets.delta_log import last_note
 from kappa_assets.errors import LogicChanged
+from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
+from kappa_assets.log.delta_log import last_note
 from kappa_assets.orchestration.catch_up import catch_up, caught_up_events, inputs_of
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.provenance import data_version, provenance_tags
-from kappa_assets.orchestration.replay_jobs import compared_events
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.jobs.switch import Switch
+from kappa_assets.orchestration.lineage.provenance import data_version, provenance_tags
+from kappa_assets.orchestration.render import compared_events
 from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.resources import KappaSpark
-from kappa_assets.orchestration.switch import Switch
-from kappa_assets.registry import Registry, Replay
-from kappa_assets.replay import RepairedSlice, plan_repair, plan_replay, run_repair, run_replay
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry, Replay
+from kappa_assets.repair import RepairedSlice, plan_repair, run_repair
+from kappa_assets.replay import plan_replay, run_replay
 
 Say = Callable[[str], None]
 Events = list[dg.AssetMaterialization]
@@ -33,7 +34,7 @@ class Rebuild:
     def __init__(
         self,
         context: dg.AssetExecutionContext,
-        place: Place,
+        folders: Folders,
         pipeline: Pipeline,
         table: Table,
         spark: KappaSpark,
@@ -41,8 +42,8 @@ class Rebuild:
         say: Say,
     ) -> None:
         self._context = context
-        self._place = place
-        self._lake: Lake = place.lake()
+        self._place = folders
+        self._lake: Lake = folders.lake()
         self._pipeline = pipeline
         self._table = table
         self._spark = spark

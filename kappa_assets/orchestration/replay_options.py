@@ -5,7 +5,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from kappa_assets.orchestration.replay_config import LimitsConfig
+from kappa_assets.orchestration.jobs.replay_config import LimitsConfig
 
 
 class ReplayOptions(dg.ConfigurableResource[None]):

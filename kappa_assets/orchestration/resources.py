@@ -7,9 +7,9 @@ from pydantic import Field
 from pyspark.sql import SparkSession
 
 from kappa_assets.graph import Pipeline
-from kappa_assets.orchestration.place import Place
-from kappa_assets.session import go_behind, pin_environment, spark_conf
-from kappa_assets.streams.query import Setting
+from kappa_assets.host.session import go_behind, pin_environment, spark_conf
+from kappa_assets.kinds.query import Setting
+from kappa_assets.orchestration.folders import Folders
 
 
 class KappaSpark(LazyPySparkResource):
@@ -23,18 +23,18 @@ class KappaSpark(LazyPySparkResource):
     memory: str | None = Field(default=None, description="Heap of the driver's JVM, such as 2g; 1g if empty.")
 
     def setting(
-        self, place: Place, pipeline: Pipeline, *, cores: int | None = None, background: bool = False
+        self, folders: Folders, pipeline: Pipeline, *, cores: int | None = None, background: bool = False
     ) -> Setting:
         """Return where queries run, with the session started. Raises SetupError, LakeError.
 
         `cores`: threads for this run alone, instead of the resource's. A session that runs already keeps its own.
         `background`: let live streams on this machine go first, where the run has a process to itself.
         """
-        lake = place.lake()
+        lake = folders.lake()
         if background and self._spark_session is None:
             self.go_behind()
         sized = self if cores is None else self.model_copy(update={"cores": cores})
-        return Setting(sized.session(f"kappa_assets {pipeline.name}"), lake, place.landing)
+        return Setting(sized.session(f"kappa_assets {pipeline.name}"), lake, folders.landing)
 
     def go_behind(self) -> None:
         """Lower the priority of the run's process and of the driver it is about to start."""

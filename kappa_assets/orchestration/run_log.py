@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
+
+from kappa_assets.errors import KappaError
 
 
 class _RunLog(logging.Handler):
@@ -33,3 +35,20 @@ def in_run_log(log: dg.DagsterLogManager) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+@contextmanager
+def as_run(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Iterator[Callable[[str], None]]:
+    """Forward kappa_assets' messages to the run's log, and turn its errors into failures people can read.
+
+    Gives the function that says something in the run's log.
+    """
+    try:
+        with in_run_log(context.log):
+            yield context.log.info
+    except KappaError as error:
+        raise dg.Failure(
+            description=str(error),
+            metadata={"what": error.what, **({"hint": error.hint} if error.hint else {})},
+            allow_retries=False,
+        ) from error

@@ -7,20 +7,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from kappa_assets.commit import BEFORE_THE_TAPE
-from kappa_assets.delta_log import last_note
 from kappa_assets.errors import ReplayError
-from kappa_assets.faults import reach
+from kappa_assets.faults import fault_point
 from kappa_assets.graph import Pipeline
-from kappa_assets.reached import position_of
-from kappa_assets.registry import Generation
+from kappa_assets.host.assemble import query_of, tapes_of
+from kappa_assets.host.runner import Runner
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.generation_positions import position_of
+from kappa_assets.log.note import BEFORE_THE_TAPE
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import TableName
+from kappa_assets.place.registry import Generation
 from kappa_assets.replay.keep_rows import keep_rows
-from kappa_assets.replay.tape_progress import Progress, TapeProgress
-from kappa_assets.streams.assemble import query_of, tapes_of
-from kappa_assets.streams.query import Setting
-from kappa_assets.streams.runner import Runner
-from kappa_assets.table import TableName
-from kappa_assets.tape import Tape
+from kappa_assets.replay.tape_progress import Say, TapeProgress
 
 Wanted = Callable[[], str | None]
 
@@ -38,7 +38,7 @@ class Built:
 
 
 def build(
-    setting: Setting, pipeline: Pipeline, candidates: list[Generation], progress: Progress, wanted: Wanted
+    setting: Setting, pipeline: Pipeline, candidates: list[Generation], progress: Say, wanted: Wanted
 ) -> dict[TableName, Built]:
     """Bring every candidate, upstream first, to the tape's end as of now, or to its own end.
 
@@ -65,7 +65,7 @@ def build(
         built[candidate.table] = done
         if done.rows:
             progress(f"{candidate.table} g{candidate.number}: {done.rows:,} rows in {done.seconds:.1f} s")
-        reach("building", str(candidate.table))
+        fault_point("building", str(candidate.table))
     return built
 
 

@@ -10,19 +10,21 @@ from pathlib import Path
 
 from pyspark.sql import functions as F
 
-from kappa_assets.commit import Repair
-from kappa_assets.delta_log import commits, last_note, latest_version
-from kappa_assets.delta_write.delta_writer import DeltaWriter
-from kappa_assets.delta_write.parquet_files import NOTHING, write_files
+from kappa_assets.columns import BATCH_ID
 from kappa_assets.errors import ReplayError, TapeGap
-from kappa_assets.lake import Lake
-from kappa_assets.lock import table_turn
-from kappa_assets.registry import Generation, State
-from kappa_assets.replay.slice_files import rows_in_files, slice_files, slices_of
-from kappa_assets.replay.tape_progress import Progress
-from kappa_assets.streams.query import Setting
-from kappa_assets.streams.silver import silver_writer
-from kappa_assets.table import Layer, TableName
+from kappa_assets.kinds.append import silver_writer
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.delta_log import commits, last_note
+from kappa_assets.log.note import Repair
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.parquet_files import NOTHING, write_files
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.registry import Generation, State
+from kappa_assets.repair.slice_files import rows_in_files, slice_files, slices_of
+from kappa_assets.replay.tape_progress import Say
 
 KEPT_VERSION = "kept_version"
 """In a candidate's note: the live table's version whose rows from before the candidate's start it holds."""
@@ -72,7 +74,7 @@ class CarriedOver:
             return tuple(sorted({*slices_of(self.live), *slices_of(self._folder)}))
         return tuple(sorted(map(dt.date.fromisoformat, days)))
 
-    def catch_up(self, progress: Progress) -> None:
+    def catch_up(self, progress: Say) -> None:
         """Take the rows from before the candidate's start over again, in every slice that is missing.
 
         Tables above it follow through its change feed, as they follow a repair.
@@ -110,7 +112,7 @@ class CarriedOver:
         parts = [old.others(spark, schema)]
         if source.paths:
             live = rows_in_files(spark, [str(self.live / path) for path in source.paths], schema)
-            parts.append(live.where(F.col("_batch_id") <= last))
+            parts.append(live.where(F.col(BATCH_ID) <= last))
         others, kept = parts[0], [part for part in parts if part is not None]
         stay = 0 if others is None else others.count()
         files = NOTHING

@@ -9,13 +9,14 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from kappa_assets.delta_write.held_files import held_files
+from kappa_assets.columns import BATCH_ID
 from kappa_assets.errors import ReplayError
-from kappa_assets.lake import Lake
-from kappa_assets.registry import State
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.delta_write.held_files import held_files
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import State
 from kappa_assets.replay.tape_range import TapeRange
-from kappa_assets.table import Layer, TableName
-from kappa_assets.tape import Tape
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def data_files(lake: Lake, table: TableName, generation: int = 1) -> list[DataFi
 
 
 def _data_file(row: dict[str, object]) -> DataFile:
-    first, last = row.get("min._batch_id"), row.get("max._batch_id")
+    first, last = row.get(f"min.{BATCH_ID}"), row.get(f"max.{BATCH_ID}")
     batches = (first, last) if isinstance(first, int) and isinstance(last, int) else None
     return DataFile(str(row["path"]), int(str(row["size_bytes"])), int(str(row.get("num_records") or 0)), batches)
 

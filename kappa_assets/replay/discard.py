@@ -5,14 +5,14 @@ from __future__ import annotations
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from kappa_assets.delta_write.rows import delete_rows
 from kappa_assets.errors import ReplayError, ReplayRunning
-from kappa_assets.lake import Lake
-from kappa_assets.lock import exclusive, table_turn
 from kappa_assets.maintenance.gate import Gate
-from kappa_assets.registry import Registry, events
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.delta_write.rows import delete_rows
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import exclusive, table_turn
+from kappa_assets.place.registry import Registry, events
 from kappa_assets.replay.open_replay import replay_lock
-from kappa_assets.table import Layer, TableName
 
 
 def discard_replay(lake: Lake, replay_id: str) -> None:

@@ -13,22 +13,23 @@ from deltalake.transaction import AddAction
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from kappa_assets.commit import CommitNote, Position
-from kappa_assets.delta_write.delta_writer import DeltaWriter, check_schema
-from kappa_assets.delta_write.file_stats import file_stats
-from kappa_assets.delta_write.held_files import held_files
-from kappa_assets.delta_write.parquet_files import WrittenFiles, write_files
+from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID
 from kappa_assets.errors import LogicError, ReplayError
-from kappa_assets.registry import Generation
+from kappa_assets.kinds.append import silver_writer
+from kappa_assets.kinds.query import Setting, app_id
+from kappa_assets.log.note import CommitNote, Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, check_schema
+from kappa_assets.place.local.delta_write.file_stats import file_stats
+from kappa_assets.place.local.delta_write.held_files import held_files
+from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, write_files
+from kappa_assets.place.registry import Generation
+from kappa_assets.repair.slice_files import rows_in_files
 from kappa_assets.replay.carry_over import KEPT_VERSION
-from kappa_assets.replay.slice_files import rows_in_files
-from kappa_assets.replay.tape_progress import Progress
-from kappa_assets.streams.query import Setting, app_id
-from kappa_assets.streams.silver import SLICE, silver_writer
-from kappa_assets.tape import Tape
+from kappa_assets.replay.tape_progress import Say
 
 
-def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Progress) -> None:
+def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Say) -> None:
     """Put the rows from before the candidate's start into it, as its first commit.
 
     Files that hold nothing else are linked: a Parquet file is never changed, and lives until its last name is removed,
@@ -46,9 +47,11 @@ def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Pro
     _check_columns(candidate, DeltaWriter(str(candidate.table), folder), schema)
     linked, mixed = [], []
     for action in held_files(known):
-        low, high = action.get("min._batch_id"), action.get("max._batch_id")
+        low, high = action.get(f"min.{BATCH_ID}"), action.get(f"max.{BATCH_ID}")
         if high is not None and high <= batch:
-            linked.append(_link(folder / action["path"], writer.folder, action[f"partition.{SLICE}"].isoformat()))
+            linked.append(
+                _link(folder / action["path"], writer.folder, action[f"partition.{ARRIVAL_DATE}"].isoformat())
+            )
         elif low is None or low <= batch:
             mixed.append(action["path"])
     files = _together(linked, _rewritten(setting, writer, folder, mixed, schema, batch))
@@ -81,7 +84,7 @@ def _check_columns(candidate: Generation, live: DeltaWriter, wanted: StructType)
 
 def _link(source: Path, target: Path, day: str) -> AddAction:
     """Give a file a second name below the candidate's folder; on a file system without links, copy it."""
-    path = f"data/{uuid.uuid4().hex}/{SLICE}={day}/{source.name}"
+    path = f"data/{uuid.uuid4().hex}/{ARRIVAL_DATE}={day}/{source.name}"
     (target / path).parent.mkdir(parents=True)
     try:
         os.link(source, target / path)
@@ -89,7 +92,7 @@ def _link(source: Path, target: Path, day: str) -> AddAction:
         shutil.copyfile(source, target / path)
     stat = (target / path).stat()
     _, stats = file_stats(target / path)
-    return AddAction(path, stat.st_size, {SLICE: day}, int(stat.st_mtime * 1000), True, stats)
+    return AddAction(path, stat.st_size, {ARRIVAL_DATE: day}, int(stat.st_mtime * 1000), True, stats)
 
 
 def _rewritten(
@@ -98,7 +101,7 @@ def _rewritten(
     if not mixed:
         return WrittenFiles((), 0, 0)
     rows = rows_in_files(setting.spark, [str(folder / path) for path in mixed], schema)
-    return write_files(rows.where(F.col("_batch_id") <= batch), writer.folder, writer.partition_by)
+    return write_files(rows.where(F.col(BATCH_ID) <= batch), writer.folder, writer.partition_by)
 
 
 def _together(linked: list[AddAction], written: WrittenFiles) -> WrittenFiles:

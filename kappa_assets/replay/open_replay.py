@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import ReplayError
+from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.lock import holder
-from kappa_assets.registry import Generation, Replay, State
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import holder
+from kappa_assets.place.registry import Generation, Replay, State
 from kappa_assets.replay.tape_range import Asked
-from kappa_assets.table import TableName
 
 
 def replay_lock(lake: Lake) -> Path:

@@ -7,23 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kappa_assets.commit import Position
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.delta_log import last_note
 from kappa_assets.errors import ReplayError
+from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Generation, Registry, State
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Generation, Registry, State
 from kappa_assets.replay import cost
 from kappa_assets.replay.open_replay import OpenReplay, find_open
 from kappa_assets.replay.tape_range import Asked, TapeRange, tape_range
-from kappa_assets.table import Layer, TableName
-from kappa_assets.tape import Tape
 
 
 @dataclass(frozen=True)
-class Step:
+class ReplayStep:
     """One candidate to build: which generation, from which upstream generation, from which tape batches."""
 
     table: TableName
@@ -73,7 +73,7 @@ class ReplayPlan:
     tables: tuple[TableName, ...]
     asked: Asked
     head: Mapping[str, Position]
-    steps: tuple[Step, ...]
+    steps: tuple[ReplayStep, ...]
     resumes: str | None = None
     """The replay that died on the way and is gone on with; its candidates are those of the steps."""
     discards: str | None = None
@@ -204,7 +204,7 @@ class _Planner:
         self._pipeline = pipeline
         self._state = state
         self._begun = open_replay.candidates
-        self.steps: dict[TableName, Step] = {}
+        self.steps: dict[TableName, ReplayStep] = {}
 
     def add(self, table: Silver | Gold, tape: Tape, part: TapeRange) -> None:
         """Add the step of one table."""
@@ -217,7 +217,7 @@ class _Planner:
         rows = sum(c.rows for c in played.of(tape.commits()))
         rate = cost.rows_per_second(self._state, table.name)
         number = self._state.next_generation(table.name) if begun is None else begun.number
-        self.steps[table.name] = Step(
+        self.steps[table.name] = ReplayStep(
             table=table.name,
             generation=number,
             upstream=upstream,

@@ -5,23 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import PromotionRefused, PromotionRunning, ReplayError, ReplayRunning
-from kappa_assets.faults import reach
+from kappa_assets.faults import fault_point
+from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.host_status import host_alive, promotion_lock, read_status
-from kappa_assets.lake import Lake
-from kappa_assets.lock import exclusive
-from kappa_assets.maintenance.releases import expired_tables
-from kappa_assets.reached import position_of
-from kappa_assets.registry import Event, Generation, Registry, Release, Replay, State, events, mend_links
+from kappa_assets.host.host_status import host_alive, promotion_lock, read_status
+from kappa_assets.host.wanted import never
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.generation_positions import position_of
+from kappa_assets.log.releases import expired_tables
+from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.registry import Event, Generation, Registry, Release, Replay, State, events, mend_links
 from kappa_assets.replay.build import build
 from kappa_assets.replay.carry_over import CarriedOver, live_turns
 from kappa_assets.replay.open_replay import replaced_since, replay_lock
-from kappa_assets.replay.tape_progress import Progress
-from kappa_assets.streams.query import Setting
-from kappa_assets.tape import Tape
-from kappa_assets.wanted import never
+from kappa_assets.replay.tape_progress import Say
 
 _PATIENCE = 60.0
 """Seconds to wait for the host to end its batches and stand aside."""
@@ -33,7 +33,7 @@ def promote_replay(
     replay_id: str | None = None,
     *,
     force: bool = False,
-    progress: Progress = print,
+    progress: Say = print,
     wanted: Callable[[], str | None] = never,
 ) -> Release:
     """Make the candidates of a held replay live, all at once, after they have drained the last of the tape.
@@ -54,7 +54,7 @@ def promote_candidates(
     pipeline: Pipeline,
     registry: Registry,
     replay: Replay,
-    progress: Progress,
+    progress: Say,
     wanted: Callable[[], str | None],
     *,
     force: bool = False,
@@ -96,7 +96,7 @@ def _release(
     replay: Replay,
     candidates: list[Generation],
     reason: str,
-    progress: Progress,
+    progress: Say,
 ) -> Release:
     """Make the release, once every repair of rows that the candidates kept is in them too.
 
@@ -105,7 +105,7 @@ def _release(
     kept = CarriedOver.of(setting, candidates)
     for candidate in kept:
         candidate.catch_up(progress)
-    reach("registry_change", "registry")
+    fault_point("registry_change", "registry")
     while True:
         state = registry.state()
         _refuse_replaced(state, replay)
@@ -115,7 +115,7 @@ def _release(
                 break
         for candidate in kept:
             candidate.catch_up(progress)
-    reach("registry_change", "links")
+    fault_point("registry_change", "links")
     mend_links(setting.lake, state)
     return state.releases[max(state.releases)]
 
@@ -147,10 +147,10 @@ def rollback(lake: Lake, to: int | None = None, *, reason: str = "") -> Release:
             f"release {number} has expired: maintenance removed its {', '.join(map(str, gone))}",
             hint="Deploy the logic of that time and replay; keep more releases with maintenance's keep_releases.",
         )
-    reach("registry_change", "registry")
+    fault_point("registry_change", "registry")
     with live_turns(lake, state, state.release.tables if state.release else ()):
         state = registry.commit(state, [events.release_selected(number, reason)])
-    reach("registry_change", "links")
+    fault_point("registry_change", "links")
     mend_links(lake, state)
     return state.releases[number]
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from kappa_assets.commit import Offset
-from kappa_assets.streams.query import TableQuery
+from kappa_assets.kinds.query import TableQuery
+from kappa_assets.log.note import Offset
 
-Progress = Callable[[str], None]
+Say = Callable[[str], None]
 
 _EVERY = 5.0
 
@@ -27,7 +27,7 @@ class TapeProgress:
         query: TableQuery,
         upstream: Path,
         rows: int,
-        progress: Progress,
+        progress: Say,
         wanted: Callable[[], str | None],
         *,
         clock: Callable[[], float] = time.monotonic,

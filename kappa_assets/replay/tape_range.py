@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from kappa_assets.errors import ReplayError
-from kappa_assets.tape import Tape, TapeCommit
+from kappa_assets.log.tape import Tape, TapeCommit
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT, BATCH_ID, INGESTED_AT, MALFORMED, ROW, SOURCE
+
 _NOT_IN_A_NAME = re.compile(r"[ ,;{}()\n\t\r=.`\"]+")
 _COMBINING_DOT = "\u0307"
-RESERVED = frozenset(
-    ("_source", "_batch_id", "_row", "_ingested_at", "_arrived_at", "_arrival_date", "_malformed", "_metadata")
-)
+RESERVED = frozenset((SOURCE, BATCH_ID, ROW, INGESTED_AT, ARRIVED_AT, ARRIVAL_DATE, MALFORMED, "_metadata"))
 """Names that Bronze, or Spark's reader, gives to columns of its own."""
 
 

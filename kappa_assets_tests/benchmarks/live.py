@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from kappa_assets.delta_log import latest_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
 from kappa_assets_tests.benchmarks.by_hand import ByHand
 from kappa_assets_tests.benchmarks.path import PATH
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, percentile, say, side_by_side

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from kappa_assets.commit import CommitNote, InputRange, Offset, Position
-from kappa_assets.delta_log import last_note, latest_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Registry
-from kappa_assets.table import Layer, TableName
-from kappa_assets.tape import Tape
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import CommitNote, InputRange, Offset, Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.registry import Registry
 
 _CHECKPOINT_EVERY = 100
 

@@ -21,12 +21,12 @@ import psutil
 from pyspark.sql import DataFrame
 
 from kappa_assets import Files, Pipeline, bronze, gold, silver
-from kappa_assets.commit import CommitNote, InputRange, Offset, Position
 from kappa_assets.declare.tables import Table
-from kappa_assets.orchestration.lineage_cursor import LineageCursor
-from kappa_assets.orchestration.lineage_sensor import Lineage
-from kappa_assets.orchestration.place import Place
-from kappa_assets.pipelines.retail.feed import next_delivery
+from kappa_assets.demo.feed import next_delivery
+from kappa_assets.log.note import CommitNote, InputRange, Offset, Position
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
 from kappa_assets_tests.benchmarks import retail_without_feed
 from kappa_assets_tests.benchmarks.rounds import Result, say
 from kappa_assets_tests.written_logs import WrittenLake
@@ -51,7 +51,7 @@ def _idle_tick(root: Path) -> Result:
         for table in pipeline:
             written.commit(table.name, _note(pipeline, table.name.key, number), add={"2026-03-01": 3})
     with dg.DagsterInstance.local_temp(str(root)) as instance:
-        lineage = Lineage(Place(root / "lake", root / "landing"), pipeline)
+        lineage = Lineage(Folders(root / "lake", root / "landing"), pipeline)
         cursor = LineageCursor()
         for _ in range(50):
             cursor, before = lineage.tick(instance, cursor).cursor, cursor
@@ -86,7 +86,7 @@ def _cpu(root: Path, *, seconds: int) -> list[Result]:
         (root / folder).mkdir()
     with _delivering(root / "landing"):
         run = subprocess.Popen(
-            [sys.executable, "-m", "kappa_assets.run"],
+            [sys.executable, "-m", "kappa_assets.demo.make_run"],
             cwd=root,
             env={**os.environ, **settings},
             stdout=subprocess.DEVNULL,

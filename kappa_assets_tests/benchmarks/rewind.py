@@ -15,15 +15,15 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.lake import Lake
+from kappa_assets.host.assemble import register
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import TableName
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.registry import Registry
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets.replay import discard_replay, plan_replay, run_replay
 from kappa_assets.replay.build import build
-from kappa_assets.streams.assemble import register
-from kappa_assets.streams.query import Setting
-from kappa_assets.table import TableName
-from kappa_assets.tape import Tape
 from kappa_assets_tests.benchmarks.live import LINES, host_side, land_one, lines_by_time, visible_after, wait_for_lines
 from kappa_assets_tests.benchmarks.path import PATH
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, percentile, say, side_by_side

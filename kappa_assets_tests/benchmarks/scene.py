@@ -11,15 +11,15 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import kappa_assets.pipelines.retail as retail_package
-from kappa_assets.declare.code_version import code_version
-from kappa_assets.lake import Lake
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.host.assemble import query_of, tapes_of
+from kappa_assets.host.runner import Runner
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.kinds.tape_query import TapeQuery
+from kappa_assets.names import TableName
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.registry import Generation
-from kappa_assets.streams.assemble import query_of, tapes_of
-from kappa_assets.streams.bronze import BronzeQuery
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.streams.runner import Runner
-from kappa_assets.table import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Generation
 
 INVOICES = pipeline.bronzes[0]
 SALES = TableName.parse("silver.sales")
@@ -56,7 +56,7 @@ def lay_tape(spark: SparkSession, root: Path, *, files: int, lines: int, per_bat
     land_files(root / "landing", files=files, lines=lines)
     lake = Lake.at(root / "lake")
     setting = Setting(spark, lake, root / "landing", Pace(landed_files=per_batch))
-    Runner(BronzeQuery(setting, INVOICES, tapes_of(setting, pipeline)[INVOICES.name])).drain(lambda: None)
+    Runner(TapeQuery(setting, INVOICES, tapes_of(setting, pipeline)[INVOICES.name])).drain(lambda: None)
     return lake
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
-from kappa_assets.session import build_session, spark_conf
+from kappa_assets.host.session import build_session, spark_conf
 from kappa_assets_tests.benchmarks.rounds import say
 
 

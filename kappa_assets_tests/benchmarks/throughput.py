@@ -8,8 +8,8 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from kappa_assets.declare.tables import Silver
+from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.streams.query import Pace, Setting
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, say, side_by_side
 from kappa_assets_tests.benchmarks.scene import (
     DAILY_REVENUE,

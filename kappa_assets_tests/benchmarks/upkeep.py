@@ -14,13 +14,14 @@ from pathlib import Path
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from kappa_assets.delta_log import last_note, latest_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.table import TableName
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
 from kappa_assets_tests import oracle
 from kappa_assets_tests.benchmarks.rounds import Result, say
 from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, INVOICES, SALES, land_files

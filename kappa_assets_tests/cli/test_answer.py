@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from kappa_assets.cli.answer import to_json, to_text
-from kappa_assets.commit import Position
+from kappa_assets.log.note import Position
 
 _MOMENT = dt.datetime(2026, 1, 5, 8, 30, 0, 125000, tzinfo=dt.UTC)
 

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from kappa_assets import load_pipeline
 from kappa_assets.cli import main
 from kappa_assets.health import run_checks
-from kappa_assets.lake import Lake
+from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests import oracle
 from kappa_assets_tests.cli.conftest import RETAIL, Kappa
 

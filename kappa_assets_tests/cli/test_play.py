@@ -14,9 +14,9 @@ import pytest
 from click.testing import CliRunner
 
 from kappa_assets.cli import main
-from kappa_assets.host_status import read_status
-from kappa_assets.lake import Lake
-from kappa_assets.table import TableName
+from kappa_assets.host.host_status import read_status
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests import oracle
 from kappa_assets_tests.cli.conftest import RETAIL, Kappa
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from deltalake import DeltaTable
 
 from kappa_assets.cli import main
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.registry import events
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.place.registry import events
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, HandLake
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 

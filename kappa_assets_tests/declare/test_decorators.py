@@ -9,7 +9,7 @@ import pytest
 
 from kappa_assets import Files, bronze, expect, gold, silver
 from kappa_assets.errors import DeclarationError, InvalidName, KappaError
-from kappa_assets.table import Layer
+from kappa_assets.names import Layer
 from kappa_assets_tests.declare.refusals import line, refused
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from kappa_assets import Files, bronze
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import DeclarationError
+from kappa_assets.fingerprint.code_version import code_version
 
 
 @pytest.mark.parametrize(

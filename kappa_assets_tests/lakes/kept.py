@@ -11,9 +11,9 @@ from pathlib import Path
 from deltalake import DeltaTable
 
 from kappa_assets import TableName
-from kappa_assets.delta_log import commits
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Registry
+from kappa_assets.log.delta_log import commits
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets_tests.copied_shop import know_landed_files
 from kappa_assets_tests.lakes.shop_files import Row, expected
 

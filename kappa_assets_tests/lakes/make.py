@@ -23,15 +23,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kappa_assets import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.machine import boot_id, pid_namespace
+from kappa_assets.host.host import Host
+from kappa_assets.host.session import build_session
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.log.tape import Tape
 from kappa_assets.maintenance import Policy
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.replay import discard_replay, plan_repair, plan_replay, rollback, run_repair, run_replay
-from kappa_assets.session import build_session
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.tape import Tape
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.machine import boot_id, pid_namespace
+from kappa_assets.repair import plan_repair, run_repair
+from kappa_assets.replay import discard_replay, plan_replay, rollback, run_replay
 from kappa_assets_tests.lakes import shop_files
 from kappa_assets_tests.lakes.kept import CUSTOMERS, ORDERS, PLACE, SALES, SPENDING
 from kappa_assets_tests.lakes.shop import SHOP

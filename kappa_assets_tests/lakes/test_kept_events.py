@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kappa_assets.commit import CommitNote
+from kappa_assets.log.note import CommitNote
 from kappa_assets_tests.lakes.kept import ARCHIVES, PLACE, unpack
 from kappa_assets_tests.lakes.shop import SHOP
 from kappa_assets_tests.lakes.told import told

@@ -13,11 +13,11 @@ from deltalake import DeltaTable
 from kappa_assets import TableName
 from kappa_assets.cli import main
 from kappa_assets.health import run_checks
+from kappa_assets.log.tape import Tape
 from kappa_assets.maintenance import Policy
-from kappa_assets.maintenance.run import maintain, preview
-from kappa_assets.registry import Registry
+from kappa_assets.maintenance.one_run import maintain, preview
+from kappa_assets.place.registry import Registry
 from kappa_assets.replay import discard_replay
-from kappa_assets.tape import Tape
 from kappa_assets_tests.lakes.kept import ARCHIVES, ORDERS, KeptLake, unpack
 from kappa_assets_tests.lakes.shop import SHOP
 

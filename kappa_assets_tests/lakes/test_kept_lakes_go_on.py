@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from deltalake import DeltaTable
 
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.tape import Tape
 from kappa_assets.maintenance import Policy
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.registry import Registry
-from kappa_assets.replay import plan_repair, plan_replay, promote_replay, rollback, run_repair, run_replay
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
-from kappa_assets.tape import Tape
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.place.registry import Registry
+from kappa_assets.repair import plan_repair, run_repair
+from kappa_assets.replay import plan_replay, promote_replay, rollback, run_replay
 from kappa_assets_tests.lakes import shop_files
 from kappa_assets_tests.lakes.kept import ARCHIVES, ORDERS, SALES, KeptLake, unpack
 from kappa_assets_tests.lakes.shop import SHOP

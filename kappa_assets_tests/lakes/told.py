@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kappa_assets import TableName
-from kappa_assets.commit import CommitNote, Offset
-from kappa_assets.delta_log import commits
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Generation, Registry, Release, Replay, State
-from kappa_assets.tape import Tape
+from kappa_assets.log.delta_log import commits
+from kappa_assets.log.note import CommitNote, Offset
+from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Generation, Registry, Release, Replay, State
 
 
 def told(lake: Lake, pipeline: Pipeline) -> dict[str, Any]:

@@ -16,14 +16,15 @@ from typing import Literal
 from deltalake import DeltaTable
 
 from kappa_assets import Pipeline
-from kappa_assets.commit import CommitNote, InputRange, Offset
-from kappa_assets.lake import Lake
-from kappa_assets.maintenance import Policy, release_condition
-from kappa_assets.maintenance.run import maintain
+from kappa_assets.log.note import CommitNote, InputRange, Offset
+from kappa_assets.log.releases import release_condition
+from kappa_assets.maintenance import Policy
+from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.maintenance.upstreams import Key
-from kappa_assets.registry import Event, Registry, State, events
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Event, Registry, State, events
 from kappa_assets.replay import discard_replay
-from kappa_assets.table import Layer, TableName
 from kappa_assets_tests.written_logs import _TABLE, CLICKS, PAGES, PIPELINE, VISITS
 
 POLICY = Policy(keep_releases=1, keep_commits=100, optimize=False)

@@ -26,15 +26,15 @@ from pyspark.sql.types import (
 )
 
 from kappa_assets import Pipeline
-from kappa_assets.commit import CommitNote, InputRange, Offset, Position
-from kappa_assets.delta_log import last_note
-from kappa_assets.delta_write.delta_writer import DeltaWriter
-from kappa_assets.delta_write.parquet_files import describe_files
-from kappa_assets.lake import Lake
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import CommitNote, InputRange, Offset, Position
 from kappa_assets.maintenance import Policy
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.registry import Registry, events
-from kappa_assets.table import Layer, TableName
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.parquet_files import describe_files
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry, events
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 
 DAY = "_arrival_date"

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from kappa_assets.errors import ReplayError
-from kappa_assets.maintenance import Policy, release_condition, stuck_remark, stuck_tables
+from kappa_assets.log.releases import release_condition, stuck_remark, stuck_tables
+from kappa_assets.maintenance import Policy
 from kappa_assets.maintenance.needed import at_rest, expired, moving, needed
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.registry import Event, State, events
-from kappa_assets.registry.state import fold
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.place.registry import Event, State, events
+from kappa_assets.place.registry.state import fold
 from kappa_assets.replay import rollback
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS

@@ -10,18 +10,18 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets import faults
-from kappa_assets.commit import CommitNote
-from kappa_assets.delta_log import latest_version
-from kappa_assets.delta_write.parquet_files import describe_files
-from kappa_assets.delta_write.version_checksum import VersionChecksums
 from kappa_assets.errors import DeletionRefused, LakeError
-from kappa_assets.maintenance import sweep
-from kappa_assets.maintenance.compact import compact, small_files
+from kappa_assets.log.note import CommitNote
+from kappa_assets.maintenance import vacuum
 from kappa_assets.maintenance.gate import Gate, upkeep_turn
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.registry import Event, events
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.maintenance.optimize import compact, small_files
+from kappa_assets.names import TableName
+from kappa_assets.place.local.delta_write.parquet_files import describe_files
+from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.registry import Event, events
 from kappa_assets.replay import discard_replay, rollback
-from kappa_assets.table import TableName
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake, now, run, write_file
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 
@@ -189,9 +189,9 @@ def test_an_age_is_that_of_the_last_change_of_the_files_entry(tmp_path: Path) ->
     path.touch()
     os.utime(path, (1.0, 1.0))
     before = path.stat()
-    assert sweep.last_change(before) == before.st_ctime > 1.0
+    assert vacuum.last_change(before) == before.st_ctime > 1.0
     (tmp_path / "link").hardlink_to(path)
-    assert sweep.last_change(path.stat()) >= before.st_ctime
+    assert vacuum.last_change(path.stat()) >= before.st_ctime
 
 
 def test_a_gold_of_which_nothing_is_known_holds_up_no_discard(hand: HandLake) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from kappa_assets.maintenance.run import maintain
+from kappa_assets.maintenance.one_run import maintain
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake
 from kappa_assets_tests.written_logs import CLICKS, PIPELINE, VISITS
 
 _DIES = """
 import os, signal, sys
 from kappa_assets import faults
-from kappa_assets.lake import Lake
-from kappa_assets.maintenance.run import maintain
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.maintenance.one_run import maintain
 from kappa_assets_tests.written_logs import PIPELINE
 
 left = [int(sys.argv[2])]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from kappa_assets.delta_log import latest_version, versions
 from kappa_assets.health import run_checks
-from kappa_assets.maintenance.run import maintain
-from kappa_assets.tape import Tape
+from kappa_assets.log.tape import Tape
+from kappa_assets.maintenance.one_run import maintain
+from kappa_assets.place.local.log_files import latest_version, versions
 from kappa_assets_tests.benchmarks.old_log import make_old
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, HandLake
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS

@@ -12,14 +12,14 @@ import pytest
 
 from kappa_assets import Pipeline, bronze, gold
 from kappa_assets.declare.source import Files
-from kappa_assets.delta_log import versions
-from kappa_assets.maintenance import release_condition
+from kappa_assets.log.releases import release_condition
+from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.maintenance.readers import first_kept
-from kappa_assets.maintenance.run import maintain
 from kappa_assets.maintenance.upstreams import known_upstreams
-from kappa_assets.registry import events
+from kappa_assets.names import TableName
+from kappa_assets.place.local.log_files import versions
+from kappa_assets.place.registry import events
 from kappa_assets.replay.keep_rows import _link
-from kappa_assets.table import TableName
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, HandLake, now, run, write_file
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, clicks, visits
 

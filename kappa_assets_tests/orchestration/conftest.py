@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kappa_assets.host_status import HostStatus, QueryState, QueryStatus, lock_path, write_status
-from kappa_assets.lock import exclusive
-from kappa_assets.orchestration.lineage_sensor import Lineage
-from kappa_assets.orchestration.place import Place
+from kappa_assets.host.host_status import HostStatus, QueryState, QueryStatus, lock_path, write_status
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
+from kappa_assets.place.local.lock import exclusive
 from kappa_assets_tests.written_logs import PIPELINE, WrittenLake
 
 
@@ -64,10 +64,10 @@ def beat(
 
 
 @pytest.fixture
-def place(web: WrittenLake, tmp_path: Path) -> Place:
-    return Place(web.lake.root, tmp_path / "landing")
+def place(web: WrittenLake, tmp_path: Path) -> Folders:
+    return Folders(web.lake.root, tmp_path / "landing")
 
 
 @pytest.fixture
-def lineage(place: Place) -> Lineage:
+def lineage(place: Folders) -> Lineage:
     return Lineage(place, PIPELINE)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from kappa_assets.orchestration.provenance import DATA_VERSION
-from kappa_assets.table import TableName
+from kappa_assets.names import TableName
+from kappa_assets.orchestration.lineage.provenance import DATA_VERSION
 from kappa_assets_tests.written_logs import PAGES, VISITS, WrittenLake
 
 DAY = "2026-03-01"

@@ -12,9 +12,9 @@ import dagster as dg
 import pytest
 
 from kappa_assets.health import checks_of
+from kappa_assets.names import TableName
 from kappa_assets.orchestration.build import build_definitions
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.table import TableName
 
 REPOSITORY = Path(__file__).parents[2]
 SALES = dg.AssetKey(["silver", "sales"])

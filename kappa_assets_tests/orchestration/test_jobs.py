@@ -13,19 +13,19 @@ from dagster._core.loader import LoadingContextForTest
 from deltalake import DeltaTable
 
 from kappa_assets.health import checks_of
-from kappa_assets.host_status import lock_path
-from kappa_assets.lake import Lake
-from kappa_assets.lock import exclusive
+from kappa_assets.host.host import Ended, Host
+from kappa_assets.host.host_status import lock_path
+from kappa_assets.names import TableName
 from kappa_assets.orchestration.build import build_definitions
-from kappa_assets.orchestration.lineage_cursor import LineageCursor
-from kappa_assets.orchestration.lineage_sensor import Lineage
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.provenance import DATA_VERSION, REPORTED
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.lineage.provenance import DATA_VERSION, REPORTED
 from kappa_assets.orchestration.replay_options import ReplayOptions
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.registry import Registry, events
-from kappa_assets.streams.host import Ended, Host
-from kappa_assets.table import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.registry import Registry, events
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
 from kappa_assets_tests.retail_files import make_files
 
@@ -36,24 +36,24 @@ SALES, REVENUE = dg.AssetKey(["silver", "sales"]), dg.AssetKey(["gold", "daily_r
 
 
 @pytest.fixture
-def place(spark: SparkSession, tmp_path: Path) -> Place:
+def place(spark: SparkSession, tmp_path: Path) -> Folders:
     make_files(tmp_path / "landing" / "invoices", seed=3, files=2, lines=40)
-    return Place(tmp_path / "lake", tmp_path / "landing")
+    return Folders(tmp_path / "lake", tmp_path / "landing")
 
 
 @pytest.fixture
-def definitions(place: Place) -> dg.Definitions:
+def definitions(place: Folders) -> dg.Definitions:
     return build_definitions(pipeline, lake=place.root, landing=place.landing)
 
 
 @pytest.fixture
-def drained(three_days: Path) -> Place:
+def drained(three_days: Path) -> Folders:
     """A lake that the job `drain` would find nothing to do in."""
-    return Place(three_days / "lake", three_days / "landing")
+    return Folders(three_days / "lake", three_days / "landing")
 
 
 @pytest.fixture
-def of_drained(drained: Place) -> dg.Definitions:
+def of_drained(drained: Folders) -> dg.Definitions:
     return build_definitions(pipeline, lake=drained.root, landing=drained.landing)
 
 
@@ -88,7 +88,7 @@ def materialize(
 
 
 def test_draining_and_a_tick_make_every_table_show_what_it_was_made_from(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
+    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
 ) -> None:
     assert run(definitions, instance, "drain").success
     tick = Lineage(place, pipeline).tick(instance, LineageCursor())
@@ -114,7 +114,7 @@ def lineage_events(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[d
 
 
 def test_pressing_materialize_drains_when_no_host_runs_and_repeats_the_known_provenance(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
+    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
 ) -> None:
     assert materialize(definitions, instance, REVENUE).success
     lineage = Lineage(place, pipeline)
@@ -131,7 +131,7 @@ def test_pressing_materialize_drains_when_no_host_runs_and_repeats_the_known_pro
 
 
 def test_materializing_everything_in_one_run_leaves_nothing_out_and_nothing_stale(
-    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Place
+    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Folders
 ) -> None:
     Lineage(drained, pipeline).tick(instance, LineageCursor())
     assets = [a for a in of_drained.assets or () if isinstance(a, dg.AssetsDefinition)]
@@ -152,7 +152,7 @@ def test_materializing_everything_in_one_run_leaves_nothing_out_and_nothing_stal
 
 
 def test_pressing_materialize_waits_for_the_host_that_lives(
-    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Place
+    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Folders
 ) -> None:
     with exclusive(lock_path(Lake.at(drained.root)), "stream"):
         found = materialize(of_drained, instance, REVENUE)
@@ -161,7 +161,7 @@ def test_pressing_materialize_waits_for_the_host_that_lives(
 
 
 def test_pressing_materialize_with_other_logic_replays_or_says_why_it_cannot(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
+    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
 ) -> None:
     registry = Registry(Lake.at(place.root))
     table = TableName.parse("silver.sales")
@@ -175,7 +175,7 @@ def test_pressing_materialize_with_other_logic_replays_or_says_why_it_cannot(
 
 
 def test_a_stream_that_another_host_locks_out_fails_and_names_it(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Place
+    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
 ) -> None:
     with exclusive(lock_path(Lake.at(place.root)), "a test"):
         found = run(definitions, instance, "stream")
@@ -210,7 +210,7 @@ def test_a_terminated_stream_stops_in_order_and_ends_as_terminated(
 
 
 def test_a_held_replay_shows_plan_and_comparison_and_is_promoted_and_rolled_back(
-    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Place
+    of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Folders
 ) -> None:
     lineage = Lineage(drained, pipeline)
     cursor = lineage.tick(instance, LineageCursor()).cursor

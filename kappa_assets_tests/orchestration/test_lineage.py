@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kappa_assets.commit import Position
-from kappa_assets.orchestration.lineage_cursor import LineageCursor, Mark
-from kappa_assets.orchestration.lineage_sensor import Lineage
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.provenance import DATA_VERSION, REPORTED
+from kappa_assets.log.note import Position
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor, Mark
+from kappa_assets.orchestration.lineage.provenance import DATA_VERSION, REPORTED
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
 from kappa_assets_tests.orchestration.reported import DAY, flow, reported, storage_id, versions
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 
@@ -147,7 +147,7 @@ def test_without_a_host_everything_that_was_written_is_reported(
 
 
 def test_a_tick_that_died_before_its_cursor_was_stored_repeats_nothing_and_misses_nothing(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Place
+    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
 ) -> None:
     flow(web)
     Lineage(place, PIPELINE).tick(instance, LineageCursor())

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
-from kappa_assets.orchestration.lineage_cursor import LineageCursor
-from kappa_assets.orchestration.lineage_sensor import Lineage
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.provenance import DATA_VERSION
-from kappa_assets.registry import Registry, events
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.lineage.provenance import DATA_VERSION
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
+from kappa_assets.place.registry import Registry, events
 from kappa_assets_tests.orchestration.reported import DAY, flow, reported, versions
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 
@@ -54,7 +54,7 @@ def test_a_promotion_reports_every_slice_anew_with_the_new_generation(
 
 
 def test_a_rollback_reports_the_earlier_generation_again_once(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Place
+    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
 ) -> None:
     flow(web)
     cursor = Lineage(place, PIPELINE).tick(instance, LineageCursor()).cursor
@@ -86,7 +86,7 @@ def test_a_log_cleaned_up_before_it_was_read_is_reported_whole(
 
 
 def test_a_text_that_is_no_cursor_of_ours_starts_over_without_repeating(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Place
+    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
 ) -> None:
     flow(web)
     Lineage(place, PIPELINE).tick(instance, LineageCursor())

@@ -15,13 +15,13 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver, S
 from dagster._core.loader import LoadingContextForTest
 
 from kappa_assets import Files, Pipeline, bronze
-from kappa_assets.commit import CommitNote
-from kappa_assets.declare.code_version import code_version
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.log.note import CommitNote
+from kappa_assets.orchestration.beta_warnings import beta_used_knowingly
 from kappa_assets.orchestration.build import build_definitions
-from kappa_assets.orchestration.lineage_cursor import LineageCursor
-from kappa_assets.orchestration.lineage_sensor import Lineage, Tick, lineage_sensor
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.quiet import beta_used_knowingly
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage, Tick, lineage_sensor
 from kappa_assets_tests.orchestration.reported import DAY, flow, reported
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 
@@ -45,7 +45,7 @@ def test_checks_are_reported_at_first_and_then_when_they_change_or_a_run_has_end
 
 
 def test_nothing_looks_stale_after_a_tick(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Place, lineage: Lineage
+    instance: dg.DagsterInstance, web: WrittenLake, place: Folders, lineage: Lineage
 ) -> None:
     flow(web)
     deploy_what_wrote(web)
@@ -66,7 +66,7 @@ def deploy_what_wrote(web: WrittenLake) -> None:
 
 
 def test_the_sensor_gives_dagster_its_cursor_and_a_reason(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Place
+    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
 ) -> None:
     flow(web)
     with beta_used_knowingly():
@@ -79,7 +79,7 @@ def test_the_sensor_gives_dagster_its_cursor_and_a_reason(
 
 
 def test_a_table_loaded_before_it_had_columns_tells_them_with_its_events(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Place
+    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
 ) -> None:
     flow(web)
     Lineage(place, PIPELINE, frozenset({CLICKS})).tick(instance, LineageCursor())
@@ -110,7 +110,7 @@ def test_a_tick_over_fifty_tables_with_nothing_new_opens_and_lists_none_of_their
             looked.append(str(about[0]))
 
     sys.addaudithook(notice)  # for the rest of the process: this test's folder is nobody else's
-    lineage = Lineage(Place(tmp_path / "lake", tmp_path), pipeline)
+    lineage = Lineage(Folders(tmp_path / "lake", tmp_path), pipeline)
     cursor = lineage.tick(instance, LineageCursor()).cursor
     assert len(looked) >= len(tables) * 20, "what is read is seen here"
     lineage.tick(instance, cursor)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dagster as dg
 from dagster._core.definitions import data_version as names
 
-from kappa_assets.orchestration import provenance
-from kappa_assets.orchestration.provenance import Input, data_version, parse_data_version, provenance_tags
+from kappa_assets.orchestration.lineage import provenance
+from kappa_assets.orchestration.lineage.provenance import Input, data_version, parse_data_version, provenance_tags
 
 SILVER, BRONZE = dg.AssetKey(["silver", "sales"]), dg.AssetKey(["bronze", "invoices"])
 

@@ -11,17 +11,17 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets import Pipeline
+from kappa_assets.names import TableName
 from kappa_assets.orchestration.build import build_definitions
-from kappa_assets.orchestration.lineage_cursor import LineageCursor
-from kappa_assets.orchestration.lineage_sensor import Lineage
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.provenance import CODE_VERSION, DATA_VERSION
-from kappa_assets.orchestration.replay_config import LimitsConfig
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.jobs.replay_config import LimitsConfig
+from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.lineage.provenance import CODE_VERSION, DATA_VERSION
 from kappa_assets.orchestration.replay_options import ReplayOptions
-from kappa_assets.orchestration.replay_sensor import changed_tables
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
+from kappa_assets.orchestration.sensors.replay_sensor import changed_tables
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.registry import Registry
-from kappa_assets.table import TableName
+from kappa_assets.place.registry import Registry
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
 from kappa_assets_tests.whole.corrected_retail import CORRECTED
 from kappa_assets_tests.whole.verify import read, verify
@@ -32,13 +32,13 @@ DAYS = ("2026-01-05", "2026-01-06", "2026-01-07")
 
 
 @pytest.fixture
-def place(three_days: Path) -> Place:
+def place(three_days: Path) -> Folders:
     """A lake with three slices, drained one after the other."""
-    return Place(three_days / "lake", three_days / "landing")
+    return Folders(three_days / "lake", three_days / "landing")
 
 
 def materialize(
-    place: Place,
+    place: Folders,
     instance: dg.DagsterInstance,
     days: tuple[str, ...],
     options: ReplayOptions | None = None,
@@ -57,7 +57,7 @@ def materialize(
     )
 
 
-def by_slice(place: Place) -> dict[str, Counter[str]]:
+def by_slice(place: Folders) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {day: Counter() for day in DAYS}
     for row in read(place.lake().link(SILVER)).to_pylist():
         found[str(row["_arrival_date"])][repr(sorted(row.items()))] += 1
@@ -75,7 +75,7 @@ def number(event: dg.AssetMaterialization, name: str) -> int:
     return int(str(event.metadata[name].value))
 
 
-def test_chosen_slices_are_repaired_and_each_gets_its_own_event(place: Place, instance: dg.DagsterInstance) -> None:
+def test_chosen_slices_are_repaired_and_each_gets_its_own_event(place: Folders, instance: dg.DagsterInstance) -> None:
     before = by_slice(place)
     DeltaTable(place.lake().folder(SILVER)).delete("quantity > 3")
     damaged = by_slice(place)
@@ -98,7 +98,7 @@ def test_chosen_slices_are_repaired_and_each_gets_its_own_event(place: Place, in
 
 
 def test_a_repair_with_other_logic_is_refused_and_auto_replays_from_the_first_slice(
-    place: Place, instance: dg.DagsterInstance
+    place: Folders, instance: dg.DagsterInstance
 ) -> None:
     refused = materialize(place, instance, DAYS[1:], ReplayOptions(mode="repair"), of=CORRECTED)
     assert not refused.success
@@ -116,7 +116,7 @@ def test_a_repair_with_other_logic_is_refused_and_auto_replays_from_the_first_sl
     assert state.live(SILVER) == state.generations[SILVER, 1]
 
 
-def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(place: Place, instance: dg.DagsterInstance) -> None:
+def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(place: Folders, instance: dg.DagsterInstance) -> None:
     before = by_slice(place)
     none_changed = LimitsConfig(lost_keys=0, changed_share=0.0)
     result = materialize(place, instance, DAYS, ReplayOptions(mode="replay", limits=none_changed))
@@ -128,14 +128,16 @@ def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(place: Place, ins
     verify(place.lake(), sorted((place.landing / "invoices").iterdir()))
 
 
-def test_a_repair_as_of_a_bronze_version_is_told_with_that_version(place: Place, instance: dg.DagsterInstance) -> None:
+def test_a_repair_as_of_a_bronze_version_is_told_with_that_version(
+    place: Folders, instance: dg.DagsterInstance
+) -> None:
     version = DeltaTable(place.root / "bronze" / "invoices").version() - 1
     result = materialize(place, instance, DAYS[:1], ReplayOptions(mode="repair", bronze_version=version))
     assert result.success, messages(instance, result.run_id)
     assert number(newest(instance, DAYS[0]), "tape_version") == version
 
 
-def test_the_lineage_sensor_reports_what_a_repair_wrote(place: Place, instance: dg.DagsterInstance) -> None:
+def test_the_lineage_sensor_reports_what_a_repair_wrote(place: Folders, instance: dg.DagsterInstance) -> None:
     lineage = Lineage(place, pipeline)
     cursor = lineage.tick(instance, LineageCursor()).cursor
     DeltaTable(place.lake().folder(SILVER)).delete("_arrival_date = '2026-01-06'")
@@ -150,13 +152,13 @@ def test_the_lineage_sensor_reports_what_a_repair_wrote(place: Place, instance: 
     assert f"repaired, {rows} rows" in str(event.description)
 
 
-def test_the_sensor_names_the_highest_tables_whose_logic_changed(place: Place) -> None:
+def test_the_sensor_names_the_highest_tables_whose_logic_changed(place: Folders) -> None:
     state = Registry(place.lake()).state()
     assert changed_tables(pipeline, state) == {}
     assert [str(t) for t in changed_tables(CORRECTED, state)] == ["silver.sales"]
 
 
-def run_of(place: Place, of: Pipeline, instance: dg.DagsterInstance) -> Any:
+def run_of(place: Folders, of: Pipeline, instance: dg.DagsterInstance) -> Any:
     definitions = build_definitions(of, lake=place.root, landing=place.landing)
     sensor = next(s for s in definitions.sensors or () if s.name == "retail_replay")
     assert isinstance(sensor, dg.SensorDefinition)
@@ -164,7 +166,7 @@ def run_of(place: Place, of: Pipeline, instance: dg.DagsterInstance) -> Any:
         return sensor.evaluate_tick(context)
 
 
-def test_the_replay_sensor_asks_once_for_each_logic_and_holds(place: Place, instance: dg.DagsterInstance) -> None:
+def test_the_replay_sensor_asks_once_for_each_logic_and_holds(place: Folders, instance: dg.DagsterInstance) -> None:
     assert run_of(place, pipeline, instance).run_requests == []
     first, again = run_of(place, CORRECTED, instance), run_of(place, CORRECTED, instance)
     assert first.run_requests is not None

@@ -6,11 +6,9 @@ from typing import Literal
 
 import pytest
 
-from kappa_assets.host_status import HostStatus, QueryStatus
-from kappa_assets.host_watch import Judgement
-from kappa_assets.lock import Holder
-from kappa_assets.machine import Moment
-from kappa_assets.orchestration.stream_decision import (
+from kappa_assets.host.host_status import HostStatus, QueryStatus
+from kappa_assets.host.host_watch import Judgement
+from kappa_assets.orchestration.sensors.stream_decision import (
     BOOTING,
     GIVE_UP_AFTER,
     HEALTHY,
@@ -19,6 +17,8 @@ from kappa_assets.orchestration.stream_decision import (
     Seen,
     decide,
 )
+from kappa_assets.place.local.lock import Holder
+from kappa_assets.place.local.machine import Moment
 
 NOW, UPTIME = 1_000_000.0, 5_000.0
 FROZEN = Judgement("frozen", "the kernel says that it is stopped")

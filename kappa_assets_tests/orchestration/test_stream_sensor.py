@@ -10,14 +10,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kappa_assets.host_status import Beat
-from kappa_assets.host_watch import HostWatch, Judgement
-from kappa_assets.lock import Holder
-from kappa_assets.orchestration.jobs import stream_job
-from kappa_assets.orchestration.place import Place
-from kappa_assets.orchestration.quiet import beta_used_knowingly
+from kappa_assets.host.host_status import Beat
+from kappa_assets.host.host_watch import HostWatch, Judgement
+from kappa_assets.orchestration.beta_warnings import beta_used_knowingly
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.jobs.stream_and_drain import stream_job
 from kappa_assets.orchestration.resources import KappaSpark
-from kappa_assets.orchestration.stream_sensor import look, stream_sensor
+from kappa_assets.orchestration.sensors.stream_sensor import look, stream_sensor
+from kappa_assets.place.local.lock import Holder
 from kappa_assets_tests.orchestration.conftest import beat
 from kappa_assets_tests.written_logs import PIPELINE, WrittenLake
 
@@ -25,12 +25,12 @@ STATUS = dg.DagsterRunStatus
 
 
 @pytest.fixture
-def place(web: WrittenLake, tmp_path: Path) -> Place:
-    return Place(web.lake.root, tmp_path / "landing")
+def place(web: WrittenLake, tmp_path: Path) -> Folders:
+    return Folders(web.lake.root, tmp_path / "landing")
 
 
 @pytest.fixture
-def job(place: Place) -> dg.JobDefinition:
+def job(place: Folders) -> dg.JobDefinition:
     with beta_used_knowingly():
         definitions = dg.Definitions(
             jobs=[stream_job(place, PIPELINE)], resources={"spark": KappaSpark(spark_config={})}
@@ -47,7 +47,7 @@ class Frozen(HostWatch):
 
 def tick(
     instance: dg.DagsterInstance,
-    place: Place,
+    place: Folders,
     job: dg.JobDefinition,
     *,
     on: float | None = None,
@@ -60,7 +60,7 @@ def tick(
 
 
 def test_with_no_host_it_asks_for_a_run_and_says_why(
-    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition
+    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition
 ) -> None:
     found = tick(instance, place, job)
     assert len(found.run_requests) == 1
@@ -68,7 +68,7 @@ def test_with_no_host_it_asks_for_a_run_and_says_why(
 
 
 def test_with_a_host_it_says_who_it_is(
-    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, host: Callable[..., Any]
+    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition, host: Callable[..., Any]
 ) -> None:
     with host({"silver.visits": "held"}):
         found = tick(instance, place, job)
@@ -78,7 +78,7 @@ def test_with_a_host_it_says_who_it_is(
 
 
 def test_a_dead_run_is_failed_in_dagster_and_a_new_one_asked_for(
-    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, web: WrittenLake
+    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition, web: WrittenLake
 ) -> None:
     run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
     beat(web, {}, age=30, run_id=run.run_id, pid=2**22 - 1)
@@ -92,7 +92,7 @@ def test_a_dead_run_is_failed_in_dagster_and_a_new_one_asked_for(
 
 
 def test_a_frozen_hosts_run_is_failed_and_its_successor_asked_for(
-    instance: dg.DagsterInstance, place: Place, job: dg.JobDefinition, host: Callable[..., Any]
+    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition, host: Callable[..., Any]
 ) -> None:
     run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
     with host(age=70, run_id=run.run_id):

@@ -15,7 +15,7 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-from kappa_assets.orchestration.switch import Switch
+from kappa_assets.orchestration.jobs.switch import Switch
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kappa_assets.pipelines.retail.feed import STATE, month_begins, next_delivery
+from kappa_assets.demo.feed import STATE, month_begins, next_delivery
 
 NOW = dt.datetime(2026, 11, 23, 10, 15, 30, tzinfo=dt.UTC)
 LATER = (NOW + dt.timedelta(days=40)).date()

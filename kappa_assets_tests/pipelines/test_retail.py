@@ -14,8 +14,8 @@ import pytest
 from pyspark.sql import functions as F
 
 from kappa_assets import LINEAGE, TableName, load_pipeline
+from kappa_assets.demo.feed import DATA
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.pipelines.retail.feed import DATA
 from kappa_assets.pipelines.retail.gold import customer_value, daily_revenue, top_products
 from kappa_assets.pipelines.retail.silver import sales
 from kappa_assets_tests import oracle as o

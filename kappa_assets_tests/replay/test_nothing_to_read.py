@@ -8,14 +8,14 @@ from typing import Any, cast
 import pytest
 
 from kappa_assets.errors import TableMissing
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Generation, Registry
+from kappa_assets.host.assemble import query_of, tapes_of
+from kappa_assets.host.runner import Runner
+from kappa_assets.kinds.query import Setting
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Generation, Registry
 from kappa_assets.replay import plan_replay, run_replay
-from kappa_assets.replay import run as replay_run
-from kappa_assets.streams.assemble import query_of, tapes_of
-from kappa_assets.streams.query import Setting
-from kappa_assets.streams.runner import Runner
-from kappa_assets.table import TableName
+from kappa_assets.replay import stages as replay_run
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, HandLake
 from kappa_assets_tests.written_logs import PAGES, PIPELINE, VISITS
 

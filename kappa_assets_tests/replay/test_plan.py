@@ -9,17 +9,17 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets import TableName
-from kappa_assets.commit import CommitNote, Position
-from kappa_assets.declare.code_version import code_version
 from kappa_assets.errors import DeclarationError, ReplayError
-from kappa_assets.lake import Lake
-from kappa_assets.lock import exclusive
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.log.note import CommitNote, Position
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.registry import Registry, events
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.registry import Registry, events
 from kappa_assets.replay import cost, plan_replay
 from kappa_assets.replay.cost import in_words
 from kappa_assets.replay.open_replay import replay_lock
-from kappa_assets_tests.delta_write.by_hand import append, append_to_tape
+from kappa_assets_tests.place.delta_write.by_hand import append, append_to_tape
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
 DAILY, CUSTOMERS, TOP = (TableName.parse(f"gold.{n}") for n in ("daily_revenue", "customer_value", "top_products"))

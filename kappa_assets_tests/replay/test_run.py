@@ -12,17 +12,18 @@ import pytest
 from pyspark.sql import functions as sf
 
 from kappa_assets import LINEAGE, Pipeline, TableName, silver
-from kappa_assets.delta_log import commits
+from kappa_assets.compare import Limits
 from kappa_assets.errors import LogicError, PromotionRefused, RegistryConflict, ReplayError, ReplayRunning
-from kappa_assets.lock import exclusive
+from kappa_assets.log.delta_log import commits
+from kappa_assets.log.tape import Tape
 from kappa_assets.pipelines.retail import silver as retail
 from kappa_assets.pipelines.retail.bronze import invoices
-from kappa_assets.registry import Registry
-from kappa_assets.replay import Limits, discard_replay, plan_replay, promote_replay, rollback, run_replay, tape_progress
+from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.registry import Registry
+from kappa_assets.replay import discard_replay, plan_replay, promote_replay, rollback, run_replay, tape_progress
 from kappa_assets.replay.open_replay import replay_lock
-from kappa_assets.tape import Tape
+from kappa_assets_tests.copied_shop import Shop
 from kappa_assets_tests.oracle import SALES, oracle, rows_of
-from kappa_assets_tests.replay.conftest import Shop
 from kappa_assets_tests.whole.corrected_retail import AS_IT_WAS, CORRECTED
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappa_assets import TableName
-from kappa_assets.commit import Position
 from kappa_assets.errors import ReplayError
-from kappa_assets.lake import Lake
+from kappa_assets.log.note import Position
+from kappa_assets.log.tape import Tape, TapeCommit
+from kappa_assets.place.local.lake import Lake
 from kappa_assets.replay.tape_range import Asked, TapeRange, tape_range
-from kappa_assets.tape import Tape, TapeCommit
 
 INVOICES = TableName.parse("bronze.invoices")
 NOW = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)

@@ -10,22 +10,16 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets import Pipeline, TableName
+from kappa_assets.compare import TableComparison
 from kappa_assets.declare.tables import Gold
-from kappa_assets.delta_log import commits, last_note
 from kappa_assets.errors import PromotionRefused, ReplayError
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Registry
-from kappa_assets.replay import (
-    ReplayResult,
-    TableComparison,
-    discard_replay,
-    plan_replay,
-    promote_replay,
-    run_replay,
-)
-from kappa_assets.tape import Tape
+from kappa_assets.log.delta_log import commits, last_note
+from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
+from kappa_assets.replay import ReplayResult, discard_replay, plan_replay, promote_replay, run_replay
+from kappa_assets_tests.copied_shop import Shop
 from kappa_assets_tests.oracle import CUSTOMER_VALUE, DAILY_REVENUE, SALES, oracle, rows_of
-from kappa_assets_tests.replay.conftest import Shop
 from kappa_assets_tests.whole.corrected_retail import AS_IT_WAS, CORRECTED
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read
 

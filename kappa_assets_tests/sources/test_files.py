@@ -15,7 +15,7 @@ from pyspark.sql.types import DataType, LongType, StringType
 
 from kappa_assets import Files
 from kappa_assets.errors import SourceError
-from kappa_assets.sources.files import culprits, folder_of, local_paths, read_batch
+from kappa_assets.sources.files.file_batch import culprits, folder_of, local_paths, read_batch
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

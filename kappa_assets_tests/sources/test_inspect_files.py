@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from kappa_assets import Files
+from kappa_assets.columns import OF_THE_TAPE
 from kappa_assets.sources.column_names import RESERVED
-from kappa_assets.sources.inspect_files import find_unreadable, sort_files
-from kappa_assets.streams import bronze
+from kappa_assets.sources.files.inspect_files import find_unreadable, sort_files
 
 CSV = Files("orders", format="csv", header=True)
 LINES = Files("orders", format="json")
@@ -151,4 +151,4 @@ def test_parquet_is_read_by_its_footer(tmp_path: Path) -> None:
 
 
 def test_every_column_that_bronze_adds_is_reserved() -> None:
-    assert set(bronze._OURS) < RESERVED
+    assert set(OF_THE_TAPE) < RESERVED

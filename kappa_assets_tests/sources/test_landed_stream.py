@@ -11,8 +11,8 @@ import pytest
 
 from kappa_assets import Files
 from kappa_assets.errors import SourceError
-from kappa_assets.sources.files import local_paths, stream_of_files
-from kappa_assets.streams.landing_folder import LandingFolder
+from kappa_assets.sources.files.file_batch import local_paths, stream_of_files
+from kappa_assets.sources.files.landing_folder import LandingFolder
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

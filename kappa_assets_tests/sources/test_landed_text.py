@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappa_assets import Files
-from kappa_assets.sources import landed_text
-from kappa_assets.sources.inspect_files import sort_files
-from kappa_assets.sources.landed_text import Unreadable, check_text
+from kappa_assets.sources.files import landed_text
+from kappa_assets.sources.files.inspect_files import sort_files
+from kappa_assets.sources.files.landed_text import Unreadable, check_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -25,7 +25,7 @@ from pyspark.sql.types import (
 )
 
 from kappa_assets import Files
-from kappa_assets.sources.files import FileBatch, read_batch
+from kappa_assets.sources.files.file_batch import FileBatch, read_batch
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

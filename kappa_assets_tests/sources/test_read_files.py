@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyspark.sql.types import DataType, StringType
 
 from kappa_assets import Files
-from kappa_assets.sources.files import FileBatch, read_batch
+from kappa_assets.sources.files.file_batch import FileBatch, read_batch
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

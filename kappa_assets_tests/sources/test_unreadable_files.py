@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kappa_assets import Files
-from kappa_assets.sources.inspect_files import find_unreadable, sort_files
+from kappa_assets.sources.files.inspect_files import find_unreadable, sort_files
 
 MAY_PASS = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETIMEDOUT,
             errno.ENOMEM, errno.EBUSY, errno.EAGAIN, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV)  # fmt: skip

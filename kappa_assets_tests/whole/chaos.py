@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kappa_assets.faults import Point
-from kappa_assets.session import build_session
+from kappa_assets.host.session import build_session
 from kappa_assets_tests.whole.chain import assert_died
 from kappa_assets_tests.whole.conftest import Stage, run_scene
 from kappa_assets_tests.whole.crashing_host import SMALL

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kappa_assets.lake import Lake
-from kappa_assets.streams.query import Setting
+from kappa_assets.kinds.query import Setting
+from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests.copied_shop import SCRATCH, copy_shop
 from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole.scenes import Step, dump

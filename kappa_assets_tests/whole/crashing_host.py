@@ -21,15 +21,17 @@ from typing import TYPE_CHECKING
 
 from deltalake import DeltaTable
 
-from kappa_assets import Layer, TableName, delta_log
+from kappa_assets import Layer, TableName
 from kappa_assets.faults import Point, inject
-from kappa_assets.lake import Lake
+from kappa_assets.host.host import Host
+from kappa_assets.host.session import build_session
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.log import delta_log
+from kappa_assets.log.tape import Tape
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.replay import plan_repair, plan_replay, run_repair, run_replay
-from kappa_assets.session import build_session
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.repair import plan_repair, run_repair
+from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets_tests.whole.archived_retail import ARCHIVED
 from kappa_assets_tests.whole.scenes import Archiving, Crash, Drain, Land, Repair, Replay, Step, Stream, load
 

@@ -22,9 +22,9 @@ import psutil
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from kappa_assets.host_status import host_alive
-from kappa_assets.lake import Lake
-from kappa_assets.pipelines.retail.feed import next_delivery
+from kappa_assets.demo.feed import next_delivery
+from kappa_assets.host.host_status import host_alive
+from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests.browser import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,7 +45,7 @@ class Running:
     def start(self) -> None:
         """Start Dagster, for the first time or again, and wait until the web server answers."""
         with (self.root / "log").open("ab") as log:
-            command = [sys.executable, "-m", "kappa_assets.run"]
+            command = [sys.executable, "-m", "kappa_assets.demo.make_run"]
             self._process = subprocess.Popen(command, cwd=self.root, env=self._environment, stdout=log, stderr=log)
         eventually(lambda: _answers(self), "the web server to answer", 180)
 

@@ -11,12 +11,12 @@ from typing import Any
 import dagster as dg
 
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
-from kappa_assets.orchestration.lineage_cursor import LineageCursor
-from kappa_assets.orchestration.lineage_sensor import Lineage
-from kappa_assets.orchestration.place import Place
-from kappa_assets.registry import Registry
-from kappa_assets.table import Layer, TableName
+from kappa_assets.names import Layer, TableName
+from kappa_assets.orchestration.folders import Folders
+from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
+from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets_tests.orchestration.reported import reported
 
 
@@ -51,7 +51,7 @@ class Reports:
             self._verify_table(table, generation)
 
     def _fresh(self) -> Lineage:
-        return Lineage(Place(self.lake.root, self.lake.root.parent / "landing"), self.pipeline)
+        return Lineage(Folders(self.lake.root, self.lake.root.parent / "landing"), self.pipeline)
 
     def _verify_table(self, table: TableName, generation: int) -> None:
         start = self.pipeline.start.isoformat()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets.errors import SourceError
-from kappa_assets.sources.archive import ARCHIVE, Archive
-from kappa_assets.streams.host import Host
+from kappa_assets.host.host import Host
+from kappa_assets.sources.files.archive import ARCHIVE, Archive
 from kappa_assets_tests.whole.archived_retail import ARCHIVED
 from kappa_assets_tests.whole.chain import walk_chain
 from kappa_assets_tests.whole.conftest import TRUNCATED, Stage

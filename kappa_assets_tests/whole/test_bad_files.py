@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kappa_assets import Pipeline
-from kappa_assets.delta_log import commits
-from kappa_assets.lake import Lake
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.delta_log import commits
 from kappa_assets.pipelines.retail.bronze import invoices
 from kappa_assets.pipelines.retail.silver import sales
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
+from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests.oracle import SALES, oracle, rows_of
 from kappa_assets_tests.retail_files import COLUMNS
 from kappa_assets_tests.whole.verify import (

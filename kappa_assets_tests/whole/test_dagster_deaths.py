@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from kappa_assets import TableName, delta_log
-from kappa_assets.commit import BEFORE_THE_TAPE, Position
-from kappa_assets.host_status import host_alive
-from kappa_assets.lake import Lake
-from kappa_assets.tape import Tape
+from kappa_assets import TableName
+from kappa_assets.host.host_status import host_alive
+from kappa_assets.log import delta_log
+from kappa_assets.log.note import BEFORE_THE_TAPE, Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
 from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole.dagster_ui import Running, eventually, make_run
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, verify_bronze, verify_ranges
@@ -20,7 +22,7 @@ from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, verify_bronz
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kappa_assets.lock import Holder
+    from kappa_assets.place.local.lock import Holder
 
 pytestmark = pytest.mark.slow
 GOLD = TableName.parse("gold.daily_revenue")
@@ -96,7 +98,7 @@ def _is_seen_again(running: Running, host: Holder) -> None:
     assert tick["status"] == "SKIPPED", tick
     assert tick["skipReason"].startswith(f"a host lives: process {host.pid} "), tick
     assert str(host.run_id) in tick["skipReason"]
-    version = delta_log.latest_version(Lake.at(running.lake).folder(SILVER)) or 0
+    version = latest_version(Lake.at(running.lake).folder(SILVER)) or 0
     eventually(lambda: _version(running) >= version, f"version {version} of Silver to be reported")
     assert _only_run(running) == host.run_id
     assert host_alive(Lake.at(running.lake)) == host

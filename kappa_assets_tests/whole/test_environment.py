@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets.errors import LakeError, ReplayError, SourceError
-from kappa_assets.host_status import read_beat
-from kappa_assets.lake import Lake
-from kappa_assets.reached import live_position
-from kappa_assets.registry import Registry
+from kappa_assets.host.host import Host
+from kappa_assets.host.host_status import read_beat
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.log.generation_positions import live_position
+from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets.replay import plan_replay, run_replay
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.tape import Tape
 from kappa_assets_tests.disks import fill, read_only, small_disk
 from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole.test_bad_files import WITHOUT_GOLD

@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from kappa_assets.errors import HostRunning
-from kappa_assets.host_status import host_alive, read_status
-from kappa_assets.host_watch import HostWatch
+from kappa_assets.host import host as host_module
+from kappa_assets.host.host import Host
+from kappa_assets.host.host_status import host_alive, read_status
+from kappa_assets.host.host_watch import HostWatch
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.streams import host as host_module
-from kappa_assets.streams.host import Host
 from kappa_assets_tests.whole.conftest import Stage, environment
 from kappa_assets_tests.whole.crashing_host import land
 from kappa_assets_tests.whole.scenes import Stream, dump
@@ -28,7 +28,7 @@ from kappa_assets_tests.whole.verify import verify
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from kappa_assets.lock import Holder
+    from kappa_assets.place.local.lock import Holder
 
 pytestmark = pytest.mark.slow
 

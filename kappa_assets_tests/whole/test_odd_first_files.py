@@ -12,9 +12,9 @@ from pyspark.sql import functions as F
 
 from kappa_assets import LINEAGE, Files, Pipeline, bronze, expect, silver
 from kappa_assets.errors import LogicError
-from kappa_assets.lake import Lake
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
+from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests.whole.verify import read
 
 if TYPE_CHECKING:

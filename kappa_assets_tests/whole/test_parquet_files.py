@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from kappa_assets import LINEAGE, Files, Pipeline, bronze, silver
-from kappa_assets.delta_log import commits
-from kappa_assets.lake import Lake
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.delta_log import commits
+from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests.whole.verify import read
 
 if TYPE_CHECKING:

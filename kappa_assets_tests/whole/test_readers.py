@@ -12,14 +12,14 @@ import pyarrow.compute as pc
 import pytest
 
 from kappa_assets import Layer, Pipeline, TableName
-from kappa_assets.lake import Lake
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
 from kappa_assets.pipelines.retail import silver as retail
 from kappa_assets.pipelines.retail.bronze import invoices
 from kappa_assets.pipelines.retail.gold import daily_revenue
-from kappa_assets.registry import Registry
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets.replay import plan_replay, rollback, run_replay
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Setting
 from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole import corrected_retail
 from kappa_assets_tests.whole.verify import SILVER, read

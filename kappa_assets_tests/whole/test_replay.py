@@ -17,15 +17,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kappa_assets import Layer, Pipeline, TableName
-from kappa_assets.commit import Position
-from kappa_assets.delta_log import last_note
-from kappa_assets.lake import Lake
+from kappa_assets.host.host import Ended, Host
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import Position
+from kappa_assets.log.tape import Tape
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.registry import Registry
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets.replay import plan_replay, rollback, run_replay
-from kappa_assets.streams.host import Ended, Host
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.tape import Tape
 from kappa_assets_tests.conftest import WALKED
 from kappa_assets_tests.oracle import SALES
 from kappa_assets_tests.retail_files import make_files

@@ -16,13 +16,14 @@ from deltalake import DeltaTable
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kappa_assets.commit import BEFORE_THE_TAPE
-from kappa_assets.lake import Lake
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.log.note import BEFORE_THE_TAPE
+from kappa_assets.log.tape import Tape
 from kappa_assets.pipelines.retail import pipeline
-from kappa_assets.replay import plan_repair, plan_replay, rollback, run_repair, run_replay
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.repair import plan_repair, run_repair
+from kappa_assets.replay import plan_replay, rollback, run_replay
 from kappa_assets_tests.conftest import WALKED
 from kappa_assets_tests.copied_shop import copy_shop
 from kappa_assets_tests.retail_files import make_files
@@ -122,7 +123,7 @@ class _Mixed:
         run_replay(self._setting, pipeline, plan, progress=lambda _: None)
 
     def _roll_back_and_forth(self) -> None:
-        from kappa_assets.registry import Registry
+        from kappa_assets.place.registry import Registry
 
         state = Registry(self._setting.lake).state()
         if state.previous_release is not None and state.current is not None:

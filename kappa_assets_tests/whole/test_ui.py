@@ -9,11 +9,12 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets import TableName
-from kappa_assets.commit import BEFORE_THE_TAPE, Position
-from kappa_assets.delta_log import commits, last_note, latest_version
-from kappa_assets.lake import Lake
-from kappa_assets.registry import Registry
-from kappa_assets.tape import Tape
+from kappa_assets.log.delta_log import commits, last_note
+from kappa_assets.log.note import BEFORE_THE_TAPE, Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.registry import Registry
 from kappa_assets_tests.browser import browser
 from kappa_assets_tests.whole.backfill_ui import backfill, click
 from kappa_assets_tests.whole.dagster_ui import Running, eventually, make_run, seen

@@ -20,17 +20,17 @@ from unittest import mock
 import pytest
 from deltalake import DeltaTable
 
-from kappa_assets import delta_log
 from kappa_assets.errors import CheckpointMismatch, HostRunning
-from kappa_assets.host_status import read_beat
-from kappa_assets.lake import Lake
-from kappa_assets.maintenance.run import maintain
+from kappa_assets.host.host import Host
+from kappa_assets.host.host_status import read_beat
+from kappa_assets.kinds import tape_query
+from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.log.tape import Tape
+from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
 from kappa_assets.replay import plan_replay, run_replay
-from kappa_assets.streams import bronze
-from kappa_assets.streams.host import Host
-from kappa_assets.streams.query import Pace, Setting
-from kappa_assets.tape import Tape
 from kappa_assets_tests.disks import fill, small_disk
 from kappa_assets_tests.whole.conftest import Stage
 from kappa_assets_tests.whole.crashing_host import land, repair_all
@@ -188,11 +188,11 @@ def a_clock_that_steps(root: Path, spark: SparkSession) -> None:
     setting = _by_file(stage, spark)
     for number, name in enumerate(stage.staged):
         ahead = dt.timedelta(days=(0, 365, -365, 400, -1)[number % 5])
-        with mock.patch.object(bronze, "dt", _stepped(ahead)):
+        with mock.patch.object(tape_query, "dt", _stepped(ahead)):
             land(stage.root, [name])
             Host(setting, pipeline).drain()
         maintain(setting.lake, pipeline, now=dt.datetime.now(dt.UTC) + ahead, progress=lambda _: None)
-        assert delta_log.latest_version(setting.lake.folder(INVOICES)) is not None
+        assert latest_version(setting.lake.folder(INVOICES)) is not None
     Host(setting, pipeline).drain()
     verify_bronze(stage.lake, stage.landed)
     verify_tables(stage.lake, stage.landed)

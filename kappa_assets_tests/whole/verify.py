@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from kappa_assets import Layer, TableName
-from kappa_assets.delta_log import commits
 from kappa_assets.graph import Pipeline
-from kappa_assets.lake import Lake
+from kappa_assets.log.delta_log import commits
+from kappa_assets.log.tape import Tape
 from kappa_assets.pipelines.retail import pipeline as retail
-from kappa_assets.registry import Registry
-from kappa_assets.tape import Tape
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets_tests.oracle import CUSTOMER_VALUE, DAILY_REVENUE, SALES, TOP_PRODUCTS, oracle, rows_of
 
 if TYPE_CHECKING:

@@ -1,0 +1,74 @@
+"""What the logic of a table is, as a short hash.
+
+Taken once for each table, when its pipeline is made, and kept: a process whose files are edited under it goes
+on reporting the logic it loaded. What counts:
+
+- the syntax of the table's function, without comments, docstrings, formatting and annotations;
+- the functions, classes and constants of the pipeline that it reaches, through helpers and modules too.
+  Constants of plain data (numbers, text, dates; lists, tuples, dicts and sets of them) count by value, dicts
+  and sets in no order; the rest by the statements that make them;
+- values held in closures and defaults;
+- the options that change the result: upstream, expectations, keys, combine; of a Bronze, its source.
+
+The pipeline's code is what lies in the top-level package of the function, or beside it. Installed packages,
+the standard library and kappa_assets itself count by the names that are taken from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+
+from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
+from kappa_assets.fingerprint.closure import Closure
+from kappa_assets.fingerprint.syntax import Json
+
+DIGITS = 12
+_ALWAYS_TOLD = ("columns", "folder", "format", "header")
+
+
+def code_version(table: Table) -> str:
+    """Return the version of the table's logic: its `version=`, or 12 hexadecimal digits.
+
+    Raises DeclarationError when the source cannot be read, or a value the function holds cannot be compared.
+    """
+    if isinstance(table, Derived) and table.version is not None:
+        return table.version
+    return _computed(table)
+
+
+@functools.cache
+def _computed(table: Table) -> str:
+    logic: dict[str, Json] = {"layer": table.name.layer.value, "options": _options(table)}
+    if isinstance(table, Derived):
+        logic["pieces"] = Closure(table).pieces
+    text = json.dumps(logic, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+def _options(table: Table) -> Json:
+    """Return the declared options that change the result. A table's layer says the layer of its upstream."""
+    match table:
+        case Silver():
+            rules: list[Json] = [[e.name, e.condition, e.on_fail] for e in table.expectations]
+            return {"reads": _upstreams(table), "expect": sorted(rules, key=str)}
+        case Gold():
+            combine: dict[str, Json] = {**table.combine}
+            return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine}
+        case Bronze():
+            source = table.source
+            # Where it is declared, and what becomes of files that are read, changes no row. An option that is left
+            # out changes none either: a Bronze keeps its version when there come to be more options.
+            told = [f for f in dataclasses.fields(source) if f.name not in ("origin", "archive")]
+            said = {f.name: repr(getattr(source, f.name)) for f in told}
+            fields: dict[str, Json] = {
+                f.name: said[f.name] for f in told if f.name in _ALWAYS_TOLD or said[f.name] != repr(f.default)
+            }
+            return [type(source).__name__, fields]
+    return None
+
+
+def _upstreams(table: Derived) -> list[Json]:
+    return [*sorted(upstream.rpartition(".")[2] for upstream in table.reads.values())]

@@ -1,0 +1,158 @@
+"""All checks of a pipeline, remembered between two looks so that only new commits are read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+
+from deltalake import DeltaTable
+
+from kappa_assets.declare.tables import Bronze, Derived
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.graph import Pipeline
+from kappa_assets.health import checks
+from kappa_assets.health.landed_files import LandedFiles
+from kappa_assets.health.outcome import CheckOutcome
+from kappa_assets.host.host_status import host_alive, read_status
+from kappa_assets.log.delta_log import Commit
+from kappa_assets.log.generation_positions import live_position
+from kappa_assets.log.log_watch import LogWatch, WatchedLogs, WatchedTape
+from kappa_assets.log.note import BEFORE_THE_TAPE, IMPLAUSIBLE
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.registry import Registry, State
+from kappa_assets.status import lag_behind
+
+
+def run_checks(
+    lake: Lake, pipeline: Pipeline, *, landing: Path | None = None, now: dt.datetime | None = None
+) -> list[CheckOutcome]:
+    """Return the outcome of every check of every table, upstream first. Reads every log anew."""
+    return HealthChecks(lake, pipeline, landing=landing).run(now=now)
+
+
+class HealthChecks:
+    """The checks of one pipeline, for a process that looks again and again.
+
+    The first `run` reads each log from its beginning, later ones only what was committed since. With
+    `landing`, the landing folder, it also tells of files that changed after they were read.
+    """
+
+    def __init__(self, lake: Lake, pipeline: Pipeline, *, landing: Path | None = None) -> None:
+        self._lake = lake
+        self._pipeline = pipeline
+        self._registry = Registry(lake)
+        self._logs = WatchedLogs()
+        self._tapes = {b.name: _TapeHealth(lake, b, pipeline.start, landing) for b in pipeline.bronzes}
+
+    def run(self, *, now: dt.datetime | None = None) -> list[CheckOutcome]:
+        """Return the outcome of every check of every table, upstream first."""
+        moment = now or dt.datetime.now(dt.UTC)
+        state = self._registry.state()
+        watches = self._follow(state)
+        # The lock is looked at first: a host that ends in between has left its own last word.
+        host = checks.HostSeen(host_alive(self._lake), read_status(self._lake), Moment.now())
+        outcomes: list[CheckOutcome] = []
+        for table in self._pipeline:
+            match table:
+                case Bronze():
+                    outcomes += self._tapes[table.name].outcomes(watches[table.name], host, moment)
+                case Derived():
+                    outcomes += self._derived(table, state, watches.get(table.name), host, moment)
+        return outcomes
+
+    def _follow(self, state: State) -> dict[TableName, LogWatch]:
+        """Take in new commits, downstream first: what a table has read is then known of its upstream."""
+        watches: dict[TableName, LogWatch] = {}
+        for table in reversed(list(self._pipeline)):
+            live = state.live(table.name)
+            if live is None and isinstance(table, Derived):
+                continue
+            folder = self._lake.folder(table.name, live.number if live else 1)
+            watch = self._logs.watch(folder, table.name, self._pipeline.upstreams.get(table.name))
+            fresh = watch.follow()
+            if table.name in self._tapes:
+                self._tapes[table.name].grow(fresh, watch.lives)
+            watches[table.name] = watch
+        return watches
+
+    def _derived(
+        self, table: Derived, state: State, watch: LogWatch | None, host: checks.HostSeen, now: dt.datetime
+    ) -> list[CheckOutcome]:
+        tape = self._tapes[self._pipeline.tape_of(table.name)].tape
+        position = live_position(self._lake, state, self._pipeline, table.name, tape, logs=self._logs)
+        lag = lag_behind(tape, position, now)
+        return [
+            checks.caught_up(table, position, tape.head(), lag, host),
+            checks.logic_current(table, state.live(table.name), code_version(table)),
+            checks.ranges_tile(table.name, watch),
+            checks.stream_healthy(table.name, host, checks.Arrivals(), self._pipeline.start, now),
+        ]
+
+
+class _TapeHealth:
+    """What is remembered of one tape."""
+
+    def __init__(self, lake: Lake, bronze: Bronze, start: dt.date, landing: Path | None) -> None:
+        self._lake = lake
+        self._name = bronze.name
+        self._start = start
+        self._rejects = lake.rejects(bronze.name)
+        self._rejects_version = -1
+        self._set_aside: list[Mapping[str, object]] = []
+        folder = None if landing is None else landing / bronze.source.folder
+        self._landed = None if folder is None else LandedFiles(folder)
+        self._forget(1)
+
+    def _forget(self, lives: int) -> None:
+        self.tape = WatchedTape(self._lake, self._name)
+        self._lives = lives
+        self._verified = 0
+        self._last = BEFORE_THE_TAPE
+        self._breaks: list[checks.TapeBreak] = []
+        self._early: dict[str, int] = {}
+        self._implausible = 0
+
+    def grow(self, fresh: list[Commit], lives: int) -> None:
+        """Take in what was committed to the tape, in its how manyth life."""
+        if lives != self._lives:
+            self._forget(lives)
+        if not fresh:
+            return
+        self.tape.outdated()
+        self._implausible += sum(c.note.source.get(IMPLAUSIBLE, 0) for c in fresh if c.note)
+        if self._landed is not None:
+            self._landed.add(fresh)
+        self._verify()
+
+    def _verify(self) -> None:
+        fresh = self.tape.commits(after=self._last.version)
+        self._breaks += checks.tape_breaks(fresh, self._last)
+        for commit in fresh:
+            for day, rows in commit.slices.items():
+                if day and day < self._start.isoformat():
+                    self._early[day] = self._early.get(day, 0) + rows
+        self._verified += len(fresh)
+        self._last = fresh[-1].position if fresh else self._last
+
+    def outcomes(self, watch: LogWatch, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
+        aside = self._files_set_aside()
+        changed = self._landed.changed({str(f["file"]) for f in aside}) if self._landed else []
+        arrivals = checks.Arrivals(aside, changed, self._early, self._implausible)
+        return [
+            checks.tape_counts_up(self._name, self._verified, self._breaks),
+            checks.append_only(self._name, watch),
+            checks.stream_healthy(self._name, host, arrivals, self._start, now),
+        ]
+
+    def _files_set_aside(self) -> list[Mapping[str, object]]:
+        version = latest_version(self._rejects)
+        if version is not None and version != self._rejects_version:
+            self._rejects_version = version
+            rows = DeltaTable(self._rejects).to_pyarrow_table().sort_by("at").to_pylist()
+            put_back = {row["file"] for row in rows if row.get("retried_as")}
+            self._set_aside = [row for row in rows if row["file"] not in put_back]
+        return self._set_aside

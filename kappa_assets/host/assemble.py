@@ -1,0 +1,104 @@
+"""From a pipeline and a registry to queries: which generation each table's query writes, and which tables are held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.faults import fault_point
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.graph import Pipeline
+from kappa_assets.kinds.append import AppendQuery
+from kappa_assets.kinds.gold_kinds import kind_of
+from kappa_assets.kinds.query import Setting, TableQuery
+from kappa_assets.kinds.tape_query import TapeQuery
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import TableName
+from kappa_assets.place.registry import Event, Generation, Registry, State, events
+
+
+@dataclass(frozen=True)
+class LiveQueries:
+    """The queries of what readers see, upstream first, and the tables that are held, with the reason."""
+
+    queries: tuple[TableQuery, ...]
+    held: Mapping[TableName, str]
+
+
+def register(registry: Registry, pipeline: Pipeline) -> State:
+    """Give every table that has none its first generation, and record logic that goes `forward`.
+
+    Raises RegistryConflict when another process changes the registry at the same moment.
+    """
+    state = registry.state()
+    made: list[Event] = []
+    tables: dict[TableName, int] = dict(state.release.tables) if state.release else {}
+    for table in pipeline.derived:
+        live = state.live(table.name)
+        deployed = code_version(table)
+        if live is None:
+            number = state.next_generation(table.name)
+            reads = pipeline.upstreams[table.name]
+            upstream = tables.get(reads, 1)
+            made.append(events.generation_created(table.name, number, deployed, upstream=upstream, reads=reads))
+            tables[table.name] = number
+        elif live.code_version != deployed and table.on_change == "forward":
+            made.append(events.logic_forwarded(table.name, live.number, deployed))
+    if state.release is None or tables != state.release.tables:
+        made.append(events.release_created(max(state.releases, default=0) + 1, tables, "first data of new tables"))
+    if not made:
+        return state
+    fault_point("registry_change", "registry")
+    return registry.commit(state, made)
+
+
+def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapping[TableName, Tape]) -> LiveQueries:
+    """Return the queries of the current release. A table whose deployed logic did not write it is held."""
+    queries: list[TableQuery] = [
+        TapeQuery(setting, b, tapes[b.name], readers=_readers(pipeline, b.name)) for b in pipeline.bronzes
+    ]
+    held: dict[TableName, str] = {}
+    for table in pipeline.derived:
+        live = state.live(table.name)
+        if live is None:
+            continue
+        reason = hold_reason(live, table)
+        if reason is not None:
+            held[table.name] = reason
+        else:
+            queries.append(query_of(setting, pipeline, live, tapes))
+    return LiveQueries(tuple(queries), held)
+
+
+def _readers(pipeline: Pipeline, bronze: TableName) -> tuple[Silver, ...]:
+    return tuple(t for t in pipeline.derived if isinstance(t, Silver) and pipeline.upstreams[t.name] == bronze)
+
+
+def hold_reason(live: Generation, table: Silver | Gold) -> str | None:
+    """Return why a table may not go on with the deployed logic, or None when it may."""
+    deployed = code_version(table)
+    if live.code_version == deployed:
+        return None
+    return (
+        f"{table.origin}: generation {live.number} was written by logic {live.code_version}, deployed is {deployed}: "
+        f"replay {live.table} and promote it, or deploy the old logic again"
+    )
+
+
+def query_of(
+    setting: Setting, pipeline: Pipeline, generation: Generation, tapes: Mapping[TableName, Tape]
+) -> TableQuery:
+    """Return the query that writes one generation of a Silver or Gold table, with the deployed logic."""
+    table = pipeline.derived_table(generation.table)
+    upstream = pipeline.upstreams[table.name]
+    if isinstance(table, Silver):
+        return AppendQuery(setting, table, generation, tapes[upstream], code_version(table))
+    bronze = pipeline.tape_of(upstream)
+    kind = kind_of(table)
+    return kind(setting, table, generation, upstream, bronze, code_version(table))
+
+
+def tapes_of(setting: Setting, pipeline: Pipeline) -> dict[TableName, Tape]:
+    """Return the tapes of a pipeline, shared by its queries."""
+    return {b.name: Tape(setting.lake, b.name) for b in pipeline.bronzes}

@@ -1,0 +1,60 @@
+"""Whether a query is needed just now: a look at its upstream's log that costs one `stat`, not a list.
+
+Spark looks for new data by listing the log, several times a second and query: four of five tables of an idle host did
+so for nothing. A query whose upstream has been still for a while is therefore stopped, and started again when its
+upstream gets a commit, or is about to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from kappa_assets.place.local.log_files import newest_from
+
+QUIET_AFTER = 30.0
+"""Seconds without anything new after which a query sleeps: longer than the pauses between files of a busy shop."""
+
+
+class Attention:
+    """What one query knows of its upstream. Without an upstream (None: a landing folder) it is always needed.
+
+    Every method is for the host's one thread, but `worked` and `interrupted`, which only set what that thread reads.
+    """
+
+    def __init__(self, upstream: Path | None, clock: Callable[[], float]) -> None:
+        self._upstream = upstream
+        self._clock = clock
+        self._version: int | None = None
+        self._stirred_at = clock()
+        self.news = True
+        """Whether its next start may find something to read."""
+
+    def look(self, *, coming: bool) -> None:
+        """Take in what happened since the last look. `coming`: a table above is at a batch just now."""
+        if self._upstream is None:
+            return
+        newest = newest_from(self._upstream, self._version)
+        if newest != self._version:
+            self._version, self.news = newest, True
+        elif not coming:
+            return
+        self._stirred_at = self._clock()
+
+    def started(self) -> None:
+        """Note that the query starts: what is there by now, it reads."""
+        self.news = self._upstream is None
+        self._stirred_at = self._clock()
+
+    def worked(self) -> None:
+        """Note that the query has done a batch."""
+        self._stirred_at = self._clock()
+
+    def interrupted(self) -> None:
+        """Note that a batch was refused because the query was being stopped: its next start has it to do."""
+        self.news = True
+
+    @property
+    def long_quiet(self) -> bool:
+        """Whether nothing has come for so long that the query may sleep."""
+        return self._upstream is not None and self._clock() - self._stirred_at > QUIET_AFTER

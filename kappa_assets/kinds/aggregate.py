@@ -1,0 +1,217 @@
+"""What all Golds share: they follow a Silver's change feed, and each batch rewrites the table."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from kappa_assets.columns import BATCH_ID, quoted
+from kappa_assets.declare.tables import Gold
+from kappa_assets.errors import TableMissing
+from kappa_assets.faults import fault_point
+from kappa_assets.kinds.query import WAIT, Setting, app_id, checkpoint_of
+from kappa_assets.log.checkpoint import Checkpoint
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, InputRange, Position
+from kappa_assets.log.positions import (
+    check_repeated,
+    check_tiles,
+    input_range,
+    position_of_silver_version,
+    read_bytes,
+)
+from kappa_assets.log.tape import Tape
+from kappa_assets.logic.analysed import columns_used
+from kappa_assets.logic.logic_check import check_logic
+from kappa_assets.names import TableName
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.parquet_files import write_files
+from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
+from kappa_assets.place.local.pinned import read_pinned
+from kappa_assets.place.local.spark_paths import literal_path
+from kappa_assets.place.registry import Generation
+
+_ONE_FILE = 64 << 20
+"""Bytes up to which a Gold is kept in one file: it is rewritten whole with each batch."""
+
+
+class AggregateQuery(ABC):
+    """The query that writes one generation of a Gold table; how its content comes about is its kind's."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        gold: Gold,
+        generation: Generation,
+        upstream: TableName,
+        bronze: TableName,
+        code_version: str,
+    ) -> None:
+        self._setting = setting
+        self._gold = gold
+        self._generation = generation
+        self._code_version = code_version
+        self._bronze_name = str(bronze)
+        self._tape = Tape(setting.lake, bronze)
+        self._silver_name = str(upstream)
+        self._silver_path = setting.lake.folder(upstream, generation.upstream)
+        self._silver = DeltaWriter(self._silver_name, self._silver_path)
+        self._writer = DeltaWriter(str(gold.name), setting.lake.folder(gold.name, generation.number))
+        self._read = StructType()
+        self._columns: list[str] = []
+
+    _all_is_recomputed = False
+    """Whether each batch recomputes the whole table, so that all of it is of one version of its upstream."""
+
+    @property
+    def table(self) -> TableName:
+        return self._gold.name
+
+    @property
+    def generation(self) -> int:
+        return self._generation.number
+
+    @property
+    def upstream(self) -> Path:
+        return self._silver_path
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return checkpoint_of(self._setting.lake, self._generation)
+
+    @property
+    def every(self) -> float:
+        return self._gold.every or 0.0
+
+    def is_ready(self) -> bool:
+        return self._silver.version() > 0  # 0 is its creation: nothing to read yet
+
+    def prepare(self) -> None:
+        """Check the function's plan, and make the table with its output's columns."""
+        schema = self._silver.schema()
+        if schema is None:
+            raise TableMissing(f"{self.table} has nothing to read yet: {self._silver_name} is not written", hint=WAIT)
+        output = check_logic(self._gold, self._setting.spark.createDataFrame([], schema))
+        used = columns_used(output)
+        self._read = schema
+        self._columns = [name for name in schema.names if used is None or name in used] or schema.names[:1]
+        self._writer.prepare(self._kept_as(output))
+
+    def _kept_as(self, output: DataFrame) -> StructType:
+        """Return the columns of the table, given the function's output."""
+        return output.schema
+
+    def stream(self) -> DataFrame:
+        """Return the change feed, with the columns that the function uses.
+
+        They are chosen here because Spark cannot leave a column out of what it hands to `foreachBatch`.
+        """
+        return self._bounded(
+            self._setting.spark.readStream.format("delta")
+            .option("readChangeFeed", "true")
+            .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
+            .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
+            .load(str(self._silver_path))
+        ).select(*map(quoted, self._columns))
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        fault_point("before_offsets", str(self.table))
+        since, until = self.checkpoint.delta_range(number)
+        if self._writer.is_committed(self._app(), number):
+            check_repeated(str(self.table), self._writer.folder, self._silver_name, number, (since, until))
+            return
+        read = input_range(self._silver_path, self._generation.upstream, since, until)
+        before = self._last_note()
+        check_tiles(str(self.table), None if before is None else before.reads.get(self._silver_name), read)
+        fault_point("after_rejects", str(self.table))
+        size = sum(Path(path).stat().st_size for path in self._writer.files())
+        small = size <= SMALL_BATCH and read_bytes(self._silver_path, read) <= SMALL_BATCH
+        # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
+        ahead = None if before is None else before.recomputed
+        content, version = self._content(batch.coalesce(1) if small else batch, read, ahead, small=small)
+        content = content.coalesce(1) if size < _ONE_FILE else content
+        files = write_files(content, self._writer.folder, small=small)
+        note = self._note(number, read, version, files.rows)
+        self._writer.commit(files, self._app(), number, note, replace=True)
+        fault_point("after_commit", str(self.table))
+
+    @abstractmethod
+    def _content(
+        self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
+    ) -> tuple[DataFrame, int | None]:
+        """Return the whole table as it stands after the batch, and the version it was recomputed at, if it was.
+
+        `ahead` is the version at which groups were recomputed that hold newer rows than were read. What is in must not
+        be added again: until the reading has passed that version, batches recompute the groups they touch.
+        """
+
+    def _recomputed(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
+        """Return the function on the upstream as of `version`, or of its newest where that is gone, and which it is."""
+        rows, version = read_pinned(spark, self._silver_path, version)
+        return self._fitted(self._gold(self._bounded(self._complete(rows)))), version
+
+    def _complete(self, rows: DataFrame) -> DataFrame:
+        """Return rows of the upstream with all its columns; those they lack are null.
+
+        A batch lacks those that were not read, which have no effect. A version from before a column was added lacks it.
+        """
+        there = {name.lower() for name in rows.columns}
+        lacking = {f.name: F.lit(None).cast(f.dataType) for f in self._read if f.name.lower() not in there}
+        return rows.withColumns(lacking).select(*map(quoted, self._read.names))
+
+    def _fitted(self, rows: DataFrame) -> DataFrame:
+        """Cast freshly computed rows to the table's types: sums are kept wider than the function gives them."""
+        return rows.select(*[F.col(quoted(f.name)).cast(f.dataType).alias(f.name) for f in self._schema()])
+
+    def _current(self, batch: DataFrame) -> DataFrame:
+        """Return the table as it stands, from its own files: opening it through Delta costs a state reconstruction."""
+        files = self._writer.files()
+        spark = batch.sparkSession
+        if not files:
+            # An empty createDataFrame would start a Python worker to read nothing.
+            return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in self._schema()])
+        return spark.read.schema(self._schema()).parquet(*map(literal_path, files))
+
+    def _schema(self) -> StructType:
+        known = self._writer.schema()
+        if known is None:
+            raise TableMissing(f"{self.table} was not prepared", hint="Start its query through the host.")
+        return StructType([StructField(f.name, f.dataType, True) for f in known])
+
+    def _bounded(self, rows: DataFrame) -> DataFrame:
+        """Leave out what came on the tape after the end of a validation: its Silver may go on."""
+        end = self._generation.to_batch
+        return rows if end is None else rows.where(F.col(BATCH_ID) <= end)
+
+    def _note(self, number: int, read: InputRange, version: int | None, rows: int) -> str:
+        if version is not None and self._all_is_recomputed:
+            read = replace(read, version=version)  # its content is of this version, wherever in it the reading is
+        elif version is not None and version <= read.version:
+            version = None  # no group is ahead of what was read
+        return CommitNote(
+            table=str(self.table),
+            generation=self.generation,
+            batch=number,
+            code_version=self._code_version,
+            reads={self._silver_name: read},
+            position={self._bronze_name: self._position(read)},
+            rows=rows,
+            replay=self._generation.replay,
+            recomputed=version,
+        ).to_json()
+
+    def _position(self, read: InputRange) -> Position:
+        reached = position_of_silver_version(self._silver_path, read.version).get(self._bronze_name, BEFORE_THE_TAPE)
+        return self._tape.bounded(reached, self._generation.to_batch)
+
+    def _last_note(self) -> CommitNote | None:
+        found = last_note(self._writer.folder, at_most=self._writer.version())
+        return None if found is None else found[1]
+
+    def _app(self) -> str:
+        return app_id(self.table, self.generation, "main")

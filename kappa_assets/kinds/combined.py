@@ -1,0 +1,42 @@
+"""Gold with keys and `combine`: the aggregates of a batch are merged into the table's."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DecimalType, StructType
+
+from kappa_assets.columns import quoted
+from kappa_assets.kinds.keyed import KeyedQuery
+from kappa_assets.log.note import InputRange
+from kappa_assets.log.positions import may_hold_deletes
+
+_MERGE = {"sum": F.sum, "count": F.sum, "min": F.min, "max": F.max}
+
+
+class CombinedQuery(KeyedQuery):
+    """The query of a Gold that merges; groups are recomputed, as with keys alone, where rows were taken away."""
+
+    def _content(
+        self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
+    ) -> tuple[DataFrame, int | None]:
+        if ahead is not None or may_hold_deletes(self._silver_path, read):
+            return super()._content(batch, read, ahead, small=small)
+        both = self._current(batch).unionByName(self._fitted(self._gold(self._complete(batch))))
+        return self._merge(both.coalesce(1) if small else both), None
+
+    def _kept_as(self, output: DataFrame) -> StructType:
+        return self._merge(output).schema
+
+    def _merge(self, rows: DataFrame) -> DataFrame:
+        """Aggregate partial aggregates. Sums of decimals get all 38 digits, so that a long life does not overflow."""
+        merged = rows.groupBy(*map(quoted, self._gold.keys)).agg(
+            *[_MERGE[how](quoted(column)).alias(column) for column, how in self._gold.combine.items()]
+        )
+        wide = [
+            F.col(quoted(f.name)).cast(DecimalType(38, f.dataType.scale)).alias(f.name)
+            if isinstance(f.dataType, DecimalType) and self._gold.combine.get(f.name) == "sum"
+            else F.col(quoted(f.name))
+            for f in merged.schema
+        ]
+        return merged.select(*wide).select(*map(quoted, rows.columns))

@@ -1,0 +1,98 @@
+"""What every streaming query of a table has in common: its target, its batches, and what it may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from kappa_assets.log.checkpoint import Checkpoint
+from kappa_assets.names import TableName
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Generation
+
+WAIT = "Nothing is wrong with the table: let its upstream catch up first, with kappa drain or its stream."
+"""What to do about a table whose upstream is not written yet."""
+
+
+class StartAgain(Exception):
+    """Raised by a batch whose query was started on what does not hold any more; nothing of the batch is written."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How much one micro-batch may take at most: landed files, files of an upstream table, bytes of them."""
+
+    landed_files: int = 1_000
+    table_files: int = 2**31 - 1
+    table_bytes: str = "8g"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where queries run: one Spark session, one lake, one landing folder."""
+
+    spark: SparkSession
+    lake: Lake
+    landing: Path
+    pace: Pace = Pace()
+
+
+class TableQuery(Protocol):
+    """One streaming query: the table and generation it writes, its stream, and how a batch is applied."""
+
+    @property
+    def table(self) -> TableName:
+        """The table that it writes."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Which of the table's generations; a tape has 1 for ever."""
+        ...
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The folder of what Spark has read, and knows it has."""
+        ...
+
+    @property
+    def upstream(self) -> Path | None:
+        """The Delta table that it reads; None for a tape, which reads a landing folder."""
+        ...
+
+    @property
+    def every(self) -> float:
+        """The least seconds between the beginnings of two batches; 0 where there is no such bound."""
+        ...
+
+    def is_ready(self) -> bool:
+        """Return whether what it reads exists yet."""
+        ...
+
+    def prepare(self) -> None:
+        """Check the logic on Spark's analysed plan and make the table. Raises LogicError, LakeError."""
+        ...
+
+    def stream(self) -> DataFrame:
+        """Return the stream of what it reads, with the columns it needs."""
+        ...
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        """Write one micro-batch, once, however often it is tried."""
+        ...
+
+
+def app_id(table: TableName, generation: int, write: str) -> str:
+    """Return the transaction's application id: table, generation, and which of a batch's writes it is.
+
+    The same id on a new checkpoint would silently skip rows, hence the generation.
+    """
+    return f"kappa/{table}/g{generation}/{write}"
+
+
+def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:
+    """Return the checkpoint of a generation's query."""
+    return Checkpoint(lake.checkpoint(generation.table, generation.number))

@@ -1,0 +1,297 @@
+"""Bronze: what landed is put on the tape, each row with its address, and nothing is lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StringType, StructField, StructType
+
+from kappa_assets.columns import (
+    ARRIVAL_DATE,
+    ARRIVED_AT,
+    BATCH_ID,
+    INGESTED_AT,
+    OF_THE_TAPE,
+    ROW,
+    SOURCE,
+    SOURCE_FILE,
+    quoted,
+)
+from kappa_assets.declare.tables import Bronze, Silver
+from kappa_assets.errors import CheckpointMismatch
+from kappa_assets.faults import fault_point
+from kappa_assets.kinds.query import Setting, app_id
+from kappa_assets.log.checkpoint import Checkpoint
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import IMPLAUSIBLE, LANDED, CommitNote, Position
+from kappa_assets.log.tape import Tape
+from kappa_assets.logic.tape_readers import TapeReaders
+from kappa_assets.names import TableName
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
+from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
+from kappa_assets.sources.column_names import same_name
+from kappa_assets.sources.files.archive import Archive
+from kappa_assets.sources.files.arrival import arrival
+from kappa_assets.sources.files.file_batch import (
+    READ_FAILED,
+    FileBatch,
+    culprits,
+    folder_of,
+    local_paths,
+    read_batch,
+    stream_of_files,
+)
+from kappa_assets.sources.files.inspect_files import SetAside
+from kappa_assets.sources.files.landed_names import landed_stats, path_below
+from kappa_assets.sources.files.landing_folder import LandingFolder
+from kappa_assets.sources.files.patience import Patience
+from kappa_assets.sources.files.set_aside import SetAsideFiles
+from kappa_assets.sources.files.tape_checkpoint import TapeCheckpoint, digest
+
+_PROPERTIES = {"delta.appendOnly": "true"}
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a batch is to write: its number, that on the tape, the files to read, and those found damaged so far."""
+
+    number: int
+    tape_batch: int
+    paths: tuple[str, ...]
+    set_aside: tuple[SetAside, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What became of a batch's files: their rows as files of the table, and how many rows were dated anew."""
+
+    taken: FileBatch
+    files: WrittenFiles = NOTHING
+    implausible: int = 0
+
+
+class TapeQuery:
+    """The query that writes one tape. A Bronze table has one generation for ever."""
+
+    generation = 1
+    upstream = None
+    every = 0.0
+
+    def __init__(
+        self,
+        setting: Setting,
+        bronze: Bronze,
+        tape: Tape,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+        *,
+        readers: tuple[Silver, ...] = (),
+    ) -> None:
+        """`readers`: the Silvers that stand on this tape."""
+        self._readers = readers
+        self._clock = clock
+        self._setting = setting
+        self._bronze = bronze
+        self._source = bronze.source
+        self._tape = tape
+        lake = setting.lake
+        self._writer = DeltaWriter(
+            str(bronze.name), lake.folder(bronze.name), partition_by=(ARRIVAL_DATE,), properties=_PROPERTIES
+        )
+        self._set_aside = SetAsideFiles(lake, bronze.name)
+
+    @property
+    def table(self) -> TableName:
+        return self._bronze.name
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self._setting.lake.checkpoint(self.table) / self._source.label.replace(":", "_"))
+
+    @property
+    def _folder(self) -> Path:
+        return folder_of(self._source, self._setting.landing)
+
+    @property
+    def _patience(self) -> Patience:
+        return Patience(self.checkpoint.path / "unreadable_files.json")
+
+    @property
+    def _archive(self) -> Archive | None:
+        if not self._source.archive:
+            return None
+        return Archive(self._folder, self.checkpoint.path)
+
+    def is_ready(self) -> bool:
+        return True
+
+    def prepare(self) -> None:
+        """Check that landing folder and checkpoint are those of this tape, and tidy up in the folder.
+
+        Raises SourceError, CheckpointMismatch.
+        """
+        LandingFolder(self._folder, self.checkpoint.path).check()
+        self._ours().check_start()
+        if (archive := self._archive) is not None:
+            archive.prepare()
+            archive.move_done()
+
+    def stream(self) -> DataFrame:
+        setting = self._setting
+        return stream_of_files(setting.spark, self._source, setting.landing, max_files=setting.pace.landed_files)
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        """Read the batch's files and append their rows; a file that breaks off is set aside alone."""
+        fault_point("before_offsets", str(self.table))
+        paths = local_paths(row.path for row in batch.collect())
+        if self._ours().is_on_tape(number, paths):
+            return
+        folder = self._folder
+        earlier = self._set_aside.of_batch(number) if self._has_set_aside(number) else frozenset()
+        readable = tuple(path for path in paths if path_below(folder, path) not in earlier)
+        stats = landed_stats(folder, readable)
+        with self._tape.next_batch() as tape_batch:
+            written = self._write(batch, _Given(number, tape_batch, readable))
+            aside = {path_below(folder, a.file): a.reason for a in written.taken.set_aside}
+            # Before there is a table it is written down also that there were none.
+            if aside or not (self._writer.exists() or self._has_set_aside(number)):
+                self._set_aside.add(self._app("rejects"), number, aside)
+            fault_point("after_rejects", str(self.table))
+            if (archive := self._archive) is not None:
+                archive.note(number, written.taken.files)
+            if self._writer.exists():
+                landed = {
+                    "set_aside": len(earlier) + len(aside),
+                    LANDED: [list(stat) for stat in stats if stat.file not in aside],
+                }
+                self._commit(written, number, tape_batch, digest(paths), landed)
+        fault_point("after_commit", str(self.table))
+
+    def _write(self, batch: DataFrame, given: _Given, *, small: bool = True) -> _Written:
+        """Write the rows of the readable files. A read that fails is tried again without the damaged files.
+
+        Raises SourceError while files cannot be read that may be readable later.
+        """
+        paths, aside = given.paths, given.set_aside
+        known = self._writer.schema()
+        held = StructType([f for f in known or () if f.name not in OF_THE_TAPE])
+        payload: dict[str, DataType | None] = dict.fromkeys(self._source.columns)
+        payload |= {f.name: f.dataType for f in held}
+        readers = TapeReaders(batch.sparkSession, self._readers, held)
+        suspects = paths
+        try:
+            taken = read_batch(batch.sparkSession, self._source, paths, payload, readers.wait_for, folder=self._folder)
+            taken = replace(taken, set_aside=self._patience.wait_for(given.number, (*aside, *taken.set_aside)))
+            if taken.rows is None:
+                return _Written(taken)
+            suspects = taken.files
+            implausible = Observation()
+            rows = self._addressed(taken.rows, given.tape_batch, known, implausible)
+            small = small and _unpacked_size(suspects) <= SMALL_BATCH
+            rows = rows.coalesce(1) if small else rows
+            written = write_files(rows, self._writer.folder, self._writer.partition_by, small=small, observed=True)
+        except ResultTooLarge:
+            return self._write(batch, given, small=False)
+        except READ_FAILED as error:
+            damaged = culprits(batch.sparkSession, self._source, suspects, error)
+            sound = tuple(sorted(set(paths) - {d.file for d in damaged}))
+            return self._write(batch, replace(given, paths=sound, set_aside=(*aside, *damaged)), small=small)
+        return _Written(taken, written, implausible.get["rows"])
+
+    def _addressed(
+        self, rows: DataFrame, tape_batch: int, known: StructType | None, implausible: Observation
+    ) -> DataFrame:
+        """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns.
+
+        Rows whose file gives a time that cannot be arrive now; `implausible` counts them on the way.
+        """
+        micros = int(self._clock().timestamp() * 1_000_000)
+        now = F.timestamp_micros(_batch_constant(micros))
+        arrived = arrival(F.col(ARRIVED_AT), F.col(SOURCE_FILE), now)
+        declared = StructType([StructField(c, StringType()) for c in self._source.columns])
+        # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
+        names = {same_name(f.name): f.name for f in known or declared}
+        addressed = rows.observe(implausible, F.count_if(arrived.implausible).alias("rows")).select(
+            *[F.col(quoted(c)).alias(names.get(same_name(c), c)) for c in rows.columns if c not in OF_THE_TAPE],
+            SOURCE,
+            _batch_constant(tape_batch).alias(BATCH_ID),
+            F.monotonically_increasing_id().alias(ROW),
+            now.alias(INGESTED_AT),
+            arrived.at.alias(ARRIVED_AT),
+            arrived.at.cast("date").alias(ARRIVAL_DATE),
+        )
+        missing = [f for f in known or declared if f.name not in addressed.columns]
+        addressed = addressed.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
+        self._writer.prepare(addressed.schema)
+        return addressed
+
+    def _commit(
+        self, written: _Written, number: int, tape_batch: int, inputs: str, landed: Mapping[str, object]
+    ) -> None:
+        note = CommitNote(
+            table=str(self.table),
+            generation=1,
+            batch=number,
+            code_version="",
+            tape_batch=tape_batch,
+            rows=written.files.rows,
+            source={
+                "name": self._source.label,
+                "files": len(written.taken.files),
+                IMPLAUSIBLE: written.implausible,
+                **landed,
+            },
+            checkpoint=self.checkpoint.id(),
+            inputs=inputs,
+        )
+
+        def placed() -> str:
+            """Return the note once nobody else can commit: the rows' number must be the one that is due."""
+            self._tape.check_is_next(tape_batch)
+            position = {str(self.table): Position(tape_batch, self._writer.version() + 1)}
+            return replace(note, position=position).to_json()
+
+        if self._writer.commit(written.files, self._app("main"), number, placed) is None:
+            raise CheckpointMismatch(
+                f"batch {number} of {self.table} is in by its transaction id, but no commit in the log says so",
+                hint="The log was changed by hand; put back the lake and its checkpoint of one and the same moment.",
+            )
+
+    def _has_set_aside(self, number: int) -> bool:
+        """Return whether it is written down which files a batch of this checkpoint set aside."""
+        if self._set_aside.is_noted(self._app("rejects"), number):
+            return True
+        newest = last_note(self._writer.folder, at_most=self._writer.version())
+        if newest is not None and newest[1].checkpoint is not None:
+            return False
+        # An earlier version left the checkpoint out of the transaction's id.
+        earlier = app_id(self.table, self.generation, f"{self._source.label}/rejects")
+        return self._set_aside.is_noted(earlier, number)
+
+    def _ours(self) -> TapeCheckpoint:
+        tape, newest = self._writer.folder, self._writer.version()
+        rejects = self._setting.lake.rejects(self.table)
+        return TapeCheckpoint(self.table, tape, rejects, self.checkpoint, self._folder, newest, self._has_set_aside)
+
+    def _app(self, write: str) -> str:
+        """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""
+        return app_id(self.table, self.generation, f"{self._source.label}/{self.checkpoint.id()}/{write}")
+
+
+def _unpacked_size(paths: Iterable[str]) -> int:
+    """Return about how many bytes landed files hold: text packs ten to one."""
+    return sum(Path(path).stat().st_size * (10 if path.endswith(".gz") else 1) for path in paths)
+
+
+def _batch_constant(value: int) -> Column:
+    """Return a number that is the same for all rows of a batch, but not part of the code that Spark generates.
+
+    A plain literal is written into that code, which is then new, and compiled, for every batch: about 60 ms each time.
+    """
+    nothing = F.left(F.col(SOURCE_FILE), F.lit(0))
+    return F.concat(F.lit(str(value)), nothing).cast("long")

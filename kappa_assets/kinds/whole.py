@@ -1,0 +1,25 @@
+"""Gold without keys: recomputed whole with each batch."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from kappa_assets.kinds.aggregate import AggregateQuery
+from kappa_assets.log.note import InputRange
+from kappa_assets.log.positions import holds_all_read
+
+
+class WholeQuery(AggregateQuery):
+    """The query of a Gold whose rows nothing tells apart: a batch says only that it is to be computed anew."""
+
+    _all_is_recomputed = True
+
+    def _content(
+        self,
+        batch: DataFrame,
+        read: InputRange,
+        ahead: int | None,
+        *,
+        small: bool,  # noqa: ARG002 -- how a batch is merged; nothing is
+    ) -> tuple[DataFrame, int | None]:
+        return self._recomputed(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))

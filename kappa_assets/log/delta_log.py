@@ -1,0 +1,152 @@
+"""The Delta log read without a JVM: what each commit wrote, and the note it carries."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kappa_assets.columns import ARRIVAL_DATE
+from kappa_assets.errors import LakeError, TapeGap
+from kappa_assets.log.note import CommitNote
+from kappa_assets.place.local.lake import table_called
+from kappa_assets.place.local.log_files import latest_version, log_file, read_actions, versions
+
+_SLICE_IN_PATH = re.compile(rf"{ARRIVAL_DATE}=(\d{{4}}-\d{{2}}-\d{{2}})/")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a Delta table, as its log file tells it."""
+
+    version: int
+    at: dt.datetime
+    """When it was committed, UTC."""
+    operation: str
+    note: CommitNote | None
+    """What kappa_assets wrote about it; None for other writers and for OPTIMIZE, VACUUM and the like."""
+    rows_by_slice: Mapping[str, int]
+    """Rows in the files added, by `_arrival_date`; `""` for files without one."""
+    adds_data: bool
+    removes_data: bool
+    stream_files: int
+    """How many files Delta's stream counts in it: its change files where it has them, else what it adds and removes."""
+    bytes: int
+    """Size of the files added."""
+    removed_slices: AbstractSet[str] = frozenset()
+    """The `_arrival_date` of the files whose rows were taken away or changed; `""` for one that does not tell."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in the files this commit added."""
+        return sum(self.rows_by_slice.values())
+
+
+def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
+    """Yield the commits with `after` < version <= `upto`, oldest first.
+
+    A table that does not exist has none. Raises TapeGap when one in the range has been cleaned from the log,
+    unless `after` is -1: then the commits that are still there are given.
+    """
+    if after >= 0 and log_file(table, after + 1).exists():  # as nearly always: then nothing need be listed
+        yield from _following(table, after + 1, upto)
+        return
+    if _is_newest(table, after):
+        return
+    wanted = [v for v in versions(table) if v > after and (upto is None or v <= upto)]
+    if wanted and after >= 0 and wanted[0] != after + 1:
+        raise TapeGap(
+            f"the log of {table_called(table)} no longer holds versions {after + 1} to {wanted[0] - 1}",
+            hint="They were cleaned up before they were read; the tape index, where kept, still has their positions.",
+        )
+    for version in wanted:
+        yield read_commit(table, version)
+
+
+def read_commit(table: Path, version: int) -> Commit:
+    """Return one commit. Raises LakeError when its log file is missing or cannot be understood."""
+    path = log_file(table, version)
+    try:
+        actions = read_actions(path)
+    except (OSError, ValueError) as error:
+        raise LakeError(
+            f"commit {version} of {table_called(table)} cannot be read: {error}",
+            hint="If the log was cleaned up, ask for a newer version.",
+        ) from error
+    info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
+    rows: dict[str, int] = {}
+    adds = removes = False
+    moved = changed = size = 0
+    removed_slices: set[str] = set()
+    for action in actions:
+        changed += "cdc" in action
+        if add := action.get("add"):
+            adds = adds or add.get("dataChange", True)
+            moved += add.get("dataChange", True)
+            size += add.get("size", 0)
+            part = (add.get("partitionValues") or {}).get(ARRIVAL_DATE) or ""
+            rows[part] = rows.get(part, 0) + _records(add)
+        elif remove := action.get("remove"):
+            removes = removes or remove.get("dataChange", True)
+            moved += remove.get("dataChange", True)
+            if remove.get("dataChange", True):
+                removed_slices.add(_slice_of(remove))
+    return Commit(
+        version=version,
+        at=dt.datetime.fromtimestamp(info.get("timestamp", 0) / 1000, dt.UTC),
+        operation=info.get("operation", ""),
+        note=CommitNote.from_json(info.get("userMetadata")),
+        rows_by_slice=rows,
+        adds_data=adds,
+        removes_data=removes,
+        stream_files=changed or moved,
+        bytes=size,
+        removed_slices=removed_slices,
+    )
+
+
+def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
+    """Return the newest (version, note) of ours, at or before version `at_most`; None when there is none.
+
+    Commits of other writers in between (OPTIMIZE, VACUUM) are stepped over.
+    """
+    return next(notes_back(table, at_most=at_most), None)
+
+
+def notes_back(table: Path, *, at_most: int | None = None) -> Iterator[tuple[int, CommitNote]]:
+    """Yield the (version, note) of our commits, newest first, as far as the log reaches back without a hole."""
+    version = latest_version(table) if at_most is None else at_most
+    while version is not None and version >= 0 and log_file(table, version).exists():
+        note = read_commit(table, version).note
+        if note is not None:
+            yield version, note
+        version -= 1
+
+
+def _following(table: Path, version: int, upto: int | None) -> Iterator[Commit]:
+    """Yield the commits from `version` on, to the last one whose log file is there."""
+    while (upto is None or version <= upto) and log_file(table, version).exists():
+        yield read_commit(table, version)
+        version += 1
+
+
+def _records(add: Mapping[str, Any]) -> int:
+    stats = add.get("stats")
+    return int(json.loads(stats).get("numRecords", 0)) if stats else 0
+
+
+def _slice_of(remove: Mapping[str, Any]) -> str:
+    """Return the slice of a removed file; its path tells it where the action leaves out the partition."""
+    values = remove.get("partitionValues") or {}
+    found = _SLICE_IN_PATH.search(remove.get("path", ""))
+    return values.get(ARRIVAL_DATE) or (found[1] if found else "")
+
+
+def _is_newest(table: Path, version: int) -> bool:
+    """Return whether nothing follows `version`, without listing the log: logs are cleaned from their old end."""
+    return version >= 0 and not log_file(table, version + 1).exists() and log_file(table, version).exists()

@@ -1,0 +1,132 @@
+"""The index of a tape: a small Delta table with one line per batch, which outlives the log of the tape itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from kappa_assets.log.note import Position
+from kappa_assets.place.local.delta_write.held_files import held_files
+from kappa_assets.place.local.delta_write.rows import append_rows, create_with_rows, replace_rows
+from kappa_assets.place.local.lock import table_turn
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("batch", pa.int64(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("slices", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TapeCommit:
+    """One commit on the tape: its batch id, the Bronze version that wrote it, and its rows by slice (a day)."""
+
+    batch: int
+    version: int
+    at: dt.datetime
+    rows: int
+    slices: Mapping[str, int]
+
+    @property
+    def position(self) -> Position:
+        """The place on the tape after this commit."""
+        return Position(self.batch, self.version)
+
+
+class TapeIndex:
+    """The lines of one index. Files and row groups that hold none of what is asked for are not read.
+
+    A line may be in an index twice: an earlier version wrote one so when two threads looked at the tape at once. Each
+    is given once, and `mend` takes the others out.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Hold the index's write lock for the block."""
+        return table_turn(self._folder)
+
+    def last(self) -> Position | None:
+        """Return the newest position in the index, from its files' statistics; None for an index without lines."""
+        files = self._files()
+        if not files:
+            return None
+        return Position(max(f["max.batch"] for f in files), max(f["max.version"] for f in files))
+
+    def newest(self, wanted: int) -> tuple[list[TapeCommit], int]:
+        """Return about so many of the newest lines, and the version from which on they are all that there are."""
+        files, last = self._files(), self.last()
+        if last is None:
+            return [], 0
+        found = self.read(0, last.version + 1, since=last.batch - wanted + 1)
+        begins = min(f["min.version"] for f in files)
+        return found, 0 if found[0].version <= begins else found[0].version
+
+    def read(self, first: int, end: int, since: int = 0, upto: int | None = None) -> list[TapeCommit]:
+        """Return the lines of versions from `first` on and before `end`, and of batches `since` to `upto`, in order."""
+        wanted = (ds.field("version") >= first) & (ds.field("version") < end) & (ds.field("batch") >= since)
+        if upto is not None:
+            wanted &= ds.field("batch") <= upto
+        try:
+            dataset = DeltaTable(self._folder).to_pyarrow_dataset()
+        except TableNotFoundError:
+            return []
+        rows = dataset.to_table(filter=wanted).to_pylist()
+        found = {row["version"]: row for row in rows}
+        return [_commit(found[version]) for version in sorted(found)]
+
+    def append(self, fresh: Iterable[TapeCommit]) -> None:
+        """Add lines. The caller holds the turn, and knows that they go on where the index ends."""
+        try:
+            index = DeltaTable(self._folder)
+        except TableNotFoundError:
+            create_with_rows(self._folder, _table(fresh))
+        else:
+            append_rows(index, self._folder, _table(fresh))
+
+    def mend(self) -> None:
+        """Take out lines that are there twice. The caller holds the turn."""
+        files = self._files()
+        if not files:
+            return
+        lines = sum(f["num_records"] for f in files)
+        if lines <= max(f["max.batch"] for f in files) - min(f["min.batch"] for f in files) + 1:
+            return
+        once = self.read(0, max(f["max.version"] for f in files) + 1)
+        if len(once) < lines:
+            replace_rows(DeltaTable(self._folder), self._folder, _table(once))
+
+    def _files(self) -> list[dict[str, Any]]:
+        """Return what the log says of each file of the index that has lines."""
+        try:
+            actions = held_files(DeltaTable(self._folder))
+        except TableNotFoundError:
+            return []
+        return [action for action in actions if action["num_records"]]
+
+
+def _table(found: Iterable[TapeCommit]) -> pa.Table:
+    rows = [
+        {"batch": c.batch, "version": c.version, "at": c.at, "rows": c.rows, "slices": json.dumps(dict(c.slices))}
+        for c in found
+    ]
+    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+
+
+def _commit(row: Mapping[str, Any]) -> TapeCommit:
+    return TapeCommit(row["batch"], row["version"], row["at"], row["rows"], json.loads(row["slices"]))

@@ -1,0 +1,1 @@
+"""The rules that a table's function keeps, judged on Spark's analysed plan before any data flows."""

@@ -1,0 +1,120 @@
+"""Spark's plan of a DataFrame, analysed or optimized: fetched in one call, read in Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_NOISE = {"class", "num-children", "metadata", "qualifier", "resultId"}
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator of the plan, or an expression in it: `Project`, `Sum`. Equal ones mean the same."""
+
+    kind: str
+    fields: Mapping[str, Any]
+    children: tuple[Node, ...]
+
+    def __iter__(self) -> Iterator[Node]:
+        """Yield the node and all below it, from the top."""
+        yield self
+        for child in self.children:
+            yield from child
+
+    @property
+    def id(self) -> int | None:
+        """What tells a column from every other; a column passed on unchanged keeps it."""
+        found = self.fields.get("exprId")
+        return int(found["id"]) if found is not None else None
+
+    def expressions(self, name: str) -> tuple[Node, ...]:
+        """Return the expressions in one field of an operator, such as the `projectList` of a Project."""
+        return tuple(tree(one) for one in self.fields.get(name) or [])
+
+    def operands(self) -> Iterator[Node]:
+        """Yield the expressions that the operator is made with, each as a tree."""
+        return _trees(self.fields.values())
+
+    def mentioned(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield kind and fields of every expression the operator is made with, at any depth."""
+        return _mentioned(self.fields.values())
+
+
+@dataclass(frozen=True)
+class SparkPlan:
+    """An analysed plan; at the top stands a Project whose `projectList` is the columns of the output."""
+
+    top: Node
+    deterministic: bool
+    """Whether Spark says so: it does not know the clock, and doubts `collect_set`."""
+
+
+def tree(nodes: list[dict[str, Any]]) -> Node:
+    """Return the tree that Spark lists from the top, each node with its number of children."""
+    return _next(iter(nodes))
+
+
+def analysed(frame: DataFrame) -> SparkPlan | None:
+    """Return the analysed plan; None on Spark Connect, which shows none."""
+    if not hasattr(frame, "_jdf"):
+        return None
+    plan = frame.select("*")._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way shows the plan
+    return SparkPlan(tree(json.loads(plan.toJSON())), bool(plan.deterministic()))
+
+
+def columns_used(frame: DataFrame) -> frozenset[str] | None:
+    """Return the names of the columns that `frame` needs of the empty DataFrame it was made from.
+
+    A bare count of rows needs none. A column without nulls is always needed: the optimizer counts its values without
+    reading them, and they must not become null. None where that cannot be told: on Spark Connect, which shows no plan,
+    and where the optimizer has seen that what is read is empty.
+    """
+    if not hasattr(frame, "_jdf"):
+        return None
+    plan = frame._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - no public way shows the plan
+    result = plan.output()
+    used = {int(result.apply(n).exprId().id()) for n in range(result.size())}
+    nodes = list(tree(json.loads(plan.toJSON())))
+    for node in nodes:
+        if node.children:
+            used |= {int(fields["exprId"]["id"]) for _, fields in node.mentioned() if "exprId" in fields}
+    leaves = [node for node in nodes if not node.children]
+    if any(leaf.kind != "LogicalRDD" for leaf in leaves):
+        return None
+    read = [column for leaf in leaves for column in leaf.expressions("output")]
+    needed = [column for column in read if column.id in used or not column.fields["nullable"]]
+    return frozenset(str(column.fields["name"]) for column in needed)
+
+
+def _next(nodes: Iterator[dict[str, Any]]) -> Node:
+    node = next(nodes)
+    children = tuple(_next(nodes) for _ in range(node["num-children"]))
+    return Node(_kind(node), {name: value for name, value in node.items() if name not in _NOISE}, children)
+
+
+def _kind(node: Mapping[str, Any]) -> str:
+    return str(node["class"]).rpartition(".")[2]
+
+
+def _trees(values: Iterable[Any]) -> Iterator[Node]:
+    for value in values:
+        if isinstance(value, list) and value and isinstance(value[0], dict) and "class" in value[0]:
+            yield tree(value)
+        elif isinstance(value, list):
+            yield from _trees(value)
+
+
+def _mentioned(values: Iterable[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for value in values:
+        if isinstance(value, dict):
+            if "class" in value:
+                yield _kind(value), value
+            yield from _mentioned(value.values())
+        elif isinstance(value, list):
+            yield from _mentioned(value)

@@ -1,0 +1,106 @@
+"""Whether the columns that a function gives can be kept: their names, and the types of all that is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    MapType,
+    NullType,
+    NumericType,
+    StringType,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+    VariantType,
+)
+
+from kappa_assets.columns import LINEAGE
+from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.logic.plan_rules import refuse
+
+_KEPT = (
+    BinaryType,
+    BooleanType,
+    DateType,
+    NumericType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+    VariantType,
+)
+_NOT_IN_DELTA = set(" ,;{}()\n\t=")
+_CHANGE_FEED = {"_change_type", "_commit_version", "_commit_timestamp"}
+"""Columns that Delta's change feed adds to those of the table. A Silver has one."""
+
+
+def check_columns(table: Silver | Gold, schema: StructType) -> None:
+    """Refuse columns that are missing, or that Delta or we cannot keep. Raises LogicError with the column's name."""
+    _check_required(table, schema.names)
+    lower = [column.lower() for column in schema.names]
+    for column in schema.names:
+        if lower.count(column.lower()) > 1:
+            refuse(table, f"has two columns named {column!r}", "Rename one, or select the columns by name.")
+        if set(column) & _NOT_IN_DELTA:
+            refuse(table, f"has a column named {column!r}, which Delta does not take", "Name it with alias().")
+        if isinstance(table, Silver):
+            _check_name(table, column)
+    stored = [path for field in schema for path, _ in _types(field.name, field.dataType)]
+    for path in stored:
+        if stored.count(path) > 1:
+            hint = "Spark takes one for the other when it skips what a file holds: name it without a dot, with alias()."
+            refuse(table, f"has a column named {path!r} beside a struct with such a field", hint)
+    for field in schema:
+        for path, kind in _types(repr(field.name), field.dataType):
+            _check_type(table, path, kind)
+
+
+def _check_required(table: Silver | Gold, columns: list[str]) -> None:
+    required = LINEAGE if isinstance(table, Silver) else (*table.keys, *table.combine)
+    missing = [column for column in required if column not in columns]
+    if missing:
+        hint = "Add *LINEAGE to its select." if isinstance(table, Silver) else f"It has {columns}."
+        refuse(table, f"leaves out {', '.join(missing)}", hint)
+
+
+def _check_name(table: Silver, column: str) -> None:
+    if column.lower() in _CHANGE_FEED:
+        what = f"has a column named {column!r}, a name of the change feed that its Golds read"
+        refuse(table, what, "Name it with alias().")
+    judging = {"_rejected", *(f"_meets_{e.name}" for e in table.expectations)} if table.expectations else set()
+    if column.lower() in judging:
+        what = f"has a column named {column!r}, a name that is used while its expectations are judged"
+        refuse(table, what, "Name it with alias().")
+
+
+def _check_type(table: Silver | Gold, path: str, kind: DataType) -> None:
+    if isinstance(kind, NullType):
+        hint = "Nothing but null is in it: give it a type, such as F.lit(None).cast('string')."
+        refuse(table, f"has a column {path} of type void, which cannot be kept", hint)
+    if isinstance(kind, StringType) and not kind.isUTF8BinaryCollation():
+        hint = "Files are skipped by the order of bytes: cast it to string, and collate where it is read."
+        refuse(table, f"has a column {path} of type {kind.simpleString()}, which Delta does not take", hint)
+    if isinstance(kind, StructType) and not kind.fields:
+        refuse(table, f"has a column {path}, a struct without fields", "Parquet does not take one: leave it out.")
+    if not isinstance(kind, (*_KEPT, ArrayType, MapType, StructType)):
+        hint = "Cast it: an interval to a number of days or seconds, a time of day to a string."
+        refuse(table, f"has a column {path} of type {kind.simpleString()}, which Delta does not take", hint)
+
+
+def _types(path: str, kind: DataType) -> Iterator[tuple[str, DataType]]:
+    """Yield the type of a column, and of all that is in it, each with where it is."""
+    yield path, kind
+    match kind:
+        case StructType():
+            for field in kind:
+                yield from _types(f"{path}.{field.name}", field.dataType)
+        case ArrayType():
+            yield from _types(f"{path}[]", kind.elementType)
+        case MapType():
+            yield from _types(f"{path} (its keys)", kind.keyType)
+            yield from _types(f"{path} (its values)", kind.valueType)

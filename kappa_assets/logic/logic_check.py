@@ -1,0 +1,135 @@
+"""Whether a table's function keeps the rules of its layer, judged on Spark's plan before any data flows.
+
+A Silver is row by row: Project, Filter and Generate on its upstream alone, with LINEAGE passed on, so that
+any part of the tape can be redone by itself. For a Gold with `combine`, see `combine_check`. Every table
+gives the same answer whenever it is computed: no clock, no dice.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+from pyspark.errors import PySparkException, QueryContextType
+from pyspark.sql import DataFrame
+
+from kappa_assets.columns import LINEAGE
+from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.logic.analysed import SparkPlan, analysed
+from kappa_assets.logic.column_rules import check_columns
+from kappa_assets.logic.combine_check import check_combine
+from kappa_assets.logic.plan_rules import (
+    check_reads_no_table,
+    check_rows,
+    check_same_answer,
+    origin_of,
+    refuse,
+    renamed,
+)
+from kappa_assets.logic.time_of_day import columns_of_casts
+
+_WIDTH = 300  # characters of Spark's own message worth repeating
+_PYTHON_LINE = re.compile(r".+\.py:\d+")
+_SPARKS_OWN = re.compile(r"/(pyspark|py4j)/")
+
+
+def check_logic(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
+    """Return what the table's function makes of `upstream`, which may be empty; its schema is the table's.
+
+    On Spark Connect, which shows no plan, only the columns are checked.
+
+    Raises LogicError, with the file and line of the declaration, for what breaks a rule of the layer.
+    """
+    frame, mine = _leaf(upstream)
+    output = _call(table, frame)
+    check_columns(table, output.schema)
+    plan = analysed(_with_expectations(table, output))
+    if plan is not None:
+        _check_plan(table, plan, output, mine)
+    return output
+
+
+def text_casts(table: Silver, upstream: DataFrame) -> frozenset[str]:
+    """Return the columns of `upstream` whose texts `with_days` may complete; none on Spark Connect."""
+    frame, ids = _leaf(upstream)
+    plan = analysed(table(frame))
+    return frozenset() if plan is None else columns_of_casts(plan, frame, ids)
+
+
+def _check_plan(table: Silver | Gold, plan: SparkPlan, output: DataFrame, mine: dict[int | None, str]) -> None:
+    check_same_answer(table, plan.top)
+    match table:
+        case Silver():
+            check_rows(table, plan.top, mine)
+            _check_lineage(table, plan, mine)
+        case Gold(combine=combine) if combine:
+            check_combine(table, plan.top, output.schema, mine)
+        case Gold():  # its aggregates may be what Spark calls non-deterministic: collect_set, first
+            check_reads_no_table(table, plan.top)
+            return
+    if not plan.deterministic:
+        hint = "A replay would give another answer: derive every column from the row alone."
+        refuse(table, "uses an expression that Spark calls non-deterministic", hint)
+
+
+def _leaf(upstream: DataFrame) -> tuple[DataFrame, dict[int | None, str]]:
+    """Return `upstream` as a single leaf of a plan, and its columns by their ids, to know them again."""
+    plan = analysed(upstream)
+    if plan is None:
+        return upstream, {}
+    if plan.top.children[0].children:
+        return _leaf(upstream.sparkSession.createDataFrame([], upstream.schema))
+    return upstream, {column.id: str(column.fields["name"]) for column in plan.top.expressions("projectList")}
+
+
+def _call(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
+    try:
+        output = table(upstream)
+    except PySparkException as error:
+        refuse(
+            table,
+            f"does not fit its upstream: {_short(error)}{_line(error)}",
+            f"The upstream has {upstream.columns}.",
+            error,
+        )
+    if not isinstance(output, DataFrame):
+        refuse(table, f"returns no DataFrame; got {type(output).__name__}", "Does it lack its return?")
+    return output
+
+
+def _with_expectations(table: Silver | Gold, output: DataFrame) -> DataFrame:
+    """Return `output` filtered by every expectation: their columns are resolved, their plan is checked."""
+    if isinstance(table, Silver):
+        for expectation in table.expectations:
+            try:
+                output = output.filter(expectation.condition)
+            except PySparkException as error:
+                what = f"cannot meet its expectation {expectation.name!r}: {_short(error)}"
+                refuse(table, what, f"A condition is SQL on the output: {output.columns}.", error)
+    return output
+
+
+def _check_lineage(table: Silver, plan: SparkPlan, mine: dict[int | None, str]) -> None:
+    before = renamed(plan.top)
+    for column in plan.top.expressions("projectList"):
+        name = str(column.fields["name"])
+        if name in LINEAGE and mine.get(origin_of(column.id, before)) != name:
+            refuse(table, f"changes {name}, which is the row's address on the tape", "Pass it on: *LINEAGE.")
+
+
+def _line(error: PySparkException) -> str:
+    """Return where in the function the error arose: the column's line, if Spark was told to note it, or the call's.
+
+    `kappa check` tells it to. Even then it notes the lines of `F.col` and of what is done to a Column, no others.
+    """
+    contexts = error.getQueryContext() or ()
+    sites = [c.callSite() for c in contexts if c.contextType() is QueryContextType.DataFrame]
+    noted = next((site for site in sites if _PYTHON_LINE.fullmatch(site)), None)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _SPARKS_OWN.search(f.filename)]
+    return f" (at {noted or f'{frames[-1].filename}:{frames[-1].lineno}'})"
+
+
+def _short(error: PySparkException) -> str:
+    """Return Spark's message without plan, query text and state code."""
+    text = str(error).partition(" SQLSTATE")[0].partition("\n")[0].strip()
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."

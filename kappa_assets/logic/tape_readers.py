@@ -1,0 +1,57 @@
+"""What the Silvers below a tape read of it: whether columns that share none with the tape are still theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import SparkSession
+from pyspark.sql.types import (
+    DateType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT, BATCH_ID, INGESTED_AT, ROW, SOURCE
+from kappa_assets.declare.tables import Silver
+from kappa_assets.logic.logic_check import check_logic
+
+_SOURCE = StructType(
+    [StructField("file", StringType()), StructField("bytes", LongType()), StructField("modified_at", TimestampType())]
+)
+_ADDRESS = (
+    StructField(SOURCE, _SOURCE),
+    StructField(BATCH_ID, LongType()),
+    StructField(ROW, LongType()),
+    StructField(INGESTED_AT, TimestampType()),
+    StructField(ARRIVED_AT, TimestampType()),
+    StructField(ARRIVAL_DATE, DateType()),
+)
+
+
+@dataclass(frozen=True)
+class TapeReaders:
+    """The Silvers that stand on one tape, and that tape's payload columns."""
+
+    spark: SparkSession
+    silvers: tuple[Silver, ...]
+    tape: StructType
+
+    def wait_for(self, columns: tuple[str, ...]) -> bool:
+        """Return whether the Silvers work on these columns, and not on those of the tape.
+
+        Then a file that is none of this source made the tape, and one that shares no column with it is no stranger.
+        """
+        theirs = StructType([StructField(c, StringType()) for c in columns])
+        return bool(self.silvers) and self._work_on(theirs) and not self._work_on(self.tape)
+
+    def _work_on(self, payload: StructType) -> bool:
+        empty = self.spark.createDataFrame([], StructType([*payload, *_ADDRESS]))
+        try:
+            for silver in self.silvers:
+                check_logic(silver, empty)
+        except Exception:  # noqa: BLE001 -- the user's function, on columns that it may never have thought of
+            return False
+        return True

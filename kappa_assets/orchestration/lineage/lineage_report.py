@@ -1,0 +1,251 @@
+"""The news of the tables as Dagster events: one per table and touched slice, upstream first, each exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from kappa_assets.declare.tables import Silver
+from kappa_assets.log.delta_log import Commit
+from kappa_assets.log.note import IMPLAUSIBLE
+from kappa_assets.names import Layer, TableName
+from kappa_assets.orchestration.lineage.lineage_cursor import Mark
+from kappa_assets.orchestration.lineage.lineage_plan import (
+    LineagePlan,
+    Sight,
+    SliceNews,
+    TableNews,
+    rows_by_slice,
+)
+from kappa_assets.orchestration.lineage.provenance import (
+    DATA_VERSION,
+    NO_POINTER,
+    REPORTED,
+    Input,
+    data_version,
+    parse_data_version,
+    provenance_tags,
+)
+from kappa_assets.orchestration.shown_columns import columns_of
+
+_PAGE = 20
+_LOOK_BACK = 2_000
+"""Events looked through for the last of ours: those of a tick that died are the newest there are."""
+
+
+@dataclass(frozen=True)
+class _Last:
+    """The last event of ours about a slice."""
+
+    generation: int
+    version: int
+    row_count: int | None
+
+
+@dataclass
+class Reporter:
+    """Reports a plan's events. `late` says when to stop; what is left is reported by the next tick."""
+
+    instance: dg.DagsterInstance
+    sight: Sight
+    late: Callable[[], bool]
+    undescribed: frozenset[TableName] = frozenset()
+    """Tables whose definition was loaded before they had columns: their events carry them."""
+    events: int = 0
+    marks: dict[TableName, Mark] = field(default_factory=dict)
+    """How far the tables that were reported whole are reported now."""
+
+    def report(self, plan: LineagePlan) -> bool:
+        """Report everything and return True; False when time was up before the end."""
+        for news in plan.news:
+            for of_slice in news.slices:
+                if self.late():
+                    return False
+                self._report(news, of_slice)
+            self.marks[news.table] = news.mark
+        return True
+
+    def _report(self, news: TableNews, of_slice: SliceNews) -> None:
+        key = dg.AssetKey(news.table.key)
+        last = self._last(key, of_slice.partition, partitioned=news.table.layer is not Layer.GOLD)
+        seen = last.version if last is not None and last.generation == news.generation else -1
+        version = of_slice.commits[-1].version if of_slice.commits else news.version
+        if seen >= version:
+            return
+        fresh = [c for c in of_slice.commits if c.version > seen]
+        tags = provenance_tags(data_version(news.generation, version), news.code_version, self._inputs(news, of_slice))
+        self.instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                key,
+                partition=of_slice.partition,
+                description=_text(news, of_slice, fresh, version),
+                metadata=self._metadata(news, of_slice, fresh, version, last if seen >= 0 else None),
+                tags=tags | {REPORTED: data_version(news.generation, version)},
+            )
+        )
+        self.events += 1
+
+    def _last(self, key: dg.AssetKey, partition: str | None, *, partitioned: bool) -> _Last | None:
+        """Return the last event of ours about a slice. Events are stored before the cursor: a tick may have died."""
+        wanted = dg.AssetRecordsFilter(key, asset_partitions=[partition] if partition else None)
+        cursor, seen, limit = None, 0, 1
+        while seen < _LOOK_BACK:
+            found = self.instance.fetch_materializations(wanted, limit=limit, cursor=cursor)
+            for record in found.records:
+                event = record.asset_materialization
+                version = parse_data_version((event.tags or {}).get(REPORTED)) if event else None
+                if event and version and (event.partition == partition or not partitioned):
+                    count = event.metadata.get("dagster/row_count")
+                    return _Last(*version, None if count is None else int(str(count.value)))
+            if not found.has_more:
+                return None
+            seen, cursor, limit = seen + len(found.records), found.cursor, _PAGE
+        return None
+
+    def _inputs(self, news: TableNews, of_slice: SliceNews) -> list[Input]:
+        """Return what the slice was made from: its upstream's slice, or the upstream version a Gold has read."""
+        if news.upstream is None:
+            return []
+        key = dg.AssetKey(news.upstream.key)
+        record = self.instance.get_latest_data_version_record(key, False, of_slice.partition)
+        event = None if record is None else record.asset_materialization
+        version = NO_POINTER if event is None else (event.tags or {}).get(DATA_VERSION, NO_POINTER)
+        read = news.note.reads.get(str(news.upstream)) if news.note else None
+        if news.table.layer is Layer.GOLD and read is not None and read.version >= 0:
+            version = data_version(read.generation, read.version)
+        return [Input(key, version, None if record is None else record.storage_id)]
+
+    def _metadata(
+        self, news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: int, last: _Last | None
+    ) -> dict[str, Any]:
+        rows = _rows(news, of_slice, fresh)
+        count = self._row_count(news, of_slice, fresh, last)
+        facts: dict[str, Any] = {
+            "rows": rows,
+            "dagster/row_count": count,
+            "version": version,
+            "from_version": fresh[0].version if fresh and news.anew is None else version,
+            "commits": len(fresh),
+            "generation": news.generation,
+            **self._position(news),
+            **self._rejected(news, of_slice, fresh),
+            **_implausible(news, of_slice, fresh),
+            **self._seconds(news),
+        }
+        if of_slice.partition is None and of_slice.days:
+            facts["slices before the pipeline's start"] = ", ".join(of_slice.days)
+        if news.table in self.undescribed:
+            folder = self.sight.lake.folder(news.table, news.generation)
+            facts["dagster/column_schema"] = columns_of(folder)
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def _row_count(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit], last: _Last | None) -> int | None:
+        """Return all rows of the slice or Gold: counted on from the last event where rows were only added."""
+        if of_slice.rows is not None:
+            return of_slice.rows
+        if news.table.layer is Layer.GOLD:
+            return None if news.note is None else news.note.rows
+        added = _rows(news, of_slice, fresh)
+        only_added = not any(c.removes_data or _is_repair(c) for c in fresh)
+        if last is not None and last.row_count is not None and only_added:
+            return last.row_count + added
+        known = rows_by_slice(self.sight.lake, news.table, news.generation, news.version)
+        return sum(known.get(day, 0) for day in of_slice.days)
+
+    def _position(self, news: TableNews) -> dict[str, int]:
+        tape = self.sight.pipeline.tape_of(news.table)
+        position = news.note.position.get(str(tape)) if news.note else None
+        return {} if position is None else {"tape_batch": position.batch, "tape_version": position.version}
+
+    def _rejected(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
+        """Return what each expectation rejected; a batch's counts are told with the newest slice it touched."""
+        table = self.sight.pipeline[news.table]
+        if not isinstance(table, Silver) or news.anew is not None:
+            return {}
+        counts = {f"rejected_{e.name}": 0 for e in table.expectations}
+        for commit in fresh:
+            if commit.note is not None and _is_told_with(commit, of_slice):
+                for name, number in commit.note.rejected.items():
+                    counts[f"rejected_{name}"] = counts.get(f"rejected_{name}", 0) + number
+        return counts
+
+    def _seconds(self, news: TableNews) -> dict[str, float]:
+        """Return how long after the tape the news was in the table, and how long its batch took."""
+        found: dict[str, float] = {}
+        tape = self.sight.tapes[self.sight.pipeline.tape_of(news.table)]
+        position = news.note.position.get(str(tape.bronze)) if news.note else None
+        if position is not None and news.upstream is not None and news.anew is None:
+            landed = next((c.at for c in reversed(tape.commits(position.batch, position.batch))), None)
+            if landed is not None:
+                found["lag_seconds"] = round(max(0.0, (news.at - landed).total_seconds()), 3)
+        query = self.sight.queries.get(str(news.table))
+        if query is not None and query.batch_seconds is not None and news.anew is None:
+            found["batch_seconds"] = query.batch_seconds
+        return found
+
+
+def _implausible(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
+    """Return how many rows of a tape claimed an arrival that cannot be."""
+    if news.table.layer is not Layer.BRONZE or news.anew is not None:
+        return {}
+    told = (c.note for c in fresh if c.note is not None and _is_told_with(c, of_slice))
+    return {IMPLAUSIBLE: sum(note.source.get(IMPLAUSIBLE, 0) for note in told)}
+
+
+def _is_told_with(commit: Commit, of_slice: SliceNews) -> bool:
+    """Return whether a commit's counts belong to a slice: the newest that it touched."""
+    return not commit.rows_by_slice or max(commit.rows_by_slice) in of_slice.days
+
+
+def _rows(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> int:
+    """Return the rows that the commits brought to the slice; of a Gold, which is written whole, all rows."""
+    if of_slice.rows is not None:
+        return of_slice.rows
+    if news.table.layer is Layer.GOLD:
+        return (news.note.rows if news.note else None) or 0
+    return sum(c.rows_by_slice.get(day, 0) for c in fresh for day in of_slice.days)
+
+
+def _is_repair(commit: Commit) -> bool:
+    return commit.note is not None and commit.note.repair is not None
+
+
+def _text(news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: int) -> str:
+    rows = _rows(news, of_slice, fresh)
+    made = data_version(news.generation, version)
+    if news.anew is not None:
+        what = f"{made}: all {rows:,} rows; reported again, for {news.anew}."
+    elif fresh:
+        first = fresh[0].version
+        span = f"version {version}" if first == version else f"versions {first} to {version}"
+        total = "rows in all" if news.table.layer is Layer.GOLD else "new rows"
+        commits = "1 commit" if len(fresh) == 1 else f"{len(fresh)} commits"
+        what = f"{made}: {rows:,} {total}, {commits} ({span})."
+        if all(_is_repair(c) for c in fresh):
+            what = f"{made}: repaired, {rows:,} rows ({span})."
+    else:
+        what = f"{made}: no new rows; what arrived in this slice gave none."
+    return " ".join([what, *_read(news), *_early(of_slice)])
+
+
+def _read(news: TableNews) -> list[str]:
+    """Name what was read: `Read silver.sales g1.v12; bronze.invoices up to batch 41, version 43.`"""
+    if news.note is None or news.upstream is None:
+        return []
+    read = []
+    if news.upstream.layer is not Layer.BRONZE:
+        found = news.note.reads.get(str(news.upstream))
+        if found is not None and found.version >= 0:
+            read.append(f"{news.upstream} {data_version(found.generation, found.version)}")
+    read += [f"{tape} up to {position}" for tape, position in sorted(news.note.position.items())]
+    return [f"Read {'; '.join(read)}."] if read else []
+
+
+def _early(of_slice: SliceNews) -> list[str]:
+    if of_slice.partition is not None or not of_slice.days:
+        return []
+    days = of_slice.days[0] if len(of_slice.days) == 1 else f"{of_slice.days[0]} to {of_slice.days[-1]}"
+    return [f"Without a partition: arrived {days}, before the pipeline's start."]

@@ -1,0 +1,1 @@
+"""A lake in local folders: its paths, its locks, its disk."""

@@ -1,0 +1,106 @@
+"""Where everything of a lake lies. Paths are built here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kappa_assets.errors import LakeError
+from kappa_assets.names import Layer, TableName
+
+_NUMBERED = re.compile(r"g\d{4,}")
+_NO_PATH = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A folder that holds the tapes, the generations, the checkpoints and the registry.
+
+    Readers outside open `link(table)`; code inside opens a generation by its own path, because Spark caches a
+    table's state by path.
+    """
+
+    root: Path
+
+    @classmethod
+    def at(cls, where: str | Path) -> Lake:
+        """Return the lake in a local folder, made if it is missing. Raises LakeError when it cannot be written."""
+        root = Path(where).expanduser().resolve()
+        _check_path(root)
+        try:
+            (root / "_kappa").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LakeError(
+                f"the lake {str(root)!r} cannot be made: {error.strerror}",
+                hint="Name a folder this user may write, with --lake or KAPPA_LAKE.",
+            ) from error
+        if not os.access(root / "_kappa", os.W_OK):
+            raise LakeError(
+                f"the lake {str(root)!r} is not writable",
+                hint="Give this user write access to it; nothing was changed.",
+            )
+        return cls(root)
+
+    @property
+    def system(self) -> Path:
+        """What is kappa_assets' own: generations, checkpoints, registry, rejects, locks."""
+        return self.root / "_kappa"
+
+    @property
+    def registry(self) -> Path:
+        """Where the registry's events lie, a Delta table."""
+        return self.system / "registry"
+
+    @property
+    def host(self) -> Path:
+        """Lock and status of the host."""
+        return self.system / "host"
+
+    def tape_index(self, bronze: TableName) -> Path:
+        """Where the index of a tape lies, a Delta table."""
+        return self.system / "tape" / bronze.name
+
+    def rejects(self, table: TableName) -> Path:
+        """The side table of rows (Silver) or files (Bronze) that were set aside."""
+        return self.system / "rejects" / table.layer / table.name
+
+    def folder(self, table: TableName, generation: int = 1) -> Path:
+        """Where one generation's Delta table lies. Bronze has one for ever, at its public place."""
+        if table.layer is Layer.BRONZE:
+            return self.root / table.layer / table.name
+        return self.system / "tables" / table.layer / table.name / _numbered(generation)
+
+    def checkpoint(self, table: TableName, generation: int = 1) -> Path:
+        """Where the checkpoint of one generation's query lies."""
+        return self.system / "checkpoints" / table.layer / table.name / _numbered(generation)
+
+    def link(self, table: TableName) -> Path:
+        """What readers outside open; a symlink to the live generation for Silver and Gold."""
+        return self.root / table.layer / table.name
+
+
+def table_called(folder: Path) -> str:
+    """Return what people call the table that lies in `folder`: `bronze.invoices`, `silver.sales g1`; else the path."""
+    table, generation = folder, ""
+    if _NUMBERED.fullmatch(folder.name):
+        table, generation = folder.parent, f" g{int(folder.name[1:])}"
+    if table.parent.name not in set(Layer):
+        return repr(str(folder))
+    side = "the rows set aside of " if table.parent.parent.name == "rejects" else ""
+    return f"{side}{table.parent.name}.{table.name}{generation}"
+
+
+def _check_path(root: Path) -> None:
+    """Refuse what delta-rs does not find again (1.6.6): it decodes a path twice, and takes no control characters."""
+    if _NO_PATH.search(str(root)):
+        raise LakeError(
+            f"the lake cannot lie in {str(root)!r}: its path has a backslash, a control character, or a percent sign "
+            "that two hexadecimal digits follow",
+            hint="Name another folder, or rename this one. Nothing was changed.",
+        )
+
+
+def _numbered(generation: int) -> str:
+    return f"g{generation:04d}"

@@ -1,0 +1,103 @@
+"""A Delta table read at one version, whatever is committed to it while the rows are read."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from kappa_assets.columns import quoted
+from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.local.spark_paths import literal_path
+
+log = logging.getLogger("kappa_assets.host")
+
+
+def read_pinned(spark: SparkSession, table: Path, version: int) -> tuple[DataFrame, int]:
+    """Return a table's rows as of `version`, and that version; of its newest, where `version` cannot be read any more.
+
+    Delta refuses versions over a week old, but for the newest, whether their files are there or not. The newest is
+    asked for by its number too: rows that are read without one are those of the moment in which a plan runs. Raises
+    AnalysisException when the newest cannot be read either.
+    """
+    while True:
+        try:
+            return _as_of(spark, table, version), version
+        except AnalysisException as error:
+            newest = latest_version(table)
+            if newest is None or newest <= version:
+                raise
+            # Refused again, the newest was no newest any more: somebody committed between the two calls.
+            log.warning(
+                "version %d of %s cannot be read any more, so version %d is: %s",
+                version,
+                table.name,
+                newest,
+                str(error).partition("\n")[0],
+            )
+            version = newest
+
+
+def _as_of(spark: SparkSession, table: Path, version: int) -> DataFrame:
+    """Return the rows of `version`: of its files where the log alone tells them, else through Delta in Spark.
+
+    For every new version Delta rebuilds the table's state by a Spark query: 1.8 CPU seconds for a table of 100 files,
+    which its files take 0.5 to read (2,000 files: 3.7 and 2.1).
+    """
+    found = _plain_files(table, version)
+    if found is None:
+        return spark.read.format("delta").option("versionAsOf", version).load(str(table))
+    written = StructType([field for field in found.schema if field.name not in found.partition_by])
+    # Without it Spark takes partitions from folders, and refuses those of ours: each batch has one of its own above.
+    reader = spark.read.schema(written).option("recursiveFileLookup", "true")
+    rows = reader.parquet(*map(literal_path, found.files))
+    of_folder = {name: _in_path(name).cast(found.schema[name].dataType) for name in found.partition_by}
+    return rows.withColumns(of_folder).select(*map(quoted, found.schema.names))
+
+
+@dataclass(frozen=True)
+class _PlainFiles:
+    """What a version consists of: Parquet files whose rows are all of it, in folders that name their partitions."""
+
+    schema: StructType
+    partition_by: list[str]
+    files: list[str]
+
+
+def _plain_files(table: Path, version: int) -> _PlainFiles | None:
+    """Return the files of `version`; None if there are none, its log is gone, or more than files tells what is in it.
+
+    A reader of the first Delta protocol takes files as they are; later ones may delete rows in them or rename columns.
+    """
+    try:
+        opened = DeltaTable(table, version=version)
+    except DeltaError:
+        return None
+    schema = StructType.fromJson(json.loads(opened.schema().to_json()))
+    partition_by = opened.metadata().partition_columns
+    added = pa.table(opened.get_add_actions()).select(["path", "partition"] if partition_by else ["path"]).to_pylist()
+    plain = opened.protocol().min_reader_version == 1 and "_metadata" not in schema.names
+    if not added or not plain or not all(_is_named_by_its_folder(action) for action in added):
+        return None
+    return _PlainFiles(schema, partition_by, [str(table / action["path"]) for action in added])
+
+
+def _is_named_by_its_folder(action: dict[str, Any]) -> bool:
+    """Whether a file's path says its partition, in characters that no log and no folder encodes."""
+    values = (action.get("partition") or {}).items()
+    return "%" not in action["path"] and all(f"/{name}={value}/" in f"/{action['path']}" for name, value in values)
+
+
+def _in_path(partition: str) -> Column:
+    return F.regexp_extract("_metadata.file_path", f".*/{re.escape(partition)}=([^/]+)/", 1)

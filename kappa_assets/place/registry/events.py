@@ -1,0 +1,175 @@
+"""The events of the registry, made in one place so that writer and `fold` agree on their fields."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from kappa_assets.names import TableName
+from kappa_assets.place.registry.state import Event
+
+
+def generation_created(  # noqa: PLR0913 - the fields of an event, given by name
+    table: TableName,
+    number: int,
+    code_version: str,
+    *,
+    upstream: int = 1,
+    from_batch: int = 0,
+    to_batch: int | None = None,
+    kept_from: int | None = None,
+    replay: str | None = None,
+    reads: TableName | None = None,
+) -> Event:
+    """A table gets a new generation: its first when a host first meets the table, or a replay's candidate.
+
+    Args:
+        table: whose generation it is.
+        number: the generation's number, one above the table's newest; never used again.
+        code_version: of the logic that writes it.
+        upstream: the generation of the upstream table that it reads; 1 for a tape.
+        from_batch: the first tape batch that it computes itself.
+        to_batch: the last tape batch that it takes in, for a validation; None: it follows the tape.
+        kept_from: the generation that rows before `from_batch` are taken over from; None when there are none.
+        replay: the id of the replay that it is a candidate of; None for a first generation.
+        reads: the upstream table. None in events of versions that did not say it: its own log then tells.
+    """
+    return _event(
+        "generation_created",
+        table=str(table),
+        generation=number,
+        code_version=code_version,
+        reads=None if reads is None else str(reads),
+        upstream=upstream,
+        from_batch=from_batch,
+        to_batch=to_batch,
+        kept_from=kept_from,
+        replay=replay,
+    )
+
+
+def logic_forwarded(table: TableName, number: int, code_version: str) -> Event:
+    """A live table that is declared with `on_change="forward"` goes on with other logic, from its next batch on.
+
+    Args:
+        table: the table.
+        number: its live generation.
+        code_version: of the logic that it goes on with.
+    """
+    return _event("logic_forwarded", table=str(table), generation=number, code_version=code_version)
+
+
+def release_created(number: int, tables: Mapping[TableName, int], reason: str, *, replay: str | None = None) -> Event:
+    """Readers see other generations from now on: new tables were met, or a replay is promoted. It is current at once.
+
+    Args:
+        number: the release's number, one above the newest.
+        tables: the generation of every table, also of those that did not change.
+        reason: why, in words for people.
+        replay: the id of the replay that is promoted; None otherwise.
+    """
+    return _event("release_created", release=number, tables=_names(tables), reason=reason, replay=replay)
+
+
+def release_selected(number: int, reason: str) -> Event:
+    """Readers see an earlier release again, or a later one after that: a rollback.
+
+    Args:
+        number: the release that is current from now on.
+        reason: what the person gave as the reason; may be empty.
+    """
+    return _event("release_selected", release=number, reason=reason)
+
+
+def replay_started(
+    replay: str,
+    candidates: Mapping[TableName, int],
+    plan: Mapping[str, Any],
+    *,
+    live: Mapping[TableName, int] | None = None,
+) -> Event:
+    """A replay begins to build its candidates, whose generations are created in the same commit.
+
+    Args:
+        replay: its id, such as `r20260105-120000-4f2a`.
+        candidates: the generation that it builds of each of its tables.
+        plan: what was asked for and what will be done, as `ReplayPlan.facts` gives it; shown to people.
+        live: what was live of these tables then: a promotion that would replace anything else is refused.
+    """
+    return _event("replay_started", id=replay, candidates=_names(candidates), plan=dict(plan), live=_names(live or {}))
+
+
+def replay_compared(replay: str, comparison: Mapping[str, Any]) -> Event:
+    """The candidates were compared with the live tables; of several comparisons the newest counts.
+
+    Args:
+        replay: the replay's id.
+        comparison: differences and `faults`, as `Comparison.facts` gives them; a fault is against a promotion.
+    """
+    return _event("replay_compared", id=replay, comparison=dict(comparison))
+
+
+def replay_held(replay: str) -> Event:
+    """The candidates are built and wait for a person: asked for so, or the comparison or the promotion refused.
+
+    Args:
+        replay: the replay's id.
+    """
+    return _event("replay_held", id=replay)
+
+
+def replay_validated(replay: str) -> Event:
+    """The candidates of a replay that never goes live are built and compared; they stay until discarded or old.
+
+    Args:
+        replay: the replay's id.
+    """
+    return _event("replay_validated", id=replay)
+
+
+def replay_promoted(replay: str) -> Event:
+    """The candidates are live: said in the commit of the release that shows them.
+
+    Args:
+        replay: the replay's id.
+    """
+    return _event("replay_promoted", id=replay)
+
+
+def replay_discarded(replay: str) -> Event:
+    """The replay is given up: by a person, by a newer one, or since its logic cannot be built. Its files go after that.
+
+    Args:
+        replay: the replay's id.
+    """
+    return _event("replay_discarded", id=replay)
+
+
+def generation_expired(table: TableName, number: int) -> Event:
+    """Maintenance found that nothing needs a generation; said before its first file is removed, and for ever.
+
+    Args:
+        table: the table.
+        number: the generation that is removed.
+    """
+    return _event("generation_expired", table=str(table), generation=number)
+
+
+def vacuumed(table: TableName, number: int, version: int) -> Event:
+    """Maintenance removes files or log entries that a slow reader might have wanted; said before it does.
+
+    Args:
+        table: the table; of a tape too.
+        number: its generation, 1 for a tape.
+        version: the newest Delta version whose removed files, or whose entry, go. A reader must have read past it.
+    """
+    return _event("vacuumed", table=str(table), generation=number, version=version)
+
+
+def _event(kind: str, **body: Any) -> Event:
+    return Event(dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), kind, body)
+
+
+def _names(tables: Mapping[TableName, int]) -> dict[str, int]:
+    return {str(table): number for table, number in sorted(tables.items())}

@@ -1,0 +1,217 @@
+"""Repair: slices of a row-by-row Silver done over in place, with the logic that wrote them, beside the stream."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID
+from kappa_assets.declare.tables import Silver
+from kappa_assets.errors import LogicChanged, ReplayError
+from kappa_assets.faults import fault_point
+from kappa_assets.fingerprint.code_version import code_version
+from kappa_assets.graph import Pipeline
+from kappa_assets.kinds.append import judged_rows, silver_writer
+from kappa_assets.kinds.query import Setting
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import Position, Repair
+from kappa_assets.log.tape import Tape
+from kappa_assets.names import TableName
+from kappa_assets.place.local.delta_write.parquet_files import write_files
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Generation, Registry
+from kappa_assets.repair.slice_files import slice_files
+
+_TRIES = 5
+"""How often a slice is computed again when somebody rewrote its files meanwhile: maintenance does, once."""
+
+
+@dataclass(frozen=True)
+class RepairPlan:
+    """Slices to do over, oldest first, and the tape position up to which."""
+
+    table: TableName
+    generation: int
+    code_version: str
+    slices: tuple[dt.date, ...]
+    from_batch: int
+    """The first batch that is done over: rows before it were kept by a replay from a later start, and stay."""
+    upto: Position
+    tape_rows: int
+    """Rows on the tape that are read."""
+
+    @property
+    def summary(self) -> str:
+        """One line for logs and terminals."""
+        span = f"{self.slices[0]} to {self.slices[-1]}" if len(self.slices) > 1 else str(self.slices[0])
+        return (
+            f"repair {len(self.slices)} slices of {self.table} g{self.generation} ({span}) as of {self.upto}: "
+            f"{self.tape_rows:,} rows of the tape"
+        )
+
+
+@dataclass(frozen=True)
+class RepairedSlice:
+    """What became of one slice; `version` is the table's version that holds it now."""
+
+    table: TableName
+    generation: int
+    slice: dt.date
+    rows: int
+    replaced: int
+    version: int
+    upto: Position
+    code_version: str
+
+
+def plan_repair(
+    lake: Lake,
+    pipeline: Pipeline,
+    table: TableName,
+    slices: Sequence[dt.date],
+    *,
+    bronze_version: int | None = None,
+) -> RepairPlan:
+    """Return which rows a repair does over: those of `slices` that the table has read, up to `bronze_version`.
+
+    Raises ReplayError for a table that is no row-by-row Silver, that was not written yet or is still in its first read,
+    and for a Bronze version that does not exist; LogicChanged when other logic wrote the table.
+    """
+    silver = pipeline.derived_table(table)
+    if not isinstance(silver, Silver):
+        raise ReplayError(
+            f"{table} has no slices to repair",
+            hint=f"Repair {pipeline.upstreams[table]}: {table} follows through its change feed. Or replay {table}.",
+        )
+    if not slices:
+        raise ReplayError("a repair needs at least one slice", hint="Name a day, such as 2026-11-23.")
+    live = Registry(lake).state().live(table)
+    deployed = code_version(silver)
+    if live is not None and live.code_version != deployed and silver.on_change != "forward":
+        raise LogicChanged(
+            f"{table} g{live.number} was written by logic {live.code_version}; deployed is {deployed}: "
+            "a repair would mix two logics in one table",
+            origin=silver.origin,
+            hint="Replay it (mode: replay, or kappa replay), or deploy the old logic again.",
+        )
+    tape = Tape(lake, pipeline.tape_of(table))
+    reached = None if live is None else _reached(lake, live, tape)
+    if live is None or reached is None or reached.batch < 0:
+        raise ReplayError(
+            f"{table} has not read the tape to a known position yet", hint="Let its stream catch up first: kappa drain."
+        )
+    upto = reached if bronze_version is None else min(reached, tape.position_at(bronze_version))
+    days = tuple(sorted(set(slices)))
+    names = {day.isoformat() for day in days}
+    rows = sum(
+        count
+        for commit in tape.commits(live.from_batch, upto.batch)
+        for day, count in commit.slices.items()
+        if day in names
+    )
+    return RepairPlan(table, live.number, deployed, days, live.from_batch, upto, rows)
+
+
+def run_repair(
+    setting: Setting,
+    pipeline: Pipeline,
+    plan: RepairPlan,
+    *,
+    progress: Callable[[str], None] = print,
+    wanted: Callable[[], str | None] = lambda: None,
+) -> Iterator[RepairedSlice]:
+    """Do the plan's slices over, one commit each, and yield each when it is in the table.
+
+    Readers see a slice as it was or as it is now, and so does whoever follows the change feed. What is interrupted
+    leaves whole slices; run again, it finishes. Raises ReplayError when asked to stop, and when another generation of
+    the table went live meanwhile: no slice of the one that is not live any more is reported as done.
+    """
+    repair = _Repair(setting, pipeline, plan)
+    began, total = time.monotonic(), 0
+    for number, day in enumerate(plan.slices, 1):
+        if (reason := wanted()) is not None:
+            raise ReplayError(
+                f"the repair was stopped before slice {day}: {reason}",
+                hint=f"{number - 1} of {len(plan.slices)} slices are done. Launch it again for the rest.",
+            )
+        done = repair.slice(day)
+        total += done.rows
+        seconds = max(time.monotonic() - began, 1e-9)
+        left = seconds / number * (len(plan.slices) - number)
+        progress(
+            f"{plan.table} {day}: {done.rows:,} rows in the place of {done.replaced:,}; {number} of {len(plan.slices)} "
+            f"slices, {total / seconds:,.0f} rows/s, {left:.0f} s left"
+        )
+        yield done
+
+
+class _Repair:
+    def __init__(self, setting: Setting, pipeline: Pipeline, plan: RepairPlan) -> None:
+        silver = pipeline.derived_table(plan.table)
+        assert isinstance(silver, Silver)  # noqa: S101 -- for mypy; the plan is of a Silver
+        self._setting = setting
+        self._silver = silver
+        self._plan = plan
+        self._bronze = pipeline.tape_of(plan.table)
+        self._writer = silver_writer(setting, plan.table, plan.generation)
+        self._registry = Registry(setting.lake)
+
+    def slice(self, day: dt.date) -> RepairedSlice:
+        for _ in range(_TRIES):
+            done = self._try(day)
+            if done is not None:
+                return done
+        raise ReplayError(
+            f"the files of slice {day} of {self._plan.table} were rewritten {_TRIES} times while it was repaired",
+            hint="Somebody else repairs or optimizes the same slice; launch the repair again when that is done.",
+        )
+
+    def _try(self, day: dt.date) -> RepairedSlice | None:
+        """Compute the slice and put it in place of its files; None when these are not there any more."""
+        plan = self._plan
+        tape = self._setting.spark.read.format("delta").load(str(self._setting.lake.folder(self._bronze)))
+        of_slice = (tape[ARRIVAL_DATE] == day) & tape[BATCH_ID].between(plan.from_batch, plan.upto.batch)
+        fresh = judged_rows(self._silver, tape.where(of_slice))
+        self._writer.prepare(fresh.schema)
+        old = slice_files(self._writer.folder, day, plan.from_batch, plan.upto.batch)
+        others = old.others(self._setting.spark, fresh.schema)
+        kept = 0 if others is None else others.count()
+        rows = fresh if others is None else fresh.unionByName(others)
+        files = write_files(rows, self._writer.folder, self._writer.partition_by)
+        done = Repair(day.isoformat(), plan.upto.batch, plan.upto.version, old.rows - kept)
+        fault_point("slice_written", str(plan.table))
+        version = self._writer.exchange(old.paths, files, lambda: self._note(done, files.rows - kept))
+        if version is None:
+            return None
+        fault_point("slice_repaired", str(plan.table))
+        return RepairedSlice(
+            plan.table, plan.generation, day, files.rows - kept, done.replaced, version, plan.upto, plan.code_version
+        )
+
+    def _note(self, done: Repair, rows: int) -> str:
+        """Return the note of a repair: where the stream is now, and what was done over.
+
+        It is asked for in the table's turn, which a promotion and a rollback take too: what is live now stays so until
+        the slice is in. Raises ReplayError when the plan's generation is not live any more.
+        """
+        live = self._registry.state().live(self._plan.table)
+        if live is None or live.number != self._plan.generation:
+            now = "nothing" if live is None else f"g{live.number}"
+            raise ReplayError(
+                f"{self._plan.table} g{self._plan.generation} is not live any more, {now} is: slice {done.slice} was "
+                "not repaired",
+                hint="A release was promoted or selected meanwhile. Look at what is live now; where a slice is still "
+                "wrong, launch the repair again. Rows that a replay kept from before its start come right by a replay "
+                "from inception.",
+            )
+        found = last_note(self._writer.folder)
+        assert found is not None  # noqa: S101 -- for mypy; without a commit of ours there is no position to repair up to
+        note = replace(found[1], code_version=self._plan.code_version, rows=rows, rejected={}, repair=done)
+        return note.to_json()
+
+
+def _reached(lake: Lake, live: Generation, tape: Tape) -> Position | None:
+    found = last_note(lake.folder(live.table, live.number))
+    return None if found is None else found[1].position.get(str(tape.bronze))

@@ -1,1 +1,0 @@
-"""Streams: moving data from table to table, exactly once, and the host that keeps it going."""

@@ -1,0 +1,68 @@
+"""Declared options count to a code version where they change the result, in any order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kappa_assets import Files, bronze, expect, gold, silver
+from kappa_assets.declare.tables import Table
+from kappa_assets.fingerprint.code_version import code_version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Load = Callable[..., str]
+
+
+def declared(**options: Any) -> Table:
+    def totals(sales: object) -> Any:
+        return sales
+
+    return gold(**options)(totals)
+
+
+def test_options_that_change_the_result_count_in_any_order() -> None:
+    base: dict[str, Any] = {"keys": ["a", "b"], "combine": {"x": "sum", "y": "max"}}
+    same = [
+        base,
+        {"keys": ["b", "a"], "combine": {"y": "max", "x": "sum"}},
+        {**base, "owners": ["team:a"], "tags": {"a": "b"}, "on_change": "forward"},
+        {**base, "reads": {"sales": "silver.sales"}},
+    ]
+    other: list[dict[str, Any]] = [
+        {"keys": ["a"], "combine": base["combine"]},
+        {"keys": ["a", "b"], "combine": {"x": "sum", "y": "min"}},
+        {**base, "reads": {"sales": "silver.orders"}},
+        {"keys": ["a", "b"]},
+    ]
+    assert len({code_version(declared(**options)) for options in same}) == 1
+    assert len({code_version(declared(**options)) for options in [base, *other]}) == 5
+    assert code_version(declared(every="1 minute")) == code_version(declared())
+    assert code_version(declared(keep="3 days")) == code_version(declared())
+
+
+def with_rules(*rules: tuple[str, str]) -> str:
+    @silver(expect=[expect(name, condition) for name, condition in rules])
+    def sales(invoices: object) -> Any:
+        return invoices
+
+    return code_version(sales)
+
+
+def test_expectations_count_in_any_order() -> None:
+    assert with_rules(("a", "x > 0"), ("b", "y > 0")) == with_rules(("b", "y > 0"), ("a", "x > 0"))
+    versions = [
+        with_rules(),
+        with_rules(("a", "x > 0")),
+        with_rules(("a", "x > 1")),
+        with_rules(("b", "x > 0")),
+    ]
+    assert len(set(versions)) == 4
+
+
+def test_a_tape_has_a_version_of_its_source() -> None:
+    def version(*sources: Files) -> list[str]:
+        return [code_version(bronze("invoices", source=source, owners=["a"])) for source in sources]
+
+    assert len(set(version(Files("a"), Files("a"), Files("b"), Files("a", format="json")))) == 3
+    assert len(set(version(Files("a"), Files("a", archive=True)))) == 1, "it changes no row"
