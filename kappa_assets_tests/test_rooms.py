@@ -61,7 +61,7 @@ def room_of_file(path: Path) -> str:
 
 
 def room_of_module(name: str) -> str:
-    """Return the room of `kappa_assets.host.host`: `streams`. The package itself is its public names."""
+    """Return the room of `kappa_assets.host.host`: `host`. The package itself is its public names."""
     _, _, inside = name.partition(".")
     return inside.partition(".")[0] or "kappa_assets"
 

@@ -39,8 +39,8 @@ def compare(
     stands at a position the candidate has reached; else, with the deployed logic, it is computed from the live Silver
     cut there; else an earlier version is read. Where none of it is possible the table is not comparable, and says why.
     """
-    room = _Comparer(setting, pipeline, state)
-    return Comparison(tuple(room.compared(candidate) for candidate in candidates), limits)
+    comparer = _Comparer(setting, pipeline, state)
+    return Comparison(tuple(comparer.compared(candidate) for candidate in candidates), limits)
 
 
 @dataclass(frozen=True)

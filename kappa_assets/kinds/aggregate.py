@@ -35,6 +35,7 @@ from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
 from kappa_assets.place.local.pinned import read_pinned
 from kappa_assets.place.local.spark_paths import literal_path
 from kappa_assets.place.registry import Generation
+from kappa_assets.sources.column_names import same_name
 
 _ONE_FILE = 64 << 20
 """Bytes up to which a Gold is kept in one file: it is rewritten whole with each batch."""
@@ -160,8 +161,8 @@ class AggregateQuery(ABC):
 
         A batch lacks those that were not read, which have no effect. A version from before a column was added lacks it.
         """
-        there = {name.lower() for name in rows.columns}
-        lacking = {f.name: F.lit(None).cast(f.dataType) for f in self._read if f.name.lower() not in there}
+        there = {same_name(name) for name in rows.columns}
+        lacking = {f.name: F.lit(None).cast(f.dataType) for f in self._read if same_name(f.name) not in there}
         return rows.withColumns(lacking).select(*map(quoted, self._read.names))
 
     def _fitted(self, rows: DataFrame) -> DataFrame:

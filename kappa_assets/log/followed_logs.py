@@ -21,7 +21,7 @@ _SETTLED = 2.0
 
 
 class FollowedLogs:
-    """The logs of a lake as one process remembers them. Answers as `status.LogsOnDisk` does, in microseconds."""
+    """The logs of a lake as one process remembers them. Answers as `LogsOnDisk` does, in microseconds."""
 
     def __init__(self) -> None:
         self._commits: OrderedDict[tuple[Path, int], Commit] = OrderedDict()

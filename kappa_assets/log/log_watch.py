@@ -12,11 +12,10 @@ from kappa_assets.log.generation_positions import LogsOnDisk
 from kappa_assets.log.note import CommitNote, Offset
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
-from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.local.log_files import latest_version, log_file
 
 _KEPT = 100
 """Findings kept per table: enough to see what is wrong."""
-_COMMIT_DIGITS = 20
 
 
 class LogWatch:
@@ -104,7 +103,7 @@ class LogWatch:
             findings.append(found)
 
     def _has_file(self, version: int) -> bool:
-        return (self.folder / "_delta_log" / f"{version:0{_COMMIT_DIGITS}d}.json").exists()
+        return log_file(self.folder, version).exists()
 
 
 class WatchedLogs(LogsOnDisk):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from kappa_assets.maintenance.vacuum import Unneeded
 
 _DIGITS = 20
 _CHECKPOINT = ".checkpoint.parquet"
@@ -18,27 +18,7 @@ _SETTLED = dt.timedelta(days=1)
 still be at it."""
 
 
-@dataclass(frozen=True)
-class OldEntries:
-    """Files of a log that may go, oldest first and with the bytes of each, and how many stay."""
-
-    sizes: Mapping[Path, int]
-    kept: int
-    cleaned_upto: int
-    """The newest version whose commit is among them; -1 if none is."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files of the log, oldest first."""
-        return tuple(self.sizes)
-
-    @property
-    def bytes(self) -> int:
-        """What they take on the disk."""
-        return sum(self.sizes.values())
-
-
-def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> OldEntries:
+def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> Unneeded:
     """Return what may go of a table's log when everything from version `bound` on must stay readable.
 
     Commits before the newest checkpoint at or before `bound`; and, after a day, the checksums that newer ones replace,
@@ -47,14 +27,14 @@ def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> OldEntries:
     entries = _by_version(folder / "_delta_log")
     checkpoints = [v for v, files in entries.items() if any(p.name.endswith(_CHECKPOINT) for p in files)]
     if not checkpoints:
-        return OldEntries({}, sum(map(len, entries.values())), -1)
+        return Unneeded({}, sum(map(len, entries.values())), -1)
     base = max((v for v in checkpoints if v <= bound), default=-1)
     found = [path for v, files in entries.items() if v < base for path in files]
     found += [p for p in _replaced(entries, checkpoints, base) if _is_settled(p, now)]
     cleaned = [v for v, files in entries.items() if v < base and any(p.suffix == ".json" for p in files)]
     kept = sum(map(len, entries.values())) - len(found)
     sizes = {path: path.stat().st_size for path in sorted(found, key=_version)}
-    return OldEntries(sizes, kept, max(cleaned, default=-1))
+    return Unneeded(sizes, kept, max(cleaned, default=-1))
 
 
 def _replaced(entries: dict[int, list[Path]], checkpoints: list[int], base: int) -> list[Path]:

@@ -27,7 +27,7 @@ from deltalake import DeltaTable
 
 from kappa_assets.errors import DeletionRefused
 from kappa_assets.log.unread import Unread
-from kappa_assets.maintenance.clean_log import OldEntries, find_old_entries
+from kappa_assets.maintenance.clean_log import find_old_entries
 from kappa_assets.maintenance.needed import building, discarded, in_use, moving
 from kappa_assets.maintenance.policy import Policy
 from kappa_assets.maintenance.readers import first_entry, first_kept, unread_by
@@ -52,12 +52,12 @@ class Unwanted:
     """What may go of one table now."""
 
     files: Unneeded
-    entries: OldEntries
+    entries: Unneeded
 
     @property
     def upto(self) -> int:
         """The newest version whose removed files, or whose entry in the log, are among it; -1 if none is."""
-        return max(self.files.removed_upto, self.entries.cleaned_upto)
+        return max(self.files.upto, self.entries.upto)
 
 
 @dataclass(frozen=True)

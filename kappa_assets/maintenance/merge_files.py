@@ -9,31 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kappa_assets.place.local.delta_write.arrow_types import SAME_IN_ARROW
 from kappa_assets.place.local.delta_write.nan_columns import columns_with_statistics, may_hold_nan, nan_columns
 
 _ROW_GROUP = 64 << 20
 """Bytes in memory of the rows that go into one row group."""
-_SAME_IN_ARROW = {
-    "binary",
-    "boolean",
-    "byte",
-    "date",
-    "double",
-    "float",
-    "integer",
-    "long",
-    "short",
-    "string",
-    "timestamp",
-    "timestamp_ntz",
-}
 
 
 def can_be_merged(kind: Any) -> bool:
     """Return whether Arrow has an equal of a type of a Delta schema, given as JSON; it has none of variant."""
     match kind:
         case str():
-            return kind in _SAME_IN_ARROW or kind.startswith("decimal(")
+            return kind.partition("(")[0] in SAME_IN_ARROW
         case {"type": "struct", "fields": fields}:
             return all(can_be_merged(field["type"]) for field in fields)
         case {"type": "array", "elementType": element}:

@@ -12,7 +12,7 @@ from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.unread import Unread, unread_after
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.log_files import latest_version, versions
+from kappa_assets.place.local.log_files import latest_version, log_file, versions
 from kappa_assets.place.registry import Generation
 
 
@@ -54,7 +54,7 @@ def first_entry(folder: Path, kept: int, unread: Iterable[Unread], most: int) ->
 
 def _committed(folder: Path, version: int) -> float:
     """Return when a version was committed, in seconds; only the line that tells is parsed, of many."""
-    path = folder / "_delta_log" / f"{version:020d}.json"
+    path = log_file(folder, version)
     with path.open() as log:
         bodies = [json.loads(line) for line in log if '"commitInfo"' in line]
     told = [body["commitInfo"].get("timestamp") for body in bodies if "commitInfo" in body]

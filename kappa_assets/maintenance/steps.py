@@ -11,7 +11,6 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from kappa_assets.errors import RegistryConflict
-from kappa_assets.maintenance.clean_log import OldEntries
 from kappa_assets.maintenance.gate import Gate, upkeep_turn
 from kappa_assets.maintenance.optimize import SmallFiles, checkpoint, compact
 from kappa_assets.maintenance.upstreams import Key
@@ -118,7 +117,7 @@ class CleanLog:
     table: str
     folder: Path
     key: Key | None
-    old: OldEntries
+    old: Unneeded
 
     def preview(self) -> Upkeep:
         """Return what it would do."""
@@ -132,33 +131,8 @@ class CleanLog:
 
 
 @dataclass(frozen=True)
-class Tidy:
-    """Merge the files of a tape index: each change there is a small file."""
-
-    table: str
-    folder: Path
-    files: int
-    bytes: int
-
-    def preview(self) -> Upkeep:
-        """Return what it would do."""
-        return Upkeep(self.table, "optimize", self.files, 1, self.bytes)
-
-    def do(self, gate: Gate) -> Upkeep:  # noqa: ARG002 -- steps are done alike; it removes nothing
-        """Do what still may be done, and return what was."""
-        with table_turn(self.folder):
-            delta = DeltaTable(self.folder)
-            try:
-                merge_rows(delta, self.folder)
-            except CommitFailedError:  # somebody changed it just now; the next run does it
-                return Upkeep(self.table, "optimize: it is in use", self.files, self.files, 0)
-            delta.create_checkpoint()
-        return self.preview()
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Fold the registry's events: what upkeep said before and says anew goes, and one file is left."""
+class _OneFile:
+    """Merge the files of a small table of our own into one: each change there is a file."""
 
     table: str
     folder: Path
@@ -171,13 +145,35 @@ class Fold:
 
     def do(self, gate: Gate) -> Upkeep:
         """Do what still may be done, and return what was."""
-        registry = Registry(gate.lake)
         try:
-            registry.fold(registry.state())
-        except RegistryConflict:  # somebody changed it just now; the next run does it
+            self._merge(gate)
+        except (CommitFailedError, RegistryConflict):  # somebody changed it just now; the next run does it
             return Upkeep(self.table, "optimize: it is in use", self.files, self.files, 0)
-        DeltaTable(self.folder).create_checkpoint()
         return self.preview()
+
+    def _merge(self, gate: Gate) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Tidy(_OneFile):
+    """Merge the files of a tape index."""
+
+    def _merge(self, gate: Gate) -> None:  # noqa: ARG002 -- steps are done alike; it removes nothing
+        with table_turn(self.folder):
+            delta = DeltaTable(self.folder)
+            merge_rows(delta, self.folder)
+            delta.create_checkpoint()
+
+
+@dataclass(frozen=True)
+class Fold(_OneFile):
+    """Fold the registry's events: what upkeep said before and says anew goes, and one file is left."""
+
+    def _merge(self, gate: Gate) -> None:
+        registry = Registry(gate.lake)
+        registry.fold(registry.state())
+        DeltaTable(self.folder).create_checkpoint()
 
 
 MaintenanceStep = Expire | Optimize | Vacuum | CleanLog | Tidy | Fold

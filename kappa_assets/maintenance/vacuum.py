@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from kappa_assets.place.local.log_files import read_actions, versions
+from kappa_assets.place.local.log_files import log_file, read_actions, versions
 
 _LOG = "_delta_log"
 _DATA = ("data", "_change_data")
@@ -28,16 +28,17 @@ _DATA = ("data", "_change_data")
 
 @dataclass(frozen=True)
 class Unneeded:
-    """Files below a table's folder that may go, with the bytes of each, and how many stay."""
+    """Files of a table, or of its log, that may go, with the bytes of each, and how many stay."""
 
     sizes: Mapping[Path, int]
     kept: int
-    removed_upto: int
-    """The newest version that removed one of them from the table; -1 if none did, or it is not known any more."""
+    upto: int
+    """The newest version that has then lost something: that removed one of the files from the table, or whose entry of
+    the log is among them; -1 if none is known."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files, by their full paths."""
+        """The files, by their full paths, in the order in which they go."""
         return tuple(self.sizes)
 
     @property
@@ -105,7 +106,7 @@ def _newest_removal(folder: Path, versions: list[int], gone: Iterable[Path]) -> 
 def _removed_in(folder: Path, version: int) -> set[str]:
     """Return the files that a version took out of the table, or wrote for its change feed."""
     found = set()
-    for action in read_actions(folder / _LOG / f"{version:020d}.json", b'"remove"', b'"cdc"'):
+    for action in read_actions(log_file(folder, version), b'"remove"', b'"cdc"'):
         found |= {unquote(action[kind]["path"]) for kind in ("remove", "cdc") if kind in action}
     return found
 

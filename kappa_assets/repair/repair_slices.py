@@ -13,6 +13,7 @@ from kappa_assets.errors import LogicChanged, ReplayError
 from kappa_assets.faults import fault_point
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
+from kappa_assets.host.wanted import never
 from kappa_assets.kinds.append import judged_rows, silver_writer
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note
@@ -120,7 +121,7 @@ def run_repair(
     plan: RepairPlan,
     *,
     progress: Callable[[str], None] = print,
-    wanted: Callable[[], str | None] = lambda: None,
+    wanted: Callable[[], str | None] = never,
 ) -> Iterator[RepairedSlice]:
     """Do the plan's slices over, one commit each, and yield each when it is in the table.
 

@@ -16,14 +16,23 @@ REMOVERS = {"unlink", "rmtree", "rmdir", "removedirs"}
 # Methods of a Delta table that remove files; as attributes the names are options of ours.
 TABLE_REMOVERS = {"vacuum", "cleanup_metadata"}
 ALLOWED = {
-    ("delta_write/rows.py", "create_with_rows"): "a file of this process whose commit was refused: nobody knows of it",
-    ("delta_write/rows.py", "_exchange"): "as above",
-    ("delta_write/version_checksum.py", "write"): "a checksum that 40 newer ones replace, which the protocol lets lack",
-    ("registry/links.py", "mend_links"): "a symlink of ours to a generation, never what it points to",
-    ("registry/links.py", "_point"): "a symlink of this process that was never put in its place",
-    ("sources/archive.py", "move_done"): "the note of which landed files are moved; it is about to be written anew",
-    ("streams/checkpoint.py", "clean_leftovers"): "half a file that no offset or commit of Spark's is, before a start",
-    ("streams/silver.py", "_keep_rejects"): "rows set aside, in files of this batch's own that are committed elsewhere",
+    (
+        "place/local/delta_write/rows.py",
+        "create_with_rows",
+    ): "a file of this process whose commit was refused: nobody knows of it",
+    ("place/local/delta_write/rows.py", "_exchange"): "as above",
+    (
+        "place/local/delta_write/version_checksum.py",
+        "write",
+    ): "a checksum that 40 newer ones replace, which the protocol lets lack",
+    ("place/registry/links.py", "mend_links"): "a symlink of ours to a generation, never what it points to",
+    ("place/registry/links.py", "_point"): "a symlink of this process that was never put in its place",
+    (
+        "sources/files/archive.py",
+        "move_done",
+    ): "the note of which landed files are moved; it is about to be written anew",
+    ("log/checkpoint.py", "clean_leftovers"): "half a file that no offset or commit of Spark's is, before a start",
+    ("kinds/append.py", "_keep_rejects"): "rows set aside, in files of this batch's own that are committed elsewhere",
 }
 
 

@@ -18,43 +18,16 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql.types import (
     ArrayType,
-    BinaryType,
-    BooleanType,
-    ByteType,
     DataType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IntegerType,
-    LongType,
     MapType,
-    ShortType,
-    StringType,
     StructType,
-    TimestampNTZType,
-    TimestampType,
 )
 
+from kappa_assets.place.local.delta_write.arrow_types import SAME_IN_ARROW
 from kappa_assets.place.local.delta_write.nan_columns import columns_with_statistics, nan_columns
 
 SMALL_BATCH = 1 << 20
 """Bytes of Parquet or of landed files up to which a batch is small: its rows then fit a driver many times over."""
-_SAME_IN_ARROW = (
-    BinaryType,
-    BooleanType,
-    ByteType,
-    DateType,
-    DecimalType,
-    DoubleType,
-    FloatType,
-    IntegerType,
-    LongType,
-    ShortType,
-    StringType,
-    TimestampNTZType,
-    TimestampType,
-)
 _TOO_LARGE = "spark.driver.maxResultSize"
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
@@ -119,4 +92,4 @@ def _fits_arrow(kind: DataType) -> bool:
             return _fits_arrow(kind.elementType)
         case MapType():
             return _fits_arrow(kind.keyType) and _fits_arrow(kind.valueType)
-    return isinstance(kind, _SAME_IN_ARROW)
+    return kind.typeName() in SAME_IN_ARROW
