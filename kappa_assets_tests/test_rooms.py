@@ -41,6 +41,8 @@ FLOORS = [
 ]
 SIDEWAYS: dict[tuple[str, str], str] = {}
 """Why a room may import another of its own floor: (who, whom) -> the reason."""
+INSIDE = {"orchestration": ["lineage", "sensors", "jobs"], "place": ["local", "registry"]}
+"""The folders of a room that holds several, low to high: they import downward too."""
 LOOSE = {"__init__", "columns", "definitions", "errors", "faults", "graph", "names", "status"}
 """Modules of the top level; all others are in a room."""
 KNOWS_DAGSTER = "demo/feed_sensor.py"
@@ -116,6 +118,15 @@ def test_what_is_allowed_sideways_is_of_one_floor_and_still_needed() -> None:
     imported = {(room_of_file(path), room) for path in MODULES for room in rooms_imported(path)}
     assert {pair for pair, reason in SIDEWAYS.items() if not reason or pair not in imported} == set()
     assert {(who, whom) for who, whom in SIDEWAYS if floor(who) != floor(whom)} == set()
+
+
+def test_the_folders_of_a_room_import_downward_too() -> None:
+    for room, folders in INSIDE.items():
+        assert {path.parent.name for path in (HOUSE / room).glob("*/*.py")} == set(folders)
+        for number, folder in enumerate(folders):
+            names = {name for path in (HOUSE / room / folder).rglob("*.py") for name in imports(path, everywhere=True)}
+            above = tuple(f"kappa_assets.{room}.{one}." for one in folders[number + 1 :])
+            assert [name for name in names if name.startswith(above)] == []
 
 
 def test_every_room_has_one_floor_and_every_floor_its_rooms() -> None:

@@ -14,6 +14,7 @@ from kappa_assets.kinds.query import TableQuery
 from kappa_assets.log.note import Offset
 
 Say = Callable[[str], None]
+"""Tells somebody who waits a line: how far a replay is."""
 
 _EVERY = 5.0
 
