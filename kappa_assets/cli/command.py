@@ -114,11 +114,17 @@ def command(function: Callable[..., Answer]) -> click.Command:
 
 
 def setting_of(
-    where: Where, shown: Progress, *, landing: bool = True, cores: int | None = None, background: bool = False
+    where: Where,
+    shown: Progress,
+    *,
+    landing: bool = True,
+    cores: int | None = None,
+    live: bool = False,
+    background: bool = False,
 ) -> Setting:
     """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder.
 
-    `background`: let live streams on this machine go first.
+    `live`: it streams until stopped. `background`: let live streams on this machine go first.
     """
     from kappa_assets.host.session import build_session, go_behind
     from kappa_assets.kinds.query import Setting
@@ -128,7 +134,7 @@ def setting_of(
     shown.say("starting Spark")
     if background:
         go_behind()
-    return Setting(build_session("kappa", cores=cores), lake, folder)
+    return Setting(build_session("kappa", cores=cores, live=live), lake, folder)
 
 
 def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:

@@ -19,7 +19,7 @@ def stream(where: Where) -> Answer:
 
     pipeline = where.pipeline()
     with stop_request() as stop, progress() as shown:
-        setting = setting_of(where, shown)
+        setting = setting_of(where, shown, live=True)
         stop.listen()
         host: Host = Host(setting, pipeline, wanted=shown.watching(stop, lambda: host.status))
         ended = host.stream()

@@ -23,28 +23,35 @@ class KappaSpark(LazyPySparkResource):
     memory: str | None = Field(default=None, description="Heap of the driver's JVM, such as 2g; 1g if empty.")
 
     def setting(
-        self, folders: Folders, pipeline: Pipeline, *, cores: int | None = None, background: bool = False
+        self,
+        folders: Folders,
+        pipeline: Pipeline,
+        *,
+        cores: int | None = None,
+        live: bool = False,
+        background: bool = False,
     ) -> Setting:
         """Return where queries run, with the session started. Raises SetupError, LakeError.
 
         `cores`: threads for this run alone, instead of the resource's. A session that runs already keeps its own.
-        `background`: let live streams on this machine go first, where the run has a process to itself.
+        `live`: the run streams until stopped. `background`: let live streams on this machine go first, where the run
+        has a process to itself.
         """
         lake = folders.lake()
         if background and self._spark_session is None:
             self.go_behind()
         sized = self if cores is None else self.model_copy(update={"cores": cores})
-        return Setting(sized.session(f"kappa_assets {pipeline.name}"), lake, folders.landing)
+        return Setting(sized.session(f"kappa_assets {pipeline.name}", live=live), lake, folders.landing)
 
     def go_behind(self) -> None:
         """Lower the priority of the run's process and of the driver it is about to start."""
         go_behind()
 
-    def session(self, name: str) -> SparkSession:
+    def session(self, name: str, *, live: bool = False) -> SparkSession:
         """Return the one Spark session of this process, started when it is first asked for."""
         if self._spark_session is None:
             pin_environment()
-            conf = spark_conf(cores=self.cores, memory=self.memory) | {"spark.app.name": name}
+            conf = spark_conf(cores=self.cores, memory=self.memory, live=live) | {"spark.app.name": name}
             sized = LazyPySparkResource(spark_config=conf | self.spark_config)
             self._spark_session = sized.spark_session
         session: SparkSession = self._spark_session

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from kappa_assets_tests.benchmarks import age, light, live, overhead, rewind, throughput, upkeep
+from kappa_assets_tests.benchmarks import age, beside, light, live, overhead, rewind, throughput, upkeep
 from kappa_assets_tests.benchmarks.rounds import Result
 from kappa_assets_tests.benchmarks.sessions import session
 
@@ -31,13 +31,16 @@ def main() -> None:
             )
         ),
         "live": lambda: _in_our_session(
-            lambda s: [live.throughput(s, root, files=max(400 // scale, 10), rounds=arguments.rounds)]
+            lambda s: [live.throughput(s, root, files=max(400 // scale, 10), rounds=arguments.rounds)], live=True
         ),
         "latency": lambda: live.latency(root, files=max(60 // scale, 5), warm_up=max(40 // scale, 3)),
         "rewind": lambda: _in_our_session(lambda s: _rewind(s, root, arguments.rounds, scale)),
         "overhead": lambda: overhead.overhead(root, seconds=120 // scale),
         "light": lambda: _in_our_session(
-            lambda s: light.light_hand(s, root, seconds=max(120 // scale, 10), files=max(40 // scale, 5))
+            lambda s: light.light_hand(s, root, seconds=max(120 // scale, 10), files=max(40 // scale, 5)), live=True
+        ),
+        "beside": lambda: _in_our_session(
+            lambda s: beside.replay_beside_a_stream(s, root, rows=21_000 // scale, rounds=arguments.rounds), live=True
         ),
         "upkeep": lambda: _in_our_session(
             lambda s: upkeep.upkeep(s, root, commits=5_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
@@ -74,15 +77,17 @@ def _print(results: list[Result]) -> None:
         print(f"| {r.what} | {r.ours} | {r.other} | {ratio} | {r.target} |")
 
 
-def _in_our_session(bench: Callable[[SparkSession], list[Result]]) -> list[Result]:
-    with session() as spark:
+def _in_our_session(bench: Callable[[SparkSession], list[Result]], *, live: bool = False) -> list[Result]:
+    with session(live=live) as spark:
         return bench(spark)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
-        "--only", default="", help="comma-separated: drain, replay, live, latency, rewind, overhead, light, upkeep, age"
+        "--only",
+        default="",
+        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")

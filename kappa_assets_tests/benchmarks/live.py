@@ -86,7 +86,7 @@ def throughput(spark: SparkSession, root: Path, *, files: int, rounds: int) -> R
 def latency(root: Path, *, files: int, warm_up: int) -> list[Result]:
     """A file landed (1 000 lines, one a second) until its lines are visible in Gold: the host / Spark's defaults."""
     say(f"latency: {files} files, one a second, after {warm_up} to warm up")
-    with session() as spark:
+    with session(live=True) as spark:
         side = host_side(spark, root / "latency-ours", root / "landing-ours")
         ours = _latencies(side, root / "landing-ours", files, warm_up)
     with session(defaults=True) as spark:

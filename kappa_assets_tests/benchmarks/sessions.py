@@ -12,10 +12,10 @@ from kappa_assets_tests.benchmarks.rounds import say
 
 
 @contextmanager
-def session(*, defaults: bool = False) -> Iterator[SparkSession]:
+def session(*, defaults: bool = False, live: bool = False) -> Iterator[SparkSession]:
     """A session of the product, or one with Spark's and Delta's defaults but for what makes Delta run at all."""
     say(f"a session with {'default' if defaults else 'our'} settings")
-    spark = _with_defaults() if defaults else build_session("kappa_assets benchmarks", memory="4g")
+    spark = _with_defaults() if defaults else build_session("kappa_assets benchmarks", memory="4g", live=live)
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark

@@ -114,6 +114,36 @@ def test_a_folder_of_jars_is_used_as_it_is(machine: Path, tmp_path: Path, monkey
     assert session.spark_conf()["spark.jars"] == jars
 
 
+@pytest.mark.parametrize(
+    ("cores", "options", "live", "first_alone"),
+    [
+        (2, None, True, True),
+        (4, None, True, False),  # there the second compiler has a core to itself
+        (2, None, False, False),  # a drain or a replay may have millions of rows before it
+        (2, "-Xlog:gc", True, False),  # somebody has chosen
+    ],
+)
+def test_only_a_stream_on_a_small_machine_does_without_the_second_compiler(
+    machine: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    options: str | None,
+    *,
+    live: bool,
+    first_alone: bool,
+) -> None:
+    java(machine, "17")
+    monkeypatch.setenv("KAPPA_JARS", str(tmp_path))
+    (tmp_path / "delta-spark_4.2_2.13-4.4.0.jar").touch()
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.delenv("JDK_JAVA_OPTIONS", raising=False)
+    if options is not None:
+        monkeypatch.setenv("JDK_JAVA_OPTIONS", options)
+    given = session.spark_conf(live=live).get("spark.driver.extraJavaOptions", "")
+    assert ("-XX:TieredStopAtLevel=1" in given) == first_alone
+
+
 def test_python_workers_find_what_this_process_finds_in_the_same_order(
     machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ def stream_job(folders: Folders, pipeline: Pipeline) -> dg.JobDefinition:
             if off is not None:
                 say(f"not started: {off}")
                 return
-            host = Host(spark.setting(folders, pipeline), pipeline, wanted=switch, run_id=context.run_id)
+            host = Host(spark.setting(folders, pipeline, live=True), pipeline, wanted=switch, run_id=context.run_id)
             say(f"streaming {', '.join(map(str, pipeline.tables))}")
             ended = host.stream()
             say(f"ended: {ended.reason}" + ("; the sensor starts a new one" if ended.restart else ""))
