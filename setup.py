@@ -49,7 +49,7 @@ setup(
             "polars",
             "hypothesis",
             "pytest",
-            # Runs two test modules at a time, each with a Spark session of its own.
+            # Runs several test modules at a time, each worker with a Spark session of its own.
             "pytest-xdist",
             # Drives Debian's Chromium in the tests of the user interface; its own driver download is off.
             "selenium",

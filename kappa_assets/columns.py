@@ -17,7 +17,7 @@ SOURCE = "_source"
 SOURCE_FILE = f"{SOURCE}.file"
 """String: path of a row's landed file, below the landing folder."""
 MALFORMED = "_malformed"
-"""String: a line of a landed file that could not be parsed, as it came. Bronze only."""
+"""String: a CSV line with more or fewer fields than its header, as it came; null for good lines. Bronze only."""
 
 ADDRESS = (BATCH_ID, ROW)
 """What tells a row of the tape from every other."""

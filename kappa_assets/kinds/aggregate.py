@@ -44,6 +44,9 @@ _ONE_FILE = 64 << 20
 class AggregateQuery(ABC):
     """The query that writes one generation of a Gold table; how its content comes about is its kind's."""
 
+    _all_is_recomputed = False
+    """Whether each batch recomputes the whole table, so that all of it is of one version of its upstream."""
+
     def __init__(
         self,
         setting: Setting,
@@ -65,9 +68,6 @@ class AggregateQuery(ABC):
         self._writer = DeltaWriter(str(gold.name), setting.lake.folder(gold.name, generation.number))
         self._read = StructType()
         self._columns: list[str] = []
-
-    _all_is_recomputed = False
-    """Whether each batch recomputes the whole table, so that all of it is of one version of its upstream."""
 
     @property
     def table(self) -> TableName:

@@ -22,7 +22,7 @@ class KeyedQuery(AggregateQuery):
         read: InputRange,
         ahead: int | None,
         *,
-        small: bool,  # noqa: ARG002 -- how a batch is merged; nothing is
+        small: bool,  # noqa: ARG002 -- of a batch that is merged; here none is
     ) -> tuple[DataFrame, int | None]:
         fresh, version = self._recomputed(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))
         if read.since is None and not read.until.starting:

@@ -20,6 +20,6 @@ class WholeQuery(AggregateQuery):
         read: InputRange,
         ahead: int | None,
         *,
-        small: bool,  # noqa: ARG002 -- how a batch is merged; nothing is
+        small: bool,  # noqa: ARG002 -- of a batch that is merged; here none is
     ) -> tuple[DataFrame, int | None]:
         return self._recomputed(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))

@@ -21,7 +21,7 @@ from kappa_assets.logic.logic_check import check_logic
 _SOURCE = StructType(
     [StructField("file", StringType()), StructField("bytes", LongType()), StructField("modified_at", TimestampType())]
 )
-_ADDRESS = (
+_ADDED_BY_THE_TAPE = (
     StructField(SOURCE, _SOURCE),
     StructField(BATCH_ID, LongType()),
     StructField(ROW, LongType()),
@@ -48,7 +48,7 @@ class TapeReaders:
         return bool(self.silvers) and self._work_on(theirs) and not self._work_on(self.tape)
 
     def _work_on(self, payload: StructType) -> bool:
-        empty = self.spark.createDataFrame([], StructType([*payload, *_ADDRESS]))
+        empty = self.spark.createDataFrame([], StructType([*payload, *_ADDED_BY_THE_TAPE]))
         try:
             for silver in self.silvers:
                 check_logic(silver, empty)

@@ -1,1 +1,1 @@
-"""Dagster: tables as assets, the streams' switch, lineage from the Delta logs. The only room that knows it."""
+"""Dagster: tables as assets, the streams' switch, lineage from the Delta logs. The one room that is built on it."""

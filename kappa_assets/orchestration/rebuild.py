@@ -42,7 +42,7 @@ class Rebuild:
         say: Say,
     ) -> None:
         self._context = context
-        self._place = folders
+        self._folders = folders
         self._lake: Lake = folders.lake()
         self._pipeline = pipeline
         self._table = table
@@ -70,7 +70,7 @@ class Rebuild:
         return self._repair(days) if isinstance(self._table, Silver) and days and written else events
 
     def _caught_up(self, partitions: Sequence[str | None]) -> Events:
-        said = catch_up(self._context, self._place, self._pipeline, self._table, self._spark)
+        said = catch_up(self._context, self._folders, self._pipeline, self._table, self._spark)
         self._say(said)
         return caught_up_events(self._context.instance, self._lake, self._pipeline, self._table, partitions, said)
 
@@ -91,7 +91,7 @@ class Rebuild:
             self._lake, self._pipeline, self._table.name, days, bronze_version=self._options.bronze_version
         )
         self._say(plan.summary)
-        setting = self._spark.setting(self._place, self._pipeline, cores=self._options.cores, background=True)
+        setting = self._spark.setting(self._folders, self._pipeline, cores=self._options.cores, background=True)
         events: Events = []
         try:
             for done in run_repair(setting, self._pipeline, plan, progress=self._say, wanted=self._switch):
@@ -146,7 +146,7 @@ class Rebuild:
         plan = plan_replay(self._lake, self._pipeline, [self._table.name], from_time=first)
         self._say(plan.text)
         result = run_replay(
-            self._spark.setting(self._place, self._pipeline, cores=self._options.cores, background=True),
+            self._spark.setting(self._folders, self._pipeline, cores=self._options.cores, background=True),
             self._pipeline,
             plan,
             promote=self._options.promote,

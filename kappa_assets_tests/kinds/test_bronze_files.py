@@ -18,7 +18,7 @@ from kappa_assets import Files, bronze
 from kappa_assets.cli import main
 from kappa_assets.errors import SourceError
 from kappa_assets.health.landed_files import LandedFiles
-from kappa_assets.kinds import tape_query as bronze_module
+from kappa_assets.kinds import tape_query
 from kappa_assets.kinds.query import Setting
 from kappa_assets.kinds.tape_query import TapeQuery
 from kappa_assets.log.delta_log import commits, last_note
@@ -202,7 +202,7 @@ def test_a_batch_that_is_repeated_puts_each_file_on_one_side(
             raise Died
 
     with monkeypatch.context() as patched:
-        patched.setattr(bronze_module, "fault_point", die)
+        patched.setattr(tape_query, "fault_point", die)
         with pytest.raises(Died):
             shop.batch(0, "bad.csv", "good.csv", "other.csv")
     assert (shop.tape, set(shop.aside)) == ([], {"bad.csv"})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from kappa_assets import gold
-from kappa_assets.kinds import aggregate as gold_module
+from kappa_assets.kinds import aggregate
 from kappa_assets.log.positions import exact_version
 from kappa_assets_tests.kinds.gold_scene import BRONZE, GOLDS, SILVER, Change, Follower, Sale, Scene, scene_at, sums
 
@@ -44,7 +44,7 @@ def dies_before_the_commit(_: Scene) -> None:
 
 def while_it_runs(patch: pytest.MonkeyPatch, scene: Scene, changes: list[Change | None]) -> None:
     """Make the next changes of Silver one by one, each when a batch is planned and not yet run; None is no change."""
-    write = gold_module.write_files  # type: ignore[attr-defined]  # the module's own import, which the test stands before
+    write = aggregate.write_files  # type: ignore[attr-defined]  # the module's own import, which the test stands before
 
     def then_write(*args: Any, **options: Any) -> Any:
         change = changes.pop(0) if changes else None
@@ -52,20 +52,20 @@ def while_it_runs(patch: pytest.MonkeyPatch, scene: Scene, changes: list[Change 
             change(scene)
         return write(*args, **options)
 
-    patch.setattr(gold_module, "write_files", then_write)
+    patch.setattr(aggregate, "write_files", then_write)
 
 
 def dies_after_a_commit(patch: pytest.MonkeyPatch) -> None:
     """Let the next batch be committed, and Spark not learn of it."""
-    fault_point = gold_module.fault_point  # type: ignore[attr-defined]  # as above
+    fault_point = aggregate.fault_point  # type: ignore[attr-defined]  # as above
 
     def then_crash(point: Point, table: str) -> None:
         fault_point(point, table)
         if point == "after_commit":
-            patch.setattr(gold_module, "fault_point", fault_point)
+            patch.setattr(aggregate, "fault_point", fault_point)
             raise Crash
 
-    patch.setattr(gold_module, "fault_point", then_crash)
+    patch.setattr(aggregate, "fault_point", then_crash)
 
 
 def is_exact(follower: Follower) -> None:

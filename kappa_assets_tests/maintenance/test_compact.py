@@ -114,7 +114,7 @@ def test_somebody_who_replaced_a_file_meanwhile_wins(hand: HandLake) -> None:
 
 
 def test_killed_before_the_commit_the_table_is_as_it_was(hand: HandLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kill is an error that no code of ours catches; the file it leaves is removed by the sweep, by age."""
+    """The kill is an error that no code of ours catches; the file it leaves is removed by VACUUM, by age."""
 
     class Killed(BaseException):
         pass

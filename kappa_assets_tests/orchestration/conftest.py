@@ -64,10 +64,10 @@ def beat(
 
 
 @pytest.fixture
-def place(web: WrittenLake, tmp_path: Path) -> Folders:
+def folders(web: WrittenLake, tmp_path: Path) -> Folders:
     return Folders(web.lake.root, tmp_path / "landing")
 
 
 @pytest.fixture
-def lineage(place: Folders) -> Lineage:
-    return Lineage(place, PIPELINE)
+def lineage(folders: Folders) -> Lineage:
+    return Lineage(folders, PIPELINE)

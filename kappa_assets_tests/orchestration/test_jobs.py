@@ -36,14 +36,14 @@ SALES, REVENUE = dg.AssetKey(["silver", "sales"]), dg.AssetKey(["gold", "daily_r
 
 
 @pytest.fixture
-def place(spark: SparkSession, tmp_path: Path) -> Folders:
+def folders(spark: SparkSession, tmp_path: Path) -> Folders:
     make_files(tmp_path / "landing" / "invoices", seed=3, files=2, lines=40)
     return Folders(tmp_path / "lake", tmp_path / "landing")
 
 
 @pytest.fixture
-def definitions(place: Folders) -> dg.Definitions:
-    return build_definitions(pipeline, lake=place.root, landing=place.landing)
+def definitions(folders: Folders) -> dg.Definitions:
+    return build_definitions(pipeline, lake=folders.root, landing=folders.landing)
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def materialize(
 
 
 def test_draining_and_a_tick_make_every_table_show_what_it_was_made_from(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
+    definitions: dg.Definitions, instance: dg.DagsterInstance, folders: Folders
 ) -> None:
     assert run(definitions, instance, "drain").success
-    tick = Lineage(place, pipeline).tick(instance, LineageCursor())
+    tick = Lineage(folders, pipeline).tick(instance, LineageCursor())
     assert "reported" in tick.said
     for table in pipeline:
         record = instance.get_latest_data_version_record(dg.AssetKey(table.name.key), False)
@@ -103,7 +103,7 @@ def test_draining_and_a_tick_make_every_table_show_what_it_was_made_from(
         assert int(str(event.metadata["dagster/row_count"].value)) > 0
     told = lineage_events(instance, dg.AssetKey(["bronze", "invoices"]))
     assert sum(int(str(e.metadata["rows"].value)) for e in told) == len(
-        DeltaTable(place.root / "bronze" / "invoices").to_pyarrow_table()
+        DeltaTable(folders.root / "bronze" / "invoices").to_pyarrow_table()
     )
 
 
@@ -114,10 +114,10 @@ def lineage_events(instance: dg.DagsterInstance, key: dg.AssetKey) -> Iterator[d
 
 
 def test_pressing_materialize_drains_when_no_host_runs_and_repeats_the_known_provenance(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
+    definitions: dg.Definitions, instance: dg.DagsterInstance, folders: Folders
 ) -> None:
     assert materialize(definitions, instance, REVENUE).success
-    lineage = Lineage(place, pipeline)
+    lineage = Lineage(folders, pipeline)
     lineage.tick(instance, LineageCursor())
     found = materialize(definitions, instance, REVENUE)
     assert found.success
@@ -161,9 +161,9 @@ def test_pressing_materialize_waits_for_the_host_that_lives(
 
 
 def test_pressing_materialize_with_other_logic_replays_or_says_why_it_cannot(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
+    definitions: dg.Definitions, instance: dg.DagsterInstance, folders: Folders
 ) -> None:
-    registry = Registry(Lake.at(place.root))
+    registry = Registry(Lake.at(folders.root))
     table = TableName.parse("silver.sales")
     made = events.generation_created(table, 1, "other logic")
     registry.commit(registry.state(), [made, events.release_created(1, {table: 1}, "first")])
@@ -175,9 +175,9 @@ def test_pressing_materialize_with_other_logic_replays_or_says_why_it_cannot(
 
 
 def test_a_stream_that_another_host_locks_out_fails_and_names_it(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, place: Folders
+    definitions: dg.Definitions, instance: dg.DagsterInstance, folders: Folders
 ) -> None:
-    with exclusive(lock_path(Lake.at(place.root)), "a test"):
+    with exclusive(lock_path(Lake.at(folders.root)), "a test"):
         found = run(definitions, instance, "stream")
     assert not found.success
     assert "a test since" in messages(instance, found.run_id)

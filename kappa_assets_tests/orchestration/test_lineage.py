@@ -147,12 +147,12 @@ def test_without_a_host_everything_that_was_written_is_reported(
 
 
 def test_a_tick_that_died_before_its_cursor_was_stored_repeats_nothing_and_misses_nothing(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
+    instance: dg.DagsterInstance, web: WrittenLake, folders: Folders
 ) -> None:
     flow(web)
-    Lineage(place, PIPELINE).tick(instance, LineageCursor())
+    Lineage(folders, PIPELINE).tick(instance, LineageCursor())
     flow(web)
-    Lineage(place, PIPELINE).tick(instance, LineageCursor())  # the first cursor never was stored
+    Lineage(folders, PIPELINE).tick(instance, LineageCursor())  # the first cursor never was stored
     for table in (CLICKS, VISITS, PAGES):
         assert versions(instance, table) == ["g1.v1", "g1.v2"]
     assert [e.metadata["rows"].value for e in reported(instance, VISITS)] == [3, 3]

@@ -54,17 +54,17 @@ def test_a_promotion_reports_every_slice_anew_with_the_new_generation(
 
 
 def test_a_rollback_reports_the_earlier_generation_again_once(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
+    instance: dg.DagsterInstance, web: WrittenLake, folders: Folders
 ) -> None:
     flow(web)
-    cursor = Lineage(place, PIPELINE).tick(instance, LineageCursor()).cursor
+    cursor = Lineage(folders, PIPELINE).tick(instance, LineageCursor()).cursor
     copy_generation(web, 2)
     promote(web, 2, "replay r1")
-    cursor = Lineage(place, PIPELINE).tick(instance, cursor).cursor
+    cursor = Lineage(folders, PIPELINE).tick(instance, cursor).cursor
     registry = Registry(web.lake)
     registry.commit(registry.state(), [events.release_selected(1, "back")])
-    Lineage(place, PIPELINE).tick(instance, cursor)
-    Lineage(place, PIPELINE).tick(instance, cursor)
+    Lineage(folders, PIPELINE).tick(instance, cursor)
+    Lineage(folders, PIPELINE).tick(instance, cursor)
     assert versions(instance, VISITS) == ["g1.v1", "g2.v1", "g1.v1"]
 
 
@@ -77,7 +77,7 @@ def test_a_log_cleaned_up_before_it_was_read_is_reported_whole(
         flow(web)
     DeltaTable(web.lake.folder(CLICKS)).create_checkpoint()
     (web.lake.folder(CLICKS) / "_delta_log" / f"{2:020d}.json").unlink()
-    Lineage(lineage._place, PIPELINE).tick(instance, cursor)
+    Lineage(lineage._folders, PIPELINE).tick(instance, cursor)
     event = reported(instance, CLICKS)[-1]
     assert event.tags is not None
     assert event.tags[DATA_VERSION] == "g1.v4"
@@ -86,10 +86,10 @@ def test_a_log_cleaned_up_before_it_was_read_is_reported_whole(
 
 
 def test_a_text_that_is_no_cursor_of_ours_starts_over_without_repeating(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
+    instance: dg.DagsterInstance, web: WrittenLake, folders: Folders
 ) -> None:
     flow(web)
-    Lineage(place, PIPELINE).tick(instance, LineageCursor())
+    Lineage(folders, PIPELINE).tick(instance, LineageCursor())
     for text in ("41", "[]", "{", '{"marks": 3}'):
-        Lineage(place, PIPELINE).tick(instance, LineageCursor.from_json(text))
+        Lineage(folders, PIPELINE).tick(instance, LineageCursor.from_json(text))
     assert versions(instance, CLICKS) == ["g1.v1"]

@@ -45,12 +45,12 @@ def test_checks_are_reported_at_first_and_then_when_they_change_or_a_run_has_end
 
 
 def test_nothing_looks_stale_after_a_tick(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Folders, lineage: Lineage
+    instance: dg.DagsterInstance, web: WrittenLake, folders: Folders, lineage: Lineage
 ) -> None:
     flow(web)
     deploy_what_wrote(web)
     lineage.tick(instance, LineageCursor())
-    definitions = build_definitions(PIPELINE, lake=place.root, landing=place.landing)
+    definitions = build_definitions(PIPELINE, lake=folders.root, landing=folders.landing)
     graph = definitions.resolve_asset_graph()
     stale = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
     assert stale.get_status(dg.AssetKey(CLICKS.key), DAY) is StaleStatus.FRESH
@@ -66,11 +66,11 @@ def deploy_what_wrote(web: WrittenLake) -> None:
 
 
 def test_the_sensor_gives_dagster_its_cursor_and_a_reason(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
+    instance: dg.DagsterInstance, web: WrittenLake, folders: Folders
 ) -> None:
     flow(web)
     with beta_used_knowingly():
-        sensor = lineage_sensor(place, PIPELINE, frozenset())
+        sensor = lineage_sensor(folders, PIPELINE, frozenset())
         found = sensor.evaluate_tick(dg.build_sensor_context(instance))
     assert found.skip_message is not None
     assert "reported 3 events" in found.skip_message
@@ -79,10 +79,10 @@ def test_the_sensor_gives_dagster_its_cursor_and_a_reason(
 
 
 def test_a_table_loaded_before_it_had_columns_tells_them_with_its_events(
-    instance: dg.DagsterInstance, web: WrittenLake, place: Folders
+    instance: dg.DagsterInstance, web: WrittenLake, folders: Folders
 ) -> None:
     flow(web)
-    Lineage(place, PIPELINE, frozenset({CLICKS})).tick(instance, LineageCursor())
+    Lineage(folders, PIPELINE, frozenset({CLICKS})).tick(instance, LineageCursor())
     (event,) = reported(instance, CLICKS)
     columns = event.metadata["dagster/column_schema"]
     assert isinstance(columns, dg.TableSchemaMetadataValue)

@@ -32,13 +32,13 @@ DAYS = ("2026-01-05", "2026-01-06", "2026-01-07")
 
 
 @pytest.fixture
-def place(three_days: Path) -> Folders:
+def folders(three_days: Path) -> Folders:
     """A lake with three slices, drained one after the other."""
     return Folders(three_days / "lake", three_days / "landing")
 
 
 def materialize(
-    place: Folders,
+    folders: Folders,
     instance: dg.DagsterInstance,
     days: tuple[str, ...],
     options: ReplayOptions | None = None,
@@ -46,7 +46,7 @@ def materialize(
     of: Pipeline = pipeline,
 ) -> dg.ExecuteInProcessResult:
     """Press Materialize on silver/sales for a range of slices, as a backfill does with one run."""
-    definitions = build_definitions(of, lake=place.root, landing=place.landing)
+    definitions = build_definitions(of, lake=folders.root, landing=folders.landing)
     return dg.materialize(
         [a for a in definitions.assets or () if isinstance(a, dg.AssetsDefinition)],
         selection=[SALES],
@@ -57,9 +57,9 @@ def materialize(
     )
 
 
-def by_slice(place: Folders) -> dict[str, Counter[str]]:
+def by_slice(folders: Folders) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {day: Counter() for day in DAYS}
-    for row in read(place.lake().link(SILVER)).to_pylist():
+    for row in read(folders.lake().link(SILVER)).to_pylist():
         found[str(row["_arrival_date"])][repr(sorted(row.items()))] += 1
     return found
 
@@ -75,40 +75,40 @@ def number(event: dg.AssetMaterialization, name: str) -> int:
     return int(str(event.metadata[name].value))
 
 
-def test_chosen_slices_are_repaired_and_each_gets_its_own_event(place: Folders, instance: dg.DagsterInstance) -> None:
-    before = by_slice(place)
-    DeltaTable(place.lake().folder(SILVER)).delete("quantity > 3")
-    damaged = by_slice(place)
+def test_chosen_slices_are_repaired_and_each_gets_its_own_event(folders: Folders, instance: dg.DagsterInstance) -> None:
+    before = by_slice(folders)
+    DeltaTable(folders.lake().folder(SILVER)).delete("quantity > 3")
+    damaged = by_slice(folders)
     assert all(damaged[day] != before[day] for day in DAYS)
 
-    result = materialize(place, instance, DAYS[:2])
+    result = materialize(folders, instance, DAYS[:2])
 
     assert result.success, messages(instance, result.run_id)
-    assert by_slice(place) == before | {DAYS[2]: damaged[DAYS[2]]}
+    assert by_slice(folders) == before | {DAYS[2]: damaged[DAYS[2]]}
     events = {day: newest(instance, day) for day in DAYS[:2]}
     assert {day: number(e, "rows") for day, e in events.items()} == {d: before[d].total() for d in DAYS[:2]}
     assert {day: number(e, "replaced") for day, e in events.items()} == {d: damaged[d].total() for d in DAYS[:2]}
     versions = [str((e.tags or {})[DATA_VERSION]) for e in events.values()]
     assert len(set(versions)) == 2
     assert all(v.startswith("g1.v") for v in versions)
-    live = Registry(place.lake()).state().live(SILVER)
+    live = Registry(folders.lake()).state().live(SILVER)
     assert live is not None
     assert {(e.tags or {})[CODE_VERSION] for e in events.values()} == {live.code_version}
     assert all(number(e, "tape_version") > 0 for e in events.values())
 
 
 def test_a_repair_with_other_logic_is_refused_and_auto_replays_from_the_first_slice(
-    place: Folders, instance: dg.DagsterInstance
+    folders: Folders, instance: dg.DagsterInstance
 ) -> None:
-    refused = materialize(place, instance, DAYS[1:], ReplayOptions(mode="repair"), of=CORRECTED)
+    refused = materialize(folders, instance, DAYS[1:], ReplayOptions(mode="repair"), of=CORRECTED)
     assert not refused.success
     assert "would mix two" in messages(instance, refused.run_id)
 
-    held = materialize(place, instance, DAYS[1:], ReplayOptions(promote="hold"), of=CORRECTED)
+    held = materialize(folders, instance, DAYS[1:], ReplayOptions(promote="hold"), of=CORRECTED)
 
     assert held.success, messages(instance, held.run_id)
     assert "is replayed from slice 2026-01-06 to the head of the tape" in messages(instance, held.run_id)
-    state = Registry(place.lake()).state()
+    state = Registry(folders.lake()).state()
     waiting = state.open_replay()
     assert waiting is not None
     assert state.generations[SILVER, 2].from_batch == 1
@@ -116,59 +116,59 @@ def test_a_repair_with_other_logic_is_refused_and_auto_replays_from_the_first_sl
     assert state.live(SILVER) == state.generations[SILVER, 1]
 
 
-def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(place: Folders, instance: dg.DagsterInstance) -> None:
-    before = by_slice(place)
+def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(folders: Folders, instance: dg.DagsterInstance) -> None:
+    before = by_slice(folders)
     none_changed = LimitsConfig(lost_keys=0, changed_share=0.0)
-    result = materialize(place, instance, DAYS, ReplayOptions(mode="replay", limits=none_changed))
+    result = materialize(folders, instance, DAYS, ReplayOptions(mode="replay", limits=none_changed))
     assert result.success, messages(instance, result.run_id)
-    live = Registry(place.lake()).state().live(SILVER)
+    live = Registry(folders.lake()).state().live(SILVER)
     assert live is not None
     assert live.number == 2
-    assert by_slice(place) == before
-    verify(place.lake(), sorted((place.landing / "invoices").iterdir()))
+    assert by_slice(folders) == before
+    verify(folders.lake(), sorted((folders.landing / "invoices").iterdir()))
 
 
 def test_a_repair_as_of_a_bronze_version_is_told_with_that_version(
-    place: Folders, instance: dg.DagsterInstance
+    folders: Folders, instance: dg.DagsterInstance
 ) -> None:
-    version = DeltaTable(place.root / "bronze" / "invoices").version() - 1
-    result = materialize(place, instance, DAYS[:1], ReplayOptions(mode="repair", bronze_version=version))
+    version = DeltaTable(folders.root / "bronze" / "invoices").version() - 1
+    result = materialize(folders, instance, DAYS[:1], ReplayOptions(mode="repair", bronze_version=version))
     assert result.success, messages(instance, result.run_id)
     assert number(newest(instance, DAYS[0]), "tape_version") == version
 
 
-def test_the_lineage_sensor_reports_what_a_repair_wrote(place: Folders, instance: dg.DagsterInstance) -> None:
-    lineage = Lineage(place, pipeline)
+def test_the_lineage_sensor_reports_what_a_repair_wrote(folders: Folders, instance: dg.DagsterInstance) -> None:
+    lineage = Lineage(folders, pipeline)
     cursor = lineage.tick(instance, LineageCursor()).cursor
-    DeltaTable(place.lake().folder(SILVER)).delete("_arrival_date = '2026-01-06'")
-    materialize(place, instance, DAYS[1:2])
+    DeltaTable(folders.lake().folder(SILVER)).delete("_arrival_date = '2026-01-06'")
+    materialize(folders, instance, DAYS[1:2])
 
     tick = lineage.tick(instance, cursor)
 
     assert "silver.sales g1" in tick.said
     event = newest(instance, DAYS[1])
-    rows = sum(1 for row in read(place.lake().link(SILVER)).to_pylist() if str(row["_arrival_date"]) == DAYS[1])
+    rows = sum(1 for row in read(folders.lake().link(SILVER)).to_pylist() if str(row["_arrival_date"]) == DAYS[1])
     assert number(event, "dagster/row_count") == rows > 0
     assert f"repaired, {rows} rows" in str(event.description)
 
 
-def test_the_sensor_names_the_highest_tables_whose_logic_changed(place: Folders) -> None:
-    state = Registry(place.lake()).state()
+def test_the_sensor_names_the_highest_tables_whose_logic_changed(folders: Folders) -> None:
+    state = Registry(folders.lake()).state()
     assert changed_tables(pipeline, state) == {}
     assert [str(t) for t in changed_tables(CORRECTED, state)] == ["silver.sales"]
 
 
-def run_of(place: Folders, of: Pipeline, instance: dg.DagsterInstance) -> Any:
-    definitions = build_definitions(of, lake=place.root, landing=place.landing)
+def run_of(folders: Folders, of: Pipeline, instance: dg.DagsterInstance) -> Any:
+    definitions = build_definitions(of, lake=folders.root, landing=folders.landing)
     sensor = next(s for s in definitions.sensors or () if s.name == "retail_replay")
     assert isinstance(sensor, dg.SensorDefinition)
     with dg.build_sensor_context(instance=instance) as context:
         return sensor.evaluate_tick(context)
 
 
-def test_the_replay_sensor_asks_once_for_each_logic_and_holds(place: Folders, instance: dg.DagsterInstance) -> None:
-    assert run_of(place, pipeline, instance).run_requests == []
-    first, again = run_of(place, CORRECTED, instance), run_of(place, CORRECTED, instance)
+def test_the_replay_sensor_asks_once_for_each_logic_and_holds(folders: Folders, instance: dg.DagsterInstance) -> None:
+    assert run_of(folders, pipeline, instance).run_requests == []
+    first, again = run_of(folders, CORRECTED, instance), run_of(folders, CORRECTED, instance)
     assert first.run_requests is not None
     config = first.run_requests[0].run_config["ops"]["replay_tables"]["config"]
     assert config == {"tables": ["silver.sales"], "promote": "hold"}

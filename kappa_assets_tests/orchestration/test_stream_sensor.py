@@ -25,15 +25,15 @@ STATUS = dg.DagsterRunStatus
 
 
 @pytest.fixture
-def place(web: WrittenLake, tmp_path: Path) -> Folders:
+def folders(web: WrittenLake, tmp_path: Path) -> Folders:
     return Folders(web.lake.root, tmp_path / "landing")
 
 
 @pytest.fixture
-def job(place: Folders) -> dg.JobDefinition:
+def job(folders: Folders) -> dg.JobDefinition:
     with beta_used_knowingly():
         definitions = dg.Definitions(
-            jobs=[stream_job(place, PIPELINE)], resources={"spark": KappaSpark(spark_config={})}
+            jobs=[stream_job(folders, PIPELINE)], resources={"spark": KappaSpark(spark_config={})}
         )
         return definitions.resolve_job_def("stream")
 
@@ -47,57 +47,57 @@ class Frozen(HostWatch):
 
 def tick(
     instance: dg.DagsterInstance,
-    place: Folders,
+    folders: Folders,
     job: dg.JobDefinition,
     *,
     on: float | None = None,
     watch: HostWatch | None = None,
 ) -> Any:
     with beta_used_knowingly():
-        sensor = stream_sensor(place, PIPELINE, job, watch)
+        sensor = stream_sensor(folders, PIPELINE, job, watch)
         context = dg.build_sensor_context(instance, last_sensor_start_time=on)
         return sensor.evaluate_tick(context)
 
 
 def test_with_no_host_it_asks_for_a_run_and_says_why(
-    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition
+    instance: dg.DagsterInstance, folders: Folders, job: dg.JobDefinition
 ) -> None:
-    found = tick(instance, place, job)
+    found = tick(instance, folders, job)
     assert len(found.run_requests) == 1
     assert "no host lives" in found.run_requests[0].tags["kappa/why"]
 
 
 def test_with_a_host_it_says_who_it_is(
-    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition, host: Callable[..., Any]
+    instance: dg.DagsterInstance, folders: Folders, job: dg.JobDefinition, host: Callable[..., Any]
 ) -> None:
     with host({"silver.visits": "held"}):
-        found = tick(instance, place, job)
+        found = tick(instance, folders, job)
     assert not found.run_requests
     assert "a host lives: process" in found.skip_message
     assert "silver.visits is held" in found.skip_message
 
 
 def test_a_dead_run_is_failed_in_dagster_and_a_new_one_asked_for(
-    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition, web: WrittenLake
+    instance: dg.DagsterInstance, folders: Folders, job: dg.JobDefinition, web: WrittenLake
 ) -> None:
     run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
     beat(web, {}, age=30, run_id=run.run_id, pid=2**22 - 1)
-    found = tick(instance, place, job)
+    found = tick(instance, folders, job)
     failed = instance.get_run_by_id(run.run_id)
     assert failed is not None
     assert failed.status is STATUS.FAILURE
     assert not found.run_requests
-    found = tick(instance, place, job, on=time.time() + 1)
+    found = tick(instance, folders, job, on=time.time() + 1)
     assert len(found.run_requests) == 1
 
 
 def test_a_frozen_hosts_run_is_failed_and_its_successor_asked_for(
-    instance: dg.DagsterInstance, place: Folders, job: dg.JobDefinition, host: Callable[..., Any]
+    instance: dg.DagsterInstance, folders: Folders, job: dg.JobDefinition, host: Callable[..., Any]
 ) -> None:
     run = instance.create_run_for_job(job, status=STATUS.STARTED, tags=dict(job.tags))
     with host(age=70, run_id=run.run_id):
-        assert not tick(instance, place, job).run_requests, "an old heartbeat alone is nobody's end"
-        found = tick(instance, place, job, watch=Frozen())
+        assert not tick(instance, folders, job).run_requests, "an old heartbeat alone is nobody's end"
+        found = tick(instance, folders, job, watch=Frozen())
     assert len(found.run_requests) == 1
     failed = instance.get_run_by_id(run.run_id)
     assert failed is not None

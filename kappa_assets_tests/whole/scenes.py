@@ -11,7 +11,6 @@ from typing import Literal, get_args
 from kappa_assets.faults import Point
 
 Mode = Literal["driver", "jvm", "both"]
-POINTS: tuple[Point, ...] = get_args(Point)
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 

@@ -38,7 +38,7 @@ class Lineage:
     """The sensor's work, with what one process remembers of logs, registry and tapes."""
 
     def __init__(self, folders: Folders, pipeline: Pipeline, undescribed: frozenset[TableName] = frozenset()) -> None:
-        self._place = folders
+        self._folders = folders
         self._pipeline = pipeline
         self._undescribed = undescribed
         self._lake: Lake | None = None
@@ -74,11 +74,11 @@ class Lineage:
 
     def _open(self) -> Lake:
         if self._lake is None:
-            self._lake = self._place.lake()
+            self._lake = self._folders.lake()
             self._registry = Registry(self._lake)
             self._logs = FollowedLogs()
             self._tapes = {b.name: Tape(self._lake, b.name) for b in self._pipeline.bronzes}
-            self._health = HealthChecks(self._lake, self._pipeline, landing=self._place.landing)
+            self._health = HealthChecks(self._lake, self._pipeline, landing=self._folders.landing)
         return self._lake
 
     def _sight(self, lake: Lake) -> Sight:

@@ -14,7 +14,6 @@ from kappa_assets.declare.charsets import javas_name
 from kappa_assets.declare.source import Files
 from kappa_assets.sources.column_names import same_name
 
-"""The raw line, where a CSV line has more or fewer fields than its header; null for good lines."""
 Groups = Mapping[tuple[str, ...], Sequence[str]]
 """Files by the names in their headers."""
 
