@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,6 +137,13 @@ def test_every_room_has_one_floor_and_every_floor_its_rooms() -> None:
 
 def test_the_top_level_is_one_of_rooms() -> None:
     assert {path.stem for path in HOUSE.glob("*.py")} == LOOSE
+
+
+def test_readme_lists_the_rooms_from_low_to_high() -> None:
+    chapter = (HOUSE.parent / "README.md").read_text().partition("## Where things go\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)/` \|", chapter, re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in HOUSE.iterdir() if (path / "__init__.py").is_file())
+    assert [floor(room) for room in listed] == sorted(floor(room) for room in listed)
 
 
 FOLDERS = sorted({path.parent for path in MODULES} - {HOUSE})

@@ -35,7 +35,7 @@ _LIGHT_JVM = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 """On 2 cores a file of 30 rows every 5 s took 4.1 CPU seconds in a young host, 1.8 of them the second compiler's, and
 2.5 with the first alone. Millions of rows that wait take a third longer (600,000: 29 s instead of 21, once it is warm;
 the same when it is not), so drains and replays have both. The first compiler alone would have room for 48 MB of code,
-which Spark fills within minutes, to compile the same again and again."""
+which Spark fills within minutes, to compile the same again and again. Who sets JDK_JAVA_OPTIONS has both."""
 
 # Delta's POM lists 28 jars beside its own five. What a local lake needs of them is in pyspark's folder, in
 # newer versions; missing is only Unity Catalog's client. So a first fetch took 5 s and 12 MB, not 32 s and
