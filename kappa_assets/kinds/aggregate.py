@@ -132,8 +132,8 @@ class AggregateQuery(ABC):
         fault_point("after_rejects", str(self.table))
         size = sum(Path(path).stat().st_size for path in self._writer.files())
         small = size <= SMALL_BATCH and read_bytes(self._silver_path, read) <= SMALL_BATCH
-        # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
         ahead = None if before is None else before.recomputed
+        # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
         content, version = self._content(batch.coalesce(1) if small else batch, read, ahead, small=small)
         content = content.coalesce(1) if size < _ONE_FILE else content
         files = write_files(content, self._writer.folder, small=small)

@@ -27,6 +27,7 @@ from kappa_assets.maintenance.gate import remove_unfinished
 from kappa_assets.maintenance.merge_files import can_be_merged, merge_files
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, describe_files
+from kappa_assets.place.local.delta_write.small_files import NO_PARTITION
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
 from kappa_assets.place.local.lock import table_turn
 
@@ -36,7 +37,6 @@ FEW = 4
 """So many small files in a slice are worth a rewrite; fewer are left alone."""
 FULL = 128 << 20
 """Bytes that go into one new file."""
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 
 
@@ -91,7 +91,7 @@ def compact(files: SmallFiles) -> bool:
     if not DeltaTable.is_deltatable(str(files.folder)):
         return False
     relative = f"data/{uuid.uuid4().hex}"
-    inside = f"{relative}/{ARRIVAL_DATE}={files.slice or _NO_PARTITION}" if files.sliced else relative
+    inside = f"{relative}/{ARRIVAL_DATE}={files.slice or NO_PARTITION}" if files.sliced else relative
     path = f"{inside}/part-0.parquet"
     (files.folder / inside).mkdir(parents=True)
     done = False

@@ -130,7 +130,7 @@ def rollback(lake: Lake, to: int | None = None, *, reason: str = "") -> Release:
     """Select an earlier release, or the one named; readers see its generations at once.
 
     Raises ReplayError when there is none, or maintenance has removed one of its generations. Its tables move on when
-    the code that wrote them is deployed; `maintenance.stuck_tables` names those that cannot.
+    the code that wrote them is deployed; `log.releases.stuck_tables` names those that cannot.
     """
     registry = Registry(lake)
     state = registry.state()

@@ -13,9 +13,12 @@ from deltalake.transaction import AddAction
 from pyspark.sql import DataFrame
 
 from kappa_assets.place.local.delta_write.file_stats import file_stats
-from kappa_assets.place.local.delta_write.small_files import ResultTooLarge, fetch_small, write_small
-
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+from kappa_assets.place.local.delta_write.small_files import (
+    NO_PARTITION,
+    ResultTooLarge,
+    fetch_small,
+    write_small,
+)
 
 
 @dataclass(frozen=True)
@@ -106,4 +109,4 @@ def _partition_values(path: str, columns: tuple[str, ...]) -> Iterable[tuple[str
     for part in path.split("/")[:-1]:
         name, equals, value = part.partition("=")
         if equals and name in columns:
-            yield name, None if value == _NO_PARTITION else unquote(value)
+            yield name, None if value == NO_PARTITION else unquote(value)

@@ -29,7 +29,8 @@ from kappa_assets.place.local.delta_write.nan_columns import columns_with_statis
 SMALL_BATCH = 1 << 20
 """Bytes of Parquet or of landed files up to which a batch is small: its rows then fit a driver many times over."""
 _TOO_LARGE = "spark.driver.maxResultSize"
-_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
+"""The name of the folder of rows that have no value for a partition, after its column."""
 
 
 class ResultTooLarge(Exception):
@@ -75,7 +76,7 @@ def _partitions(rows: pa.Table, partition_by: tuple[str, ...]) -> Iterator[tuple
     for value in pc.unique(rows[column]).to_pylist():
         mine = pc.is_null(rows[column]) if value is None else pc.equal(rows[column], value)
         part = rows.filter(mine).drop_columns([column])
-        text = _NO_PARTITION if value is None else quote(_as_spark_writes(value), safe="")
+        text = NO_PARTITION if value is None else quote(_as_spark_writes(value), safe="")
         for where, rest in _partitions(part, tuple(others)):
             yield f"{column}={text}/{where}", rest
 
