@@ -100,6 +100,9 @@ def test_a_wheel_carries_the_data_the_types_and_no_tests(tracked: list[str], tmp
     [wheel] = tmp_path.glob("*.whl")
     listing = subprocess.check_output([sys.executable, "-m", "zipfile", "-l", str(wheel)], text=True)
     packed = {line.split()[0] for line in listing.splitlines()[1:]}
+    assert {name for name in packed if name.startswith("kappa_assets/")} == {
+        name for name in tracked if name.startswith("kappa_assets/")
+    }
     assert "kappa_assets/py.typed" in packed
     assert "kappa_assets/orchestration/dagster.yaml" in packed
     data = {name for name in packed if name.startswith("kappa_assets/pipelines/retail/data/")}
