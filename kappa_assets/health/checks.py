@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kappa_assets.declare.tables import Derived, Gold
+from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import CheckOutcome, Severity
 from kappa_assets.host.host_status import FROZEN_AFTER, HostStatus, QueryStatus
-from kappa_assets.log.log_watch import LogWatch
 from kappa_assets.log.note import BEFORE_THE_TAPE, IMPLAUSIBLE, Position
 from kappa_assets.log.tape import TapeCommit
 from kappa_assets.names import TableName
@@ -162,10 +162,10 @@ def tape_breaks(tape: Iterable[TapeCommit], before: Position = BEFORE_THE_TAPE) 
     return found
 
 
-def ranges_tile(table: TableName, watch: LogWatch | None) -> CheckOutcome:
+def ranges_tile(table: TableName, log: LogFindings | None) -> CheckOutcome:
     """Passes when every commit of the live generation read on from where the one before it stopped."""
-    gaps = tuple(watch.gaps) if watch else ()
-    commits = watch.commits if watch else 0
+    gaps = tuple(log.gaps) if log else ()
+    commits = log.commits if log else 0
     if gaps:
         first = gaps[0]
         summary = (
@@ -178,9 +178,9 @@ def ranges_tile(table: TableName, watch: LogWatch | None) -> CheckOutcome:
     return CheckOutcome(table, "tape_continuous", not gaps, "error", summary, facts, gaps[:_SHOWN])
 
 
-def append_only(table: TableName, watch: LogWatch) -> CheckOutcome:
+def append_only(table: TableName, log: LogFindings) -> CheckOutcome:
     """Passes when only the stream brought rows to the tape and nobody took any; OPTIMIZE is welcome."""
-    foreign = tuple(watch.foreign)
+    foreign = tuple(log.foreign)
     if foreign:
         first = foreign[0]
         summary = (
@@ -188,8 +188,8 @@ def append_only(table: TableName, watch: LogWatch) -> CheckOutcome:
             "A tape is never edited: land again what is missing, and replay what reads it."
         )
     else:
-        summary = f"{watch.commits} commits; nothing was taken off, and nobody else wrote."
-    facts = {"commits": watch.commits, "foreign_commits": len(foreign)}
+        summary = f"{log.commits} commits; nothing was taken off, and nobody else wrote."
+    facts = {"commits": log.commits, "foreign_commits": len(foreign)}
     return CheckOutcome(table, "append_only", not foreign, "error", summary, facts, foreign[:_SHOWN])
 
 

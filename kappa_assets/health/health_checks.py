@@ -13,12 +13,14 @@ from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.health import checks
 from kappa_assets.health.landed_files import LandedFiles
+from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import CheckOutcome
 from kappa_assets.host.host_status import host_alive, read_status
 from kappa_assets.log.delta_log import Commit
+from kappa_assets.log.followed_logs import FollowedLogs
 from kappa_assets.log.generation_positions import live_position
-from kappa_assets.log.log_watch import LogWatch, WatchedLogs, WatchedTape
 from kappa_assets.log.note import BEFORE_THE_TAPE, IMPLAUSIBLE
+from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.log_files import latest_version
@@ -37,50 +39,56 @@ def run_checks(
 class HealthChecks:
     """The checks of one pipeline, for a process that looks again and again.
 
-    The first `run` reads each log from its beginning, later ones only what was committed since. With
-    `landing`, the landing folder, it also tells of files that changed after they were read.
+    The first `run` takes in each log from its beginning, later ones only what was committed since. With
+    `landing`, the landing folder, it also tells of files that changed after they were read. `logs` are those that
+    others in the process follow too: no commit is then read twice.
     """
 
-    def __init__(self, lake: Lake, pipeline: Pipeline, *, landing: Path | None = None) -> None:
+    def __init__(
+        self, lake: Lake, pipeline: Pipeline, *, landing: Path | None = None, logs: FollowedLogs | None = None
+    ) -> None:
         self._lake = lake
         self._pipeline = pipeline
         self._registry = Registry(lake)
-        self._logs = WatchedLogs()
-        self._tapes = {b.name: _TapeHealth(lake, b, pipeline.start, landing) for b in pipeline.bronzes}
+        self._logs = logs or FollowedLogs()
+        self._tapes = {b.name: _TapeHealth(lake, b, pipeline.start, landing, self._logs) for b in pipeline.bronzes}
+        self._findings: dict[Path, LogFindings] = {}
 
     def run(self, *, now: dt.datetime | None = None) -> list[CheckOutcome]:
         """Return the outcome of every check of every table, upstream first."""
         moment = now or dt.datetime.now(dt.UTC)
         state = self._registry.state()
-        watches = self._follow(state)
+        findings = self._follow(state)
         # The lock is looked at first: a host that ends in between has left its own last word.
         host = checks.HostSeen(host_alive(self._lake), read_status(self._lake), Moment.now())
         outcomes: list[CheckOutcome] = []
         for table in self._pipeline:
             match table:
                 case Bronze():
-                    outcomes += self._tapes[table.name].outcomes(watches[table.name], host, moment)
+                    outcomes += self._tapes[table.name].outcomes(findings[table.name], host, moment)
                 case Derived():
-                    outcomes += self._derived(table, state, watches.get(table.name), host, moment)
+                    outcomes += self._derived(table, state, findings.get(table.name), host, moment)
         return outcomes
 
-    def _follow(self, state: State) -> dict[TableName, LogWatch]:
+    def _follow(self, state: State) -> dict[TableName, LogFindings]:
         """Take in new commits, downstream first: what a table has read is then known of its upstream."""
-        watches: dict[TableName, LogWatch] = {}
+        findings: dict[TableName, LogFindings] = {}
         for table in reversed(list(self._pipeline)):
             live = state.live(table.name)
             if live is None and isinstance(table, Derived):
                 continue
             folder = self._lake.folder(table.name, live.number if live else 1)
-            watch = self._logs.watch(folder, table.name, self._pipeline.upstreams.get(table.name))
-            fresh = watch.follow()
+            if folder not in self._findings:
+                upstream = self._pipeline.upstreams.get(table.name)
+                self._findings[folder] = LogFindings(self._logs, folder, table.name, upstream)
+            found = findings[table.name] = self._findings[folder]
+            fresh = found.follow()
             if table.name in self._tapes:
-                self._tapes[table.name].grow(fresh, watch.lives)
-            watches[table.name] = watch
-        return watches
+                self._tapes[table.name].grow(fresh, found.life)
+        return findings
 
     def _derived(
-        self, table: Derived, state: State, watch: LogWatch | None, host: checks.HostSeen, now: dt.datetime
+        self, table: Derived, state: State, log: LogFindings | None, host: checks.HostSeen, now: dt.datetime
     ) -> list[CheckOutcome]:
         tape = self._tapes[self._pipeline.tape_of(table.name)].tape
         position = live_position(self._lake, state, self._pipeline, table.name, tape, logs=self._logs)
@@ -88,7 +96,7 @@ class HealthChecks:
         return [
             checks.caught_up(table, position, tape.head(), lag, host),
             checks.logic_current(table, state.live(table.name), code_version(table)),
-            checks.ranges_tile(table.name, watch),
+            checks.ranges_tile(table.name, log),
             checks.stream_healthy(table.name, host, checks.Arrivals(), self._pipeline.start, now),
         ]
 
@@ -96,8 +104,8 @@ class HealthChecks:
 class _TapeHealth:
     """What is remembered of one tape."""
 
-    def __init__(self, lake: Lake, bronze: Bronze, start: dt.date, landing: Path | None) -> None:
-        self._lake = lake
+    def __init__(self, lake: Lake, bronze: Bronze, start: dt.date, landing: Path | None, logs: FollowedLogs) -> None:
+        self.tape = Tape(lake, bronze.name, logs)
         self._name = bronze.name
         self._start = start
         self._rejects = lake.rejects(bronze.name)
@@ -105,24 +113,22 @@ class _TapeHealth:
         self._set_aside: list[Mapping[str, object]] = []
         folder = None if landing is None else landing / bronze.source.folder
         self._landed = None if folder is None else LandedFiles(folder)
-        self._forget(1)
+        self._forget(0)
 
-    def _forget(self, lives: int) -> None:
-        self.tape = WatchedTape(self._lake, self._name)
-        self._lives = lives
+    def _forget(self, life: int) -> None:
+        self._life = life
         self._verified = 0
         self._last = BEFORE_THE_TAPE
         self._breaks: list[checks.TapeBreak] = []
         self._early: dict[str, int] = {}
         self._implausible = 0
 
-    def grow(self, fresh: list[Commit], lives: int) -> None:
+    def grow(self, fresh: list[Commit], life: int) -> None:
         """Take in what was committed to the tape, in its how manyth life."""
-        if lives != self._lives:
-            self._forget(lives)
+        if life != self._life:
+            self._forget(life)
         if not fresh:
             return
-        self.tape.outdated()
         self._implausible += sum(c.note.source.get(IMPLAUSIBLE, 0) for c in fresh if c.note)
         if self._landed is not None:
             self._landed.add(fresh)
@@ -138,13 +144,13 @@ class _TapeHealth:
         self._verified += len(fresh)
         self._last = fresh[-1].position if fresh else self._last
 
-    def outcomes(self, watch: LogWatch, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
+    def outcomes(self, log: LogFindings, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
         aside = self._files_set_aside()
         changed = self._landed.changed({str(f["file"]) for f in aside}) if self._landed else []
         arrivals = checks.Arrivals(aside, changed, self._early, self._implausible)
         return [
             checks.tape_counts_up(self._name, self._verified, self._breaks),
-            checks.append_only(self._name, watch),
+            checks.append_only(self._name, log),
             checks.stream_healthy(self._name, host, arrivals, self._start, now),
         ]
 

@@ -1,71 +1,86 @@
-"""Delta logs followed from tick to tick: what was read once is remembered, what did not change is not listed again."""
+"""Delta logs followed from look to look: what was read once is remembered, a look with nothing new is two probes."""
 
 from __future__ import annotations
 
-import time
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.errors import LakeError, TapeGap
 from kappa_assets.log import delta_log
 from kappa_assets.log.delta_log import Commit
+from kappa_assets.log.logs import Logs
 from kappa_assets.log.note import CommitNote
 from kappa_assets.place.local.lake import table_called
-from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.local.log_files import identity_of, newest_from, versions
 
 _REMEMBERED = 20_000
-"""Commits kept in memory, over all tables; about 2 KB each."""
-_SETTLED = 2.0
-"""Age of a folder's modification time from which a listing is trusted: two commits may share one tick of the clock."""
+"""Commits kept in memory, over all tables; about 2 KB each. Where a lake has more, the oldest are read once more by
+each who asks for them."""
 
 
-class FollowedLogs:
-    """The logs of a lake as one process remembers them. Answers as `LogsOnDisk` does, in microseconds."""
+@dataclass
+class _Followed:
+    """One log, as far as it was followed."""
 
-    def __init__(self) -> None:
-        self._commits: OrderedDict[tuple[Path, int], Commit] = OrderedDict()
-        self._newest: dict[Path, tuple[int, float, int | None]] = {}
+    life: int = 0
+    newest: int | None = None
+    identity: object = None
+    """Of the file of the newest version. A table that was made anew has other files under the same names."""
+
+
+class FollowedLogs(Logs):
+    """The logs of a lake as one process remembers them: lineage, tapes and checks share one. Threads may, too."""
+
+    def __init__(self, *, remembered: int = _REMEMBERED) -> None:
+        self._remembered = remembered
+        self._turn = threading.RLock()
+        self._logs: dict[Path, _Followed] = {}
+        self._commits: OrderedDict[tuple[Path, int, int], Commit] = OrderedDict()
 
     def newest(self, folder: Path) -> int | None:
         """Return the table's newest version, or None when there is no table yet."""
-        try:
-            changed = (folder / "_delta_log").stat().st_mtime_ns
-        except OSError:
-            return None
-        known = self._newest.get(folder)
-        if known is not None and known[0] == changed and known[1] - changed / 1e9 > _SETTLED:
-            return known[2]
-        listed_at = time.time()
-        version = latest_version(folder)
-        self._newest[folder] = (changed, listed_at, version)
-        return version
+        with self._turn:
+            return self._look(folder).newest
+
+    def life(self, folder: Path) -> int:
+        """Return how often the table was seen to be removed or made anew."""
+        with self._turn:
+            return self._look(folder).life
 
     def commit(self, folder: Path, version: int) -> Commit:
         """Return one commit. Raises LakeError when it is not there any more."""
-        key = (folder, version)
-        found = self._commits.get(key)
-        if found is None:
-            found = self._commits[key] = delta_log.read_commit(folder, version)
-            if len(self._commits) > _REMEMBERED:
-                self._commits.popitem(last=False)
-        return found
+        with self._turn:
+            key = folder, self._logs.setdefault(folder, _Followed()).life, version
+            found = self._commits.get(key)
+            if found is None:
+                found = self._commits[key] = delta_log.read_commit(folder, version)
+                if len(self._commits) > self._remembered:
+                    self._commits.popitem(last=False)
+            return found
 
-    def commits(self, folder: Path, *, after: int) -> Iterator[Commit]:
-        """Yield the commits after `after`, oldest first. Raises TapeGap when one has been cleaned from the log."""
+    def commits(self, folder: Path, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
+        """Yield the commits with `after` < version <= `upto`, oldest first; none of a table that does not exist.
+
+        Raises TapeGap when one has been cleaned from the log, unless `after` is -1: then those still there are given.
+        """
         newest = self.newest(folder)
-        for version in range(after + 1, (-1 if newest is None else newest) + 1):
+        if newest is None:
+            return
+        last = newest if upto is None else min(newest, upto)
+        for version in range(after + 1, last + 1) if after >= 0 else [v for v in versions(folder) if v <= last]:
             try:
                 yield self.commit(folder, version)
             except LakeError as error:
                 raise TapeGap(
                     f"the log of {table_called(folder)} no longer holds version {version}",
-                    hint="It was cleaned up before it was reported; the tables themselves are whole. What follows is "
-                    "reported.",
+                    hint="It was cleaned up before it was read; the tables themselves are whole.",
                 ) from error
 
     def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
-        """Return the newest (version, note) of ours, at or before version `at_most`."""
+        """Return the newest (version, note) of ours, at or before version `at_most`; None before the first."""
         newest = self.newest(folder)
         if newest is None:
             return None
@@ -78,9 +93,20 @@ class FollowedLogs:
                 return version, note
         return None
 
-    def first_data_after(self, folder: Path, version: int) -> int | None:
-        """Return the first version after `version` that changed rows; one cleaned from the log counts as such."""
-        try:
-            return next((c.version for c in self.commits(folder, after=version) if c.adds_data or c.removes_data), None)
-        except TapeGap:
-            return version + 1
+    def _look(self, folder: Path) -> _Followed:
+        """Return what is known of a log, after following it to its end as of now. The caller holds the turn."""
+        log = self._logs.setdefault(folder, _Followed())
+        known = log.newest
+        intact = known is not None and identity_of(folder, known) == log.identity
+        newest = newest_from(folder, known if intact else None)
+        if intact and newest == known:
+            return log
+        identity = None if newest is None else identity_of(folder, newest)
+        if identity is None:  # no table yet, or it was removed just now
+            newest = None
+        # A log whose known end is gone, but that reaches farther now, went on and was cleaned: it is the same table's.
+        anew = known is not None and not intact and identity_of(folder, known) is not None
+        if anew or (known is not None and (newest is None or newest < known)):
+            log.life += 1
+        log.newest, log.identity = newest, identity
+        return log

@@ -3,47 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
 
-from kappa_assets.errors import TapeGap
 from kappa_assets.graph import Pipeline
-from kappa_assets.log import delta_log
-from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, Position
+from kappa_assets.log.logs import ON_DISK, Logs
+from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import State
-
-
-class Logs(Protocol):
-    """What positions are computed from: the logs on disk, or what somebody who follows them remembers."""
-
-    def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
-        """Return the newest (version, note) of ours, at or before version `at_most`."""
-        ...
-
-    def first_data_after(self, folder: Path, version: int) -> int | None:
-        """Return the first version after `version` that changed rows, or None."""
-        ...
-
-
-class LogsOnDisk:
-    """The logs as they are now."""
-
-    def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
-        """Return the newest (version, note) of a table; None before its first."""
-        return delta_log.last_note(folder, at_most=at_most)
-
-    def first_data_after(self, folder: Path, version: int) -> int | None:
-        """Return the first version after `version` that changed rows; a cleaned one counts as such."""
-        try:
-            found = delta_log.commits(folder, after=version)
-            return next((c.version for c in found if c.adds_data or c.removes_data), None)
-        except TapeGap:
-            return version + 1
-
-
-ON_DISK = LogsOnDisk()
 
 
 def live_position(

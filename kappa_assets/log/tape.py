@@ -10,7 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from kappa_assets.errors import ReplayError, TapeGap
-from kappa_assets.log import delta_log
+from kappa_assets.log.delta_log import Commit
+from kappa_assets.log.logs import ON_DISK, Logs
 from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.log.tape_index import TapeCommit, TapeIndex
 from kappa_assets.names import TableName
@@ -29,8 +30,9 @@ class Tape:
     Threads may share one: the queries of a host do. It holds the newest commits only, however old the tape is.
     """
 
-    def __init__(self, lake: Lake, bronze: TableName) -> None:
+    def __init__(self, lake: Lake, bronze: TableName, logs: Logs = ON_DISK) -> None:
         self.bronze = bronze
+        self._logs = logs
         self._table: Path = lake.folder(bronze)
         self._index = TapeIndex(lake.tape_index(bronze))
         self._looking = threading.Lock()
@@ -38,6 +40,7 @@ class Tape:
         self._held: list[TapeCommit] = []
         self._held_from = 0  # every commit of this version or a later one is held
         self._scanned: int | None = None  # the newest version that was looked at
+        self._life = 0  # of the table: what is held of an earlier one is not on this tape
 
     def commits(self, since: int = 0, upto: int | None = None, *, after: int = -1) -> list[TapeCommit]:
         """Return the commits of the batches `since` to `upto` in versions after `after`, oldest first.
@@ -132,10 +135,12 @@ class Tape:
 
     def _look(self) -> None:
         """Take in the log's new commits. The caller holds `_looking`."""
-        if self._scanned is None:
+        life = self._logs.life(self._table)
+        if self._scanned is None or life != self._life:
+            self._life = life
             self._held, self._held_from = self._index.newest(_HELD)
             self._scanned = self._held[-1].version if self._held else -1
-        for commit in delta_log.commits(self._table, after=self._scanned):
+        for commit in self._logs.commits(self._table, after=self._scanned):
             self._scanned = commit.version
             self._held += _on_tape([commit])
             if len(self._held) > 2 * _HELD:
@@ -174,11 +179,11 @@ class Tape:
             after = max(indexed, first - 1)
             if last is None:  # then the tape begins where its log does
                 after = max(after, next(iter(versions(self._table)), end) - 1)
-            found += _on_tape(delta_log.commits(self._table, after=after, upto=end - 1))
+            found += _on_tape(self._logs.commits(self._table, after=after, upto=end - 1))
         return found
 
 
-def _on_tape(found: Iterable[delta_log.Commit]) -> list[TapeCommit]:
+def _on_tape(found: Iterable[Commit]) -> list[TapeCommit]:
     """Return those commits that put a batch on the tape."""
     return [
         TapeCommit(c.note.tape_batch, c.version, c.at, c.rows, dict(c.rows_by_slice))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kappa_assets.log.generation_positions import LogsOnDisk
+from kappa_assets.log.logs import ON_DISK
 from kappa_assets.log.note import Offset
 
 
@@ -26,4 +26,4 @@ def unread_after(folder: Path, offset: Offset) -> Unread:
     """
     if offset.starting or offset.index >= 0:
         return Unread(offset.version, offset.version)
-    return Unread(offset.version, LogsOnDisk().first_data_after(folder, offset.version - 1))
+    return Unread(offset.version, ON_DISK.first_data_after(folder, offset.version - 1))

@@ -16,6 +16,7 @@ from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, Wri
 
 if TYPE_CHECKING:
     import dagster as dg
+import pytest
 
 
 def promote(web: WrittenLake, generation: int, reason: str) -> None:
@@ -82,6 +83,21 @@ def test_a_log_cleaned_up_before_it_was_read_is_reported_whole(
     assert event.tags is not None
     assert event.tags[DATA_VERSION] == "g1.v4"
     assert event.metadata["dagster/row_count"].value == 12
+    assert "no longer holds" in (event.description or "")
+
+
+@pytest.mark.parametrize("cleaned", [(0,), (0, 1), (2,)])
+def test_a_log_without_all_its_versions_is_reported_whole_at_the_first_look_too(
+    instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage, cleaned: tuple[int, ...]
+) -> None:
+    for _ in range(3):
+        flow(web)
+    DeltaTable(web.lake.folder(CLICKS)).create_checkpoint()
+    for version in cleaned:
+        (web.lake.folder(CLICKS) / "_delta_log" / f"{version:020d}.json").unlink()
+    lineage.tick(instance, LineageCursor())
+    (event,) = reported(instance, CLICKS)
+    assert event.metadata["dagster/row_count"].value == 9
     assert "no longer holds" in (event.description or "")
 
 

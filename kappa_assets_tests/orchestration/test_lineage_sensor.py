@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,3 +119,29 @@ def test_a_tick_over_fifty_tables_with_nothing_new_opens_and_lists_none_of_their
     found: Tick = lineage.tick(instance, cursor)
     assert found.said.startswith("nothing new")
     assert looked == []
+
+
+def test_a_tick_with_its_checks_opens_each_commit_once(
+    instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage, host: Callable[..., Any]
+) -> None:
+    opened: Counter[str] = Counter()
+    layers = tuple(str(web.lake.folder(table)) for table in (CLICKS, VISITS, PAGES))
+
+    def notice(event: str, about: tuple[object, ...]) -> None:
+        if event == "open" and str(about[0]).startswith(layers):
+            opened[str(about[0])] += 1
+
+    sys.addaudithook(notice)  # for the rest of the process: this test's folder is nobody else's
+    cursor = LineageCursor()
+    for batches in (3, 1, 0):
+        for _ in range(batches):
+            flow(web)
+        written = set(opened)
+        opened.clear()
+        with host():
+            cursor = lineage.tick(instance, cursor).cursor
+        # What was written since, and by the first tick also each table's creation.
+        assert len(opened) == len(written) + (3 if batches == 3 else 0)
+        assert opened.keys() >= written
+        assert set(opened.values()) <= {1}
+        opened.clear()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 from deltalake import DeltaTable
@@ -139,7 +140,7 @@ def _news(
         return None
     tape = str(sight.pipeline.tape_of(table.name))
     try:
-        within = _within(sight.logs.commits(folder, after=after), tape, cut)
+        within = _within(_all_since(sight, folder, after), tape, cut)
     except TapeGap:
         anew = anew or "the log no longer holds every version since the last report"
         version = _newest_within(sight, table.name, generation, tape, cut)
@@ -181,6 +182,18 @@ def _why_moved(sight: Sight, mark: Mark, generation: int) -> str:
     number = "?" if release is None else release.number
     why = "" if release is None or not release.reason else f" ({release.reason})"
     return f"release {number}{why} moved it from generation {mark.generation} to {generation}"
+
+
+def _all_since(sight: Sight, folder: Path, after: int) -> Iterator[Commit]:
+    """Yield the commits after `after`. Raises TapeGap when one was cleaned from the log, be it the table's first."""
+    for commit in sight.logs.commits(folder, after=after):
+        if commit.version != after + 1:
+            raise TapeGap(
+                f"the log of {folder.name} no longer holds version {after + 1}",
+                hint="It was cleaned up before it was reported; the slices of the table are reported as a whole.",
+            )
+        after = commit.version
+        yield commit
 
 
 def _within(commits: Iterable[Commit], tape: str, cut: Position) -> list[Commit]:

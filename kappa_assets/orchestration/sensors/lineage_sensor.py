@@ -77,8 +77,8 @@ class Lineage:
             self._lake = self._folders.lake()
             self._registry = Registry(self._lake)
             self._logs = FollowedLogs()
-            self._tapes = {b.name: Tape(self._lake, b.name) for b in self._pipeline.bronzes}
-            self._health = HealthChecks(self._lake, self._pipeline, landing=self._folders.landing)
+            self._tapes = {b.name: Tape(self._lake, b.name, self._logs) for b in self._pipeline.bronzes}
+            self._health = HealthChecks(self._lake, self._pipeline, landing=self._folders.landing, logs=self._logs)
         return self._lake
 
     def _sight(self, lake: Lake) -> Sight:

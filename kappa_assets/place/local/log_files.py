@@ -33,6 +33,18 @@ def newest_from(table: Path, version: int | None) -> int | None:
     return version
 
 
+def identity_of(table: Path, version: int) -> tuple[int, int] | None:
+    """Return what tells a commit's file from another of its name: inode and time of writing; None if it is not there.
+
+    The inode alone does not: a file system gives that of a removed file to the next.
+    """
+    try:
+        stat = log_file(table, version).stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns
+
+
 def versions(table: Path) -> list[int]:
     """Return the versions whose log files are there, in order; none when there is no table."""
     try:

@@ -1,0 +1,100 @@
+"""What is to be said of a table's log: what its commits add up to, and which of them should not be there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kappa_assets.errors import TapeGap
+from kappa_assets.log.delta_log import Commit
+from kappa_assets.log.followed_logs import FollowedLogs
+from kappa_assets.log.note import Offset
+from kappa_assets.names import TableName
+
+_KEPT = 100
+"""Findings kept per table: enough to see what is wrong."""
+
+
+class LogFindings:
+    """One Delta table's log, taken in commit by commit: what they add up to, and what was wrong in them.
+
+    `foreign` are commits that took rows away, or brought some without a note of this table; `gaps` are
+    commits of ours whose input does not begin where that of the one before ended.
+    """
+
+    def __init__(self, logs: FollowedLogs, folder: Path, table: TableName, upstream: TableName | None) -> None:
+        self._logs = logs
+        self._folder = folder
+        self._table = str(table)
+        self._upstream = str(upstream)
+        self._forget(0)
+
+    def follow(self) -> list[Commit]:
+        """Return the commits since the last call, oldest first, after taking them in."""
+        fresh = self._fresh()
+        for commit in fresh:
+            self._take(commit)
+        return fresh
+
+    def _forget(self, life: int) -> None:
+        self.life = life  # how often the table was made anew: a lake may be thrown away while somebody watches
+        self.commits = 0  # of ours
+        self.foreign: list[Mapping[str, object]] = []
+        self.gaps: list[Mapping[str, object]] = []
+        self._version = -1
+        self._until: Offset | None = None
+        self._continuous = True
+
+    def _fresh(self) -> list[Commit]:
+        life = self._logs.life(self._folder)
+        if life != self.life:
+            self._forget(life)
+        try:
+            fresh = list(self._logs.commits(self._folder, after=self._version))
+        except TapeGap:
+            fresh = [c for c in self._logs.commits(self._folder) if c.version > self._version]
+        self._continuous = not fresh or fresh[0].version == self._version + 1
+        return fresh
+
+    def _take(self, commit: Commit) -> None:
+        self._version = commit.version
+        self.commits += commit.note is not None
+        if commit.adds_data or commit.removes_data:
+            self._judge(commit)
+        if commit.note is None:
+            return
+        read = commit.note.reads.get(self._upstream)
+        if read is None or commit.note.repair is not None:  # a repair repeats the range of the commit before it
+            return
+        if self._continuous and read.since != self._until:
+            self._keep(
+                self.gaps,
+                {
+                    "version": commit.version,
+                    "at": commit.at.isoformat(timespec="seconds"),
+                    "begins_after": _text(read.since),
+                    "expected": _text(self._until),
+                },
+            )
+        self._until, self._continuous = read.until, True
+
+    def _judge(self, commit: Commit) -> None:
+        ours = commit.note is not None and commit.note.table == self._table
+        repair = commit.note is not None and commit.note.repair is not None
+        if ours and (repair or not commit.removes_data):
+            return
+        what = "took rows away" if commit.removes_data else "wrote rows that are not the stream's"
+        at = commit.at.isoformat(timespec="seconds")
+        found = {"version": commit.version, "at": at, "operation": commit.operation, "what": what}
+        self._keep(self.foreign, found)
+
+    @staticmethod
+    def _keep(findings: list[Mapping[str, object]], found: Mapping[str, object]) -> None:
+        if len(findings) < _KEPT:
+            findings.append(found)
+
+
+def _text(offset: Offset | None) -> str:
+    if offset is None:
+        return "the beginning"
+    return f"version {offset.version}, index {offset.index}{', first snapshot' if offset.starting else ''}"
