@@ -76,17 +76,17 @@ class _Comparer:
                 self._kept.pop().unpersist()
 
     def _silver(self, candidate: Generation, live: Generation | None) -> TableComparison:
-        batch = self._reached(candidate.table, candidate.number)
+        batch = self._noted_batch(candidate.table, candidate.number)
         new = self._load(candidate.table, candidate.number)
         if live is None:
             return self._new_table(candidate.table, batch, new, ADDRESS, ARRIVAL_DATE)
-        batch = min(batch, self._reached(live.table, live.number))
+        batch = min(batch, self._noted_batch(live.table, live.number))
         old = _cut(self._load(live.table, live.number), batch)
         return self._compared(candidate, live, _Shown(old, batch), _cut(new, batch), ADDRESS, ARRIVAL_DATE)
 
     def _gold(self, gold: Gold, candidate: Generation, live: Generation | None) -> TableComparison:
         upstream = self._pipeline.upstreams[gold.name]
-        reached = self._reached(upstream, candidate.upstream)
+        reached = self._noted_batch(upstream, candidate.upstream)
         if candidate.to_batch is not None:
             reached = min(reached, candidate.to_batch)
         if live is None:
@@ -108,7 +108,7 @@ class _Comparer:
         if found and batch is not None and batch <= reached:
             return _Shown(self._load(live.table, live.number, found[0]), batch)
         if live.code_version == code_version(gold):
-            cut = min(reached, self._reached(upstream, live.upstream))
+            cut = min(reached, self._noted_batch(upstream, live.upstream))
             if cut >= 0:
                 return _Shown(self._computed(gold, live, cut), cut)
         return self._earlier_version(live, upstream, reached)
@@ -149,7 +149,13 @@ class _Comparer:
         position = note.position.get(str(self._pipeline.tape_of(upstream)))
         return None if position is None or position.batch < 0 else position.batch
 
-    def _reached(self, table: TableName, generation: int) -> int:
+    def _noted_batch(self, table: TableName, generation: int) -> int:
+        """Return the batch that a table's newest commit names; -1 for none. It is where both sides are cut.
+
+        Another question than how far the table reflects (`position_of`): batches without rows behind that commit add
+        nothing to a cut, and no commit of a Gold stands there. What is stored would then never be looked at, and be
+        computed anew from the upstream instead.
+        """
         found = last_note(self._lake.folder(table, generation))
         position = found[1].position.get(str(self._pipeline.tape_of(table))) if found else None
         return -1 if position is None else position.batch

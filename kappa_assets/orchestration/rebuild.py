@@ -11,7 +11,8 @@ from kappa_assets.declare.tables import Derived, Silver, Table
 from kappa_assets.errors import LogicChanged
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.generation_positions import live_position
+from kappa_assets.log.tape import Tape
 from kappa_assets.orchestration.catch_up import catch_up, caught_up_events, inputs_of
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.jobs.switch import Switch
@@ -81,9 +82,9 @@ class Rebuild:
         return live.code_version != code_version(table)
 
     def _has_position(self) -> bool:
-        live = Registry(self._lake).state().live(self._table.name)
-        found = None if live is None else last_note(self._lake.folder(self._table.name, live.number))
-        return found is not None and any(p.batch >= 0 for p in found[1].position.values())
+        name, state = self._table.name, Registry(self._lake).state()
+        tape = Tape(self._lake, self._pipeline.tape_of(name))
+        return live_position(self._lake, state, self._pipeline, name, tape).batch >= 0
 
     def _repair(self, days: list[dt.date]) -> Events:
         """Repair the slices. When it is interrupted, those that are done get their events all the same."""

@@ -17,12 +17,13 @@ from kappa_assets.host.wanted import never
 from kappa_assets.kinds.append import judged_rows, silver_writer
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note
-from kappa_assets.log.note import Position, Repair
+from kappa_assets.log.generation_positions import position_of
+from kappa_assets.log.note import BEFORE_THE_TAPE, Position, Repair
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.delta_write.parquet_files import write_files
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.registry import Generation, Registry
+from kappa_assets.place.registry import Registry
 from kappa_assets.repair.slice_files import slice_files
 
 _TRIES = 5
@@ -98,8 +99,8 @@ def plan_repair(
             hint="Replay it (mode: replay, or kappa replay), or deploy the old logic again.",
         )
     tape = Tape(lake, pipeline.tape_of(table))
-    reached = None if live is None else _reached(lake, live, tape)
-    if live is None or reached is None or reached.batch < 0:
+    reached = BEFORE_THE_TAPE if live is None else position_of(lake, pipeline, tape, table, live.number)
+    if live is None or reached.batch < 0:
         raise ReplayError(
             f"{table} has not read the tape to a known position yet", hint="Let its stream catch up first: kappa drain."
         )
@@ -211,8 +212,3 @@ class _Repair:
         assert found is not None  # noqa: S101 -- for mypy; without a commit of ours there is no position to repair up to
         note = replace(found[1], code_version=self._plan.code_version, rows=rows, rejected={}, repair=done)
         return note.to_json()
-
-
-def _reached(lake: Lake, live: Generation, tape: Tape) -> Position | None:
-    found = last_note(lake.folder(live.table, live.number))
-    return None if found is None else found[1].position.get(str(tape.bronze))

@@ -13,9 +13,7 @@ from kappa_assets.graph import Pipeline
 from kappa_assets.host.assemble import query_of, tapes_of
 from kappa_assets.host.runner import Runner
 from kappa_assets.kinds.query import Setting
-from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.generation_positions import position_of
-from kappa_assets.log.note import BEFORE_THE_TAPE
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.registry import Generation
@@ -52,7 +50,7 @@ def build(
             continue  # starting a query to find nothing takes a second, in a promotion too
         query = query_of(setting, pipeline, candidate, tapes)
         upstream = setting.lake.folder(pipeline.upstreams[candidate.table], candidate.upstream)
-        before, began = _rows_taken_in(setting, candidate, tape), time.monotonic()
+        before, began = _rows_taken_in(setting, pipeline, candidate, tape), time.monotonic()
         if candidate.kept_from is not None:
             query.prepare()
             keep_rows(setting, candidate, tape, progress)
@@ -61,7 +59,7 @@ def build(
         _drain(Runner(query), watched)
         if (reason := wanted()) is not None:
             raise ReplayError(f"the replay was stopped: {reason}", hint="Launch the same again, and it goes on.")
-        done = Built(_rows_taken_in(setting, candidate, tape) - before, time.monotonic() - began)
+        done = Built(_rows_taken_in(setting, pipeline, candidate, tape) - before, time.monotonic() - began)
         built[candidate.table] = done
         if done.rows:
             progress(f"{candidate.table} g{candidate.number}: {done.rows:,} rows in {done.seconds:.1f} s")
@@ -81,8 +79,8 @@ def _drain(runner: Runner, wanted: Wanted) -> None:
         raise
 
 
-def _rows_taken_in(setting: Setting, candidate: Generation, tape: Tape) -> int:
+def _rows_taken_in(setting: Setting, pipeline: Pipeline, candidate: Generation, tape: Tape) -> int:
     """Return how many rows of the tape, from where it computes itself, the candidate reflects."""
-    found = last_note(setting.lake.folder(candidate.table, candidate.number))
-    position = BEFORE_THE_TAPE if found is None else found[1].position.get(str(tape.bronze), BEFORE_THE_TAPE)
+    position = position_of(setting.lake, pipeline, tape, candidate.table, candidate.number)
+    position = tape.bounded(position, candidate.to_batch)  # its upstream may go on behind a validation's end
     return sum(c.rows for c in tape.commits(candidate.from_batch, position.batch))

@@ -11,8 +11,8 @@ from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.errors import ReplayError
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.log.delta_log import last_note
-from kappa_assets.log.note import Position
+from kappa_assets.log.generation_positions import position_of
+from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.local.lake import Lake
@@ -238,7 +238,8 @@ class _Planner:
         """Return the generation whose rows before the range are kept: a row-by-row Silver's live one."""
         if part.first == 0 or live is None or not isinstance(table, Silver):
             return None
-        _check_reached(self._lake, live, tape, part.first)
+        reached = position_of(self._lake, self._pipeline, tape, live.table, live.number)
+        _check_reached(live, reached, part.first)
         return live.number
 
     def _generation_above(self, upstream: TableName) -> int:
@@ -259,12 +260,11 @@ class _Planner:
         return max(whole + cost.reject_bytes(self._lake, self._state, table) - there, 0)
 
 
-def _check_reached(lake: Lake, live: Generation, tape: Tape, start: int) -> None:
-    found = last_note(lake.folder(live.table, live.number))
-    reached = found[1].position.get(str(tape.bronze)) if found else None
-    if reached is None or reached.batch < start - 1:
+def _check_reached(live: Generation, reached: Position, start: int) -> None:
+    if reached.batch < start - 1:
+        said = "nothing yet" if reached == BEFORE_THE_TAPE else reached
         raise ReplayError(
-            f"{live.table} g{live.number} has reached {reached or 'nothing yet'}; a replay from batch {start} would "
+            f"{live.table} g{live.number} has reached {said}; a replay from batch {start} would "
             f"keep its rows up to batch {start - 1}",
             hint="Choose an earlier version, or 0 for inception.",
         )
