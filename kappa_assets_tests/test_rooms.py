@@ -48,6 +48,8 @@ LOOSE = {"__init__", "columns", "definitions", "errors", "faults", "graph", "nam
 """Modules of the top level; all others are in a room."""
 KNOWS_DAGSTER = "demo/feed_sensor.py"
 """The demo's feed is a Dagster sensor: the one module that knows Dagster outside of the room that is for it."""
+LOG_NAME = re.compile(r"_delta_log|\.checkpoint\.parquet|_last_checkpoint|020d")
+"""In a string: a name in a Delta log, or the format of its twenty digits."""
 MOST_MODULES = 12
 LONGEST = 300
 
@@ -166,6 +168,33 @@ def test_only_orchestration_knows_dagster(path: Path) -> None:
     if room_of_file(path) not in {"orchestration", "definitions"} and path != HOUSE / KNOWS_DAGSTER:
         tops = {name.partition(".")[0] for name in imports(path, everywhere=True)}
         assert not [top for top in tops if top.startswith("dagster")]
+
+
+def strings(path: Path) -> Iterator[str]:
+    """Yield the strings of a module's code, also the parts of formatted ones; docstrings are left out."""
+    todo: list[ast.AST] = [tree_of(path)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        todo.extend(() if said else ast.iter_child_nodes(node))
+
+
+def names_log_files(path: Path) -> list[str]:
+    """Return the strings with which a module builds, or looks for, the names of a Delta log's files."""
+    return [text for text in strings(path) if LOG_NAME.search(text)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_only_the_local_place_names_the_files_of_a_log(path: Path) -> None:
+    if (HOUSE / "place/local") not in path.parents:
+        assert names_log_files(path) == []
+
+
+def test_what_names_the_files_of_a_log_is_recognised() -> None:
+    named = names_log_files(HOUSE / "place/local/log_files.py")
+    assert {"_delta_log", ".checkpoint.parquet"} <= set(named)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)

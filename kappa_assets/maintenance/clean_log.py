@@ -6,13 +6,11 @@ Spark lists the whole folder each time it looks for new data, so every entry cos
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
 from pathlib import Path
 
 from kappa_assets.maintenance.vacuum import Unneeded
+from kappa_assets.place.local.log_files import is_checkpoint, log_entries, version_of
 
-_DIGITS = 20
-_CHECKPOINT = ".checkpoint.parquet"
 _SETTLED = dt.timedelta(days=1)
 """Age after which a checkpoint or checksum that a newer one replaces goes: a reader that has just opened the table may
 still be at it."""
@@ -24,8 +22,8 @@ def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> Unneeded:
     Commits before the newest checkpoint at or before `bound`; and, after a day, the checksums that newer ones replace,
     and all but the last checkpoint of each day.
     """
-    entries = _by_version(folder / "_delta_log")
-    checkpoints = [v for v, files in entries.items() if any(p.name.endswith(_CHECKPOINT) for p in files)]
+    entries = log_entries(folder)
+    checkpoints = [v for v, files in entries.items() if any(map(is_checkpoint, files))]
     if not checkpoints:
         return Unneeded({}, sum(map(len, entries.values())), -1)
     base = max((v for v in checkpoints if v <= bound), default=-1)
@@ -33,7 +31,7 @@ def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> Unneeded:
     found += [p for p in _replaced(entries, checkpoints, base) if _is_settled(p, now)]
     cleaned = [v for v, files in entries.items() if v < base and any(p.suffix == ".json" for p in files)]
     kept = sum(map(len, entries.values())) - len(found)
-    sizes = {path: path.stat().st_size for path in sorted(found, key=_version)}
+    sizes = {path: path.stat().st_size for path in sorted(found, key=version_of)}
     return Unneeded(sizes, kept, max(cleaned, default=-1))
 
 
@@ -41,29 +39,16 @@ def _replaced(entries: dict[int, list[Path]], checkpoints: list[int], base: int)
     """Return checkpoints from `base` on that a newer one of their day replaces, and checksums before the newest one."""
     last_of_day: dict[dt.date, int] = {}
     for version in checkpoints:
-        path = next(p for p in entries[version] if p.name.endswith(_CHECKPOINT))
+        path = next(filter(is_checkpoint, entries[version]))
         last_of_day[_written(path).date()] = version
     stay = {base, *checkpoints[-2:], *last_of_day.values()}
     found = []
     for version, files in entries.items():
         if version < base:
             continue
-        found += [p for p in files if p.name.endswith(_CHECKPOINT) and version not in stay]
+        found += [p for p in files if is_checkpoint(p) and version not in stay]
         found += [p for p in files if p.suffix == ".crc" and version < checkpoints[-1]]
     return found
-
-
-def _by_version(log: Path) -> dict[int, list[Path]]:
-    """Return the log's files by version, in order; hidden ones (Hadoop's checksums of checksums) with their version."""
-    found: defaultdict[int, list[Path]] = defaultdict(list)
-    for path in log.iterdir():
-        if path.is_file() and path.name.lstrip(".")[:_DIGITS].isdigit():
-            found[_version(path)].append(path)
-    return dict(sorted(found.items()))
-
-
-def _version(path: Path) -> int:
-    return int(path.name.lstrip(".")[:_DIGITS])
 
 
 def _written(path: Path) -> dt.datetime:

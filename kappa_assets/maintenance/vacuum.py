@@ -19,9 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from kappa_assets.place.local.log_files import log_file, read_actions, versions
+from kappa_assets.place.local.log_files import checkpoint_files, log_file, read_actions, versions
 
-_LOG = "_delta_log"
 _DATA = ("data", "_change_data")
 """Folders of a table, besides those of slices, that hold nothing but files of the table."""
 
@@ -113,7 +112,7 @@ def _removed_in(folder: Path, version: int) -> set[str]:
 
 def _tombstones(folder: Path) -> dict[str, int | None]:
     """Return the files that the newest checkpoint says were removed, and when: by commits that may be cleaned."""
-    checkpoints = sorted((folder / _LOG).glob("*.checkpoint.parquet"))
+    checkpoints = checkpoint_files(folder)
     if not checkpoints:
         return {}
     removed = pq.read_table(checkpoints[-1], columns=["remove"]).column("remove").to_pylist()

@@ -1,18 +1,54 @@
-"""The files of a Delta log: how they are called, which are there, and the actions in one."""
+"""The files of a Delta log: how they are called, which are there, and the actions in one. Nobody else names them."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-_COMMIT_DIGITS = 20
+_DIGITS = 20
+_CHECKPOINT = ".checkpoint.parquet"
+
+
+def log_folder(table: Path) -> Path:
+    """Return the folder of a table's log."""
+    return table / "_delta_log"
 
 
 def log_file(table: Path, version: int) -> Path:
     """Return the file of one commit."""
-    return table / "_delta_log" / f"{version:0{_COMMIT_DIGITS}d}.json"
+    return log_folder(table) / f"{version:0{_DIGITS}d}.json"
+
+
+def checksum_file(table: Path, version: int) -> Path:
+    """Return the file of the checksum of one version."""
+    return log_file(table, version).with_suffix(".crc")
+
+
+def checkpoint_files(table: Path) -> list[Path]:
+    """Return the checkpoints of a table's log, oldest first."""
+    return sorted(log_folder(table).glob(f"*{_CHECKPOINT}"))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file of a log is a checkpoint; the checksum that Hadoop keeps of one is not."""
+    return path.name.endswith(_CHECKPOINT)
+
+
+def version_of(path: Path) -> int:
+    """Return the version that a file of a log belongs to; also of a hidden one (Hadoop's checksums of files)."""
+    return int(path.name.lstrip(".")[:_DIGITS])
+
+
+def log_entries(table: Path) -> dict[int, list[Path]]:
+    """Return the files of a table's log by version, in order; those without a version are left out."""
+    found: defaultdict[int, list[Path]] = defaultdict(list)
+    for path in log_folder(table).iterdir():
+        if path.is_file() and path.name.lstrip(".")[:_DIGITS].isdigit():
+            found[version_of(path)].append(path)
+    return dict(sorted(found.items()))
 
 
 def latest_version(table: Path) -> int | None:
@@ -48,13 +84,11 @@ def identity_of(table: Path, version: int) -> tuple[int, int] | None:
 def versions(table: Path) -> list[int]:
     """Return the versions whose log files are there, in order; none when there is no table."""
     try:
-        names = os.listdir(table / "_delta_log")  # noqa: PTH208 -- names only; a Path each costs ten times as much
+        names = os.listdir(log_folder(table))  # noqa: PTH208 -- names only; a Path each costs ten times as much
     except FileNotFoundError:
         return []
     return sorted(
-        int(name[:_COMMIT_DIGITS])
-        for name in names
-        if name.endswith(".json") and len(name) == _COMMIT_DIGITS + len(".json")
+        int(name[:_DIGITS]) for name in names if name.endswith(".json") and len(name) == _DIGITS + len(".json")
     )
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles
-from kappa_assets.place.local.log_files import read_actions
+from kappa_assets.place.local.log_files import checksum_file, log_file, log_folder, read_actions
 
 _KEPT = 40
 """Checksums kept: readers want the newest. All of them would double the log's folder, which every look for new data
@@ -37,7 +37,7 @@ class VersionChecksums:
     """Writes the checksum of each version that we commit to one table."""
 
     def __init__(self, folder: Path) -> None:
-        self._log = folder / "_delta_log"
+        self._folder = folder
         self._scanned = -1
         self._protocol: Mapping[str, Any] | None = None
         self._metadata: Mapping[str, Any] | None = None
@@ -61,11 +61,11 @@ class VersionChecksums:
             "metadata": self._metadata,
             "protocol": self._protocol,
         }
-        path = self._log / f"{version:020d}.crc"
+        path = checksum_file(self._folder, version)
         fresh = path.with_name(f".{path.name}.{os.getpid()}")
         fresh.write_text(json.dumps(body, separators=(",", ":")))
         fresh.replace(path)
-        (self._log / f"{version - _KEPT:020d}.crc").unlink(missing_ok=True)
+        checksum_file(self._folder, version - _KEPT).unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Count the table's files anew at the next commit: it did more than add."""
@@ -86,7 +86,7 @@ class VersionChecksums:
             self._begin_at_newest_checksum(version)
         for number in range(self._scanned + 1, version + 1):
             try:
-                actions = read_actions(self._log / f"{number:020d}.json")
+                actions = read_actions(log_file(self._folder, number))
             except FileNotFoundError:
                 continue
             for action in actions:
@@ -96,11 +96,13 @@ class VersionChecksums:
 
     def _begin_at_newest_checksum(self, version: int) -> None:
         """Take protocol and metadata from the newest checksum: a long log takes long, and a cleaned one lacks them."""
-        found = [int(p.stem) for p in self._log.glob("*.crc") if p.stem.isdigit() and int(p.stem) <= version]
+        found = [
+            int(p.stem) for p in log_folder(self._folder).glob("*.crc") if p.stem.isdigit() and int(p.stem) <= version
+        ]
         if not found:
             return
         try:
-            body = json.loads((self._log / f"{max(found):020d}.crc").read_text())
+            body = json.loads(checksum_file(self._folder, max(found)).read_text())
             self._protocol, self._metadata, self._scanned = body["protocol"], body["metadata"], max(found)
         except (OSError, ValueError, KeyError):  # of another writer, or cleaned just now
             return
