@@ -72,7 +72,8 @@ class _Side:
 
     def digests(self, sign: int) -> DataFrame:
         """Return, for each row, its key, a 1 for its side, and digests of the row and of each column times `sign`."""
-        columns = [F.shiftright(F.xxhash64(v), _BITS_DROPPED) * sign for v in self.values]
+        # A null alone hashes to 42, Spark's seed, of which no bit is left after the shift: it would not be counted.
+        columns = [F.shiftright(F.xxhash64(F.isnull(v), v), _BITS_DROPPED) * sign for v in self.values]
         return self.rows.select(
             *self.keys,
             F.lit(int(sign > 0)).alias("_live"),

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyspark.sql.types import (
     ArrayType,
@@ -106,8 +106,20 @@ def in_order(values: Row) -> str:
     return str(tuple(map(text, values)))
 
 
+A_NULL_MORE = (
+    [(1, "p", "2026-01-05", "x", "x", None)] * 4 + [(2, "p", "2026-01-05", "x", "x", None)],
+    [
+        (1, "p", "2026-01-05", "x", "x", None),
+        (2, "p", "2026-01-05", "x", "x", None),
+        (2, "p", "2026-01-05", "x", None, None),
+    ],
+)
+"""Two sides whose column b differs at the second key by a null alone."""
+
+
 @settings(max_examples=8)
 @given(live=ROWS, candidate=ROWS)
+@example(*A_NULL_MORE)
 def test_by_key_what_differs_is_what_differs_in_plain_python(
     spark: SparkSession, live: list[Row], candidate: list[Row]
 ) -> None:
