@@ -14,6 +14,7 @@ from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Setting
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.registry import Registry
 from kappa_assets_tests.benchmarks import retail_without_feed
 from kappa_assets_tests.benchmarks.live import streaming, wait_for_lines
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, say
@@ -44,7 +45,7 @@ def replay_beside_a_stream(spark: SparkSession, root: Path, *, rows: int, rounds
         stop = streaming(setting, pipeline)
         try:
             landed += _land(files[:_WARM_UP], landing, every=1.0)
-            wait_for_lines(setting.lake.folder(DAILY_REVENUE, _newest(setting.lake)), _lines(rows, landed))
+            wait_for_lines(setting.lake.folder(DAILY_REVENUE, _live(setting.lake)), _lines(rows, landed))
             ended = threading.Event()
             count: list[int] = []
             feed = threading.Thread(
@@ -56,7 +57,7 @@ def replay_beside_a_stream(spark: SparkSession, root: Path, *, rows: int, rounds
             ended.set()
             feed.join()
             landed += count[0]
-            wait_for_lines(setting.lake.folder(DAILY_REVENUE, _newest(setting.lake)), _lines(rows, landed))
+            wait_for_lines(setting.lake.folder(DAILY_REVENUE, _live(setting.lake)), _lines(rows, landed))
         finally:
             stop()
         say(f"  round {number + 1}: {beside[-1]:.1f} s beside {count[0]} files, {alone[-1]:.1f} s alone")
@@ -77,9 +78,10 @@ def _replay(lake: Lake, root: Path) -> float:
     return time.perf_counter() - began
 
 
-def _newest(lake: Lake) -> int:
-    """Return the newest generation of the Gold: each replay here is promoted."""
-    return max(int(path.name[1:]) for path in lake.folder(DAILY_REVENUE, 1).parent.iterdir())
+def _live(lake: Lake) -> int:
+    """Return the live generation of the Gold: each replay here is promoted."""
+    live = Registry(lake).state().live(DAILY_REVENUE)
+    return 1 if live is None else live.number
 
 
 def _lines(rows: int, landed: int) -> int:
