@@ -19,6 +19,7 @@ KappaError
 │   ├── PromotionRunning      a promotion drains the last of the tape
 │   └── MaintenanceRunning    maintenance is at work already
 ├── CommitOvertaken           somebody else committed to the table first
+├── Fenced                    another process has taken the lease of the table over
 ├── RegistryConflict          somebody else changed the registry first
 ├── ReplayError               a replay cannot be planned, built or compared
 │   └── PromotionRefused      a candidate may not go live
@@ -138,6 +139,10 @@ class MaintenanceRunning(LakeBusy):
 
 class CommitOvertaken(KappaError):
     """Somebody else committed to the table first, without waiting for its turn. Nothing of ours is visible."""
+
+
+class Fenced(KappaError):
+    """Another process has taken over the lease that this one writes a table under. Nothing of ours is visible."""
 
 
 class RegistryConflict(KappaError):

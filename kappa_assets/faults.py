@@ -8,6 +8,7 @@ from typing import Literal
 Point = Literal[
     "before_offsets",
     "after_rejects",
+    "fence_seen",
     "after_commit",
     "between_tables",
     "registry_change",

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deltalake.exceptions import DeltaError
 
@@ -33,7 +33,8 @@ from kappa_assets.host.wanted import never
 from kappa_assets.kinds.query import Setting
 from kappa_assets.names import TableName
 from kappa_assets.place.local import durable
-from kappa_assets.place.local.lock import end_holder, exclusive, holder
+from kappa_assets.place.local.lease import Lease, lease
+from kappa_assets.place.local.lock import end_holder, holder
 from kappa_assets.place.local.machine import Moment
 from kappa_assets.place.registry import Registry, State, mend_links
 
@@ -79,6 +80,7 @@ class Host:
         self._runners: dict[TableName, Runner] = {}
         self._held: dict[TableName, QueryStatus] = {}
         self._release: int | None = None
+        self._lease = Lease(setting.lake, setting.fence)
         self._started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         self._ended: str | None = None
         self._aside = False
@@ -125,7 +127,8 @@ class Host:
     def _as_the_one_host(self, mode: str) -> Iterator[None]:
         durable.chosen()  # a word that is none is refused before anything happens
         self._end_frozen_host()
-        with exclusive(lock_path(self._lake), mode, busy=HostRunning, run_id=self._run_id):
+        with lease(self._lake, lock_path(self._lake), mode, busy=HostRunning, run_id=self._run_id) as taken:
+            self._lease, self._setting = taken, replace(self._setting, fence=taken.fence)
             self._mode, self._ended = mode, None
             state = register(self._registry, self._pipeline)
             fault_point("registry_change", "links")
@@ -150,6 +153,8 @@ class Host:
         reason = self._wanted()
         if reason is not None:
             return Ended(reason)
+        if fenced := next((r.status for r in self._runners.values() if r.is_fenced), None):
+            return Ended(f"another process has taken the lake over: {fenced.error}")
         self._stand_aside()
         state = self._registry.state()
         return self._move_over(state) if state.current != self._release else None
@@ -185,6 +190,8 @@ class Host:
             if hold_reason(live, table) is not None:
                 return Ended(f"release {state.current} needs other code for {table.name}", restart=True)
             moved.append(live)
+        # A replay has written them under a later lease than this one's.
+        self._setting = replace(self._setting, fence=self._lease.renewed()) if moved else self._setting
         for live in moved:
             if live.table in self._runners:
                 self._runners[live.table].stop()

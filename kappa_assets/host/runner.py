@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
-from kappa_assets.errors import KappaError, LakeError, SourceError, TapeGap
+from kappa_assets.errors import Fenced, KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
 from kappa_assets.kinds.query import StartAgain, TableQuery
@@ -58,6 +58,8 @@ class Runner:
         self._next_try = 0.0
         self._batch: int | None = None
         self._batch_seconds: float | None = None
+        self.is_fenced = False
+        """Whether its table was taken over by another process: this one's lease is gone, and with it the query."""
 
     @property
     def status(self) -> QueryStatus:
@@ -237,7 +239,9 @@ class Runner:
             return
         self._failures += 1
         self._error = text
-        if self._failures >= _PARK_AFTER and not schema_changed and not _is_environment(error, text):
+        self.is_fenced = isinstance(error, Fenced)
+        hopeless = self._failures >= _PARK_AFTER and not schema_changed and not _is_environment(error, text)
+        if hopeless or self.is_fenced:
             self._state = "parked"
             log.error("%s is parked after %d failures: %s", self.query.table, self._failures, text)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -14,7 +15,7 @@ from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds.query import WAIT, Setting, app_id, checkpoint_of
+from kappa_assets.kinds.query import WAIT, Setting, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, InputRange, Position
@@ -29,9 +30,10 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.logic.analysed import columns_used
 from kappa_assets.logic.logic_check import check_logic
 from kappa_assets.names import TableName
+from kappa_assets.place.change import Change, Counts, Everything, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
-from kappa_assets.place.local.delta_write.parquet_files import write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
+from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.local.pinned import read_pinned
 from kappa_assets.place.local.spark_paths import literal_path
 from kappa_assets.place.registry import Generation
@@ -66,6 +68,7 @@ class AggregateQuery(ABC):
         self._silver_path = setting.lake.folder(upstream, generation.upstream)
         self._silver = DeltaWriter(self._silver_name, self._silver_path)
         self._writer = DeltaWriter(str(gold.name), setting.lake.folder(gold.name, generation.number))
+        self._target = LocalTable(self._writer)
         self._read = StructType()
         self._columns: list[str] = []
 
@@ -102,6 +105,7 @@ class AggregateQuery(ABC):
         self._read = schema
         self._columns = [name for name in schema.names if used is None or name in used] or schema.names[:1]
         self._writer.prepare(self._kept_as(output))
+        self._target.take_over(self._write(0), self._setting.fence)
 
     def _kept_as(self, output: DataFrame) -> StructType:
         """Return the columns of the table, given the function's output."""
@@ -123,22 +127,21 @@ class AggregateQuery(ABC):
     def apply(self, batch: DataFrame, number: int) -> None:
         fault_point("before_offsets", str(self.table))
         since, until = self.checkpoint.delta_range(number)
-        if self._writer.is_committed(self._app(), number):
+        write = self._write(number)
+        if self._target.is_in(write):
             check_repeated(str(self.table), self._writer.folder, self._silver_name, number, (since, until))
             return
         read = input_range(self._silver_path, self._generation.upstream, since, until)
         before = self._last_note()
         check_tiles(str(self.table), None if before is None else before.reads.get(self._silver_name), read)
-        fault_point("after_rejects", str(self.table))
         size = sum(Path(path).stat().st_size for path in self._writer.files())
         small = size <= SMALL_BATCH and read_bytes(self._silver_path, read) <= SMALL_BATCH
         ahead = None if before is None else before.recomputed
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
         content, version = self._content(batch.coalesce(1) if small else batch, read, ahead, small=small)
         content = content.coalesce(1) if size < _ONE_FILE else content
-        files = write_files(content, self._writer.folder, small=small)
-        note = self._note(number, read, version, files.rows)
-        self._writer.commit(files, self._app(), number, note, replace=True)
+        note = partial(self._note, number, read, version)
+        self._target.apply(Change(write, content, note, Everything(), small=small), self._setting.fence)
         fault_point("after_commit", str(self.table))
 
     @abstractmethod
@@ -189,7 +192,7 @@ class AggregateQuery(ABC):
         end = self._generation.to_batch
         return rows if end is None else rows.where(F.col(BATCH_ID) <= end)
 
-    def _note(self, number: int, read: InputRange, version: int | None, rows: int) -> str:
+    def _note(self, number: int, read: InputRange, version: int | None, counts: Counts) -> str:
         if version is not None and self._all_is_recomputed:
             read = replace(read, version=version)  # its content is of this version, wherever in it the reading is
         elif version is not None and version <= read.version:
@@ -201,7 +204,7 @@ class AggregateQuery(ABC):
             code_version=self._code_version,
             reads={self._silver_name: read},
             position={self._bronze_name: self._position(read)},
-            rows=rows,
+            rows=counts.rows,
             replay=self._generation.replay,
             recomputed=version,
         ).to_json()
@@ -214,5 +217,5 @@ class AggregateQuery(ABC):
         found = last_note(self._writer.folder, at_most=self._writer.version())
         return None if found is None else found[1]
 
-    def _app(self) -> str:
-        return app_id(self.table, self.generation, "main")
+    def _write(self, number: int) -> Write:
+        return Write(str(self.table), self.generation, "main", number)

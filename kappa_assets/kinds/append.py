@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial, reduce
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID, LINEAGE, quoted
 from kappa_assets.declare.tables import Silver
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds.query import WAIT, Setting, StartAgain, app_id, checkpoint_of
+from kappa_assets.kinds.query import WAIT, Setting, StartAgain, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import CommitNote, InputRange
@@ -27,15 +28,13 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.logic.logic_check import check_logic, text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets.names import TableName
+from kappa_assets.place.change import Aside, Change, Counts, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
-from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, write_apart, write_files
-from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
-from kappa_assets.place.local.spark_paths import literal_path
+from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
+from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.registry import Generation
 
 PROPERTIES = {"delta.enableChangeDataFeed": "true"}
-REJECTED = "_rejected"
-"""Whether a row fails an expectation, while a batch is written."""
 
 
 class AppendQuery:
@@ -56,7 +55,8 @@ class AppendQuery:
         self._upstream = lake.folder(tape.bronze)
         self._bronze = DeltaWriter(str(tape.bronze), self._upstream)
         self._writer = silver_writer(setting, silver.name, generation.number)
-        self._rejects = DeltaWriter(f"rejects of {silver.name}", lake.rejects(silver.name))
+        beside = DeltaWriter(f"rejects of {silver.name}", lake.rejects(silver.name))
+        self._target = LocalTable(self._writer, beside)
 
     @property
     def table(self) -> TableName:
@@ -86,6 +86,7 @@ class AppendQuery:
         output = check_logic(self._silver, empty)
         self._times = text_casts(self._silver, empty)
         self._writer.prepare(output.schema)
+        self._target.take_over(self._write(0), self._setting.fence)
 
     def stream(self) -> DataFrame:
         stream = (
@@ -104,57 +105,38 @@ class AppendQuery:
     def apply(self, batch: DataFrame, number: int) -> None:
         fault_point("before_offsets", str(self.table))
         since, until = self.checkpoint.delta_range(number)
-        if self._writer.is_committed(self._app("main"), number):
+        write = self._write(number)
+        if self._target.is_in(write):
             check_repeated(str(self.table), self._writer.folder, str(self._tape.bronze), number, (since, until))
             return
         read = input_range(self._upstream, 1, since, until)
         self._check_tiles(read)
         self._check_slices(read)
-        try:
-            written, rejects, rejected = self._write(batch, small=read_bytes(self._upstream, read) <= SMALL_BATCH)
-        except ResultTooLarge:
-            written, rejects, rejected = self._write(batch, small=False)
-        if rejects:
-            self._keep_rejects(batch.sparkSession, rejects, number)
-        fault_point("after_rejects", str(self.table))
-        self._writer.commit(written, self._app("main"), number, self._note(number, read, written, rejected))
+        small = read_bytes(self._upstream, read) <= SMALL_BATCH
+        rows = self._silver(with_days(batch.coalesce(1) if small else batch, self._times))
+        self._writer.prepare(rows.schema)
+        note = partial(self._note, number, read)
+        self._target.apply(Change(write, rows, note, aside=self._aside(number), small=small), self._setting.fence)
         fault_point("after_commit", str(self.table))
 
-    def _write(self, batch: DataFrame, *, small: bool) -> tuple[WrittenFiles, list[Path], dict[str, int]]:
-        """Write the batch in one pass: rows that meet every expectation, the files of the others, and their counts."""
-        output = self._silver(with_days(batch.coalesce(1) if small else batch, self._times))
-        self._writer.prepare(output.schema)
-        folder, slices = self._writer.folder, self._writer.partition_by
+    def _aside(self, number: int) -> Aside | None:
+        """Return which rows are set aside: kept as JSON, with their reasons and their address on the tape."""
         if not self._silver.expectations:
-            return write_files(output, folder, slices, small=small), [], {}
-        observation = Observation()
-        judged = judge(self._silver, output, observation)
-        written, rejects = write_apart(judged, folder, REJECTED, slices, small=small)
-        return written, rejects, {name: n for name, n in observation.get.items() if n}
+            return None
 
-    def _keep_rejects(self, spark: SparkSession, files: list[Path], number: int) -> None:
-        """Keep the rows that failed, as JSON with their reasons and their address on the tape."""
-        if not self._rejects.is_committed(self._app("rejects"), number):
-            schema = self._writer.schema()
-            assert schema is not None  # noqa: S101 -- for mypy; `_write` has made the table
-            root = str(self._writer.folder / "data")
-            rows = spark.read.schema(schema).option("basePath", root).parquet(*[literal_path(f) for f in files])
-            failed = rows.select(
+        def kept(failed: DataFrame) -> DataFrame:
+            return failed.select(
                 *LINEAGE,
                 failed_expectations(self._silver).alias("reasons"),
-                F.to_json(F.struct(*map(quoted, schema.names))).alias("row"),
+                F.to_json(F.struct(*map(quoted, failed.columns))).alias("row"),
                 F.lit(self.generation).cast("long").alias("generation"),
                 F.lit(number).cast("long").alias("batch"),
             )
-            self._rejects.prepare(failed.schema)
-            note = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
-            few = sum(path.stat().st_size for path in files) <= SMALL_BATCH
-            kept = write_files(failed, self._rejects.folder, small=few)
-            self._rejects.commit(kept, self._app("rejects"), number, note)
-        for path in files:
-            path.unlink()
 
-    def _note(self, number: int, read: InputRange, written: WrittenFiles, rejected: dict[str, int]) -> str:
+        note = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
+        return Aside(failing(self._silver), kept, note)
+
+    def _note(self, number: int, read: InputRange, counts: Counts) -> str:
         position = position_of_bronze_version(self._tape, read.version)
         position = self._tape.bounded(position, self._generation.to_batch)
         return CommitNote(
@@ -164,8 +146,8 @@ class AppendQuery:
             code_version=self._code_version,
             reads={str(self._tape.bronze): read},
             position={str(self._tape.bronze): position},
-            rows=written.rows,
-            rejected=rejected,
+            rows=counts.rows,
+            rejected=counts.rejected,
             replay=self._generation.replay,
         ).to_json()
 
@@ -193,8 +175,8 @@ class AppendQuery:
         before = None if found is None else found[1].reads.get(str(self._tape.bronze))
         check_tiles(str(self.table), before, read)
 
-    def _app(self, write: str) -> str:
-        return app_id(self.table, self.generation, write)
+    def _write(self, number: int) -> Write:
+        return Write(str(self.table), self.generation, "main", number)
 
 
 def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaWriter:
@@ -204,32 +186,19 @@ def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaW
     )
 
 
-def judge(silver: Silver, output: DataFrame, observation: Observation | None = None) -> DataFrame:
-    """Return a function's output with REJECTED; `observation` counts the rows that fail each expectation."""
-    meets = {f"_meets_{e.name}": F.coalesce(F.expr(e.condition), F.lit(False)) for e in silver.expectations}
-    judged = output.withColumns(meets)
-    if observation is not None:
-        judged = judged.observe(
-            observation, *[F.count_if(~F.col(f"_meets_{e.name}")).alias(e.name) for e in silver.expectations]
-        )
-    rejected = F.lit(False)
-    for name in meets:
-        rejected = rejected | ~F.col(name)
-    return judged.withColumn(REJECTED, rejected).drop(*meets)
+def failing(silver: Silver) -> dict[str, Column]:
+    """Return, by expectation, whether a row fails it; a condition that gives null is failed."""
+    return {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in silver.expectations}
 
 
 def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
     """Return the rows that the table keeps of `upstream`: its function's output that meets every expectation."""
     output = silver(with_days(upstream, text_casts(silver, upstream)))
-    if not silver.expectations:
-        return output
-    return judge(silver, output).where(~F.col(REJECTED)).drop(REJECTED)
+    conditions = failing(silver).values()
+    return output.where(~reduce(Column.__or__, conditions)) if conditions else output
 
 
 def failed_expectations(silver: Silver) -> Column:
     """Return the names of the expectations that a row fails; a condition that gives null is failed."""
-    names = [
-        F.when(F.coalesce(F.expr(e.condition), F.lit(False)), F.lit(None)).otherwise(F.lit(e.name))
-        for e in silver.expectations
-    ]
+    names = [F.when(fails, F.lit(name)) for name, fails in failing(silver).items()]
     return F.array_compact(F.array(*names))

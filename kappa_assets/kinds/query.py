@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.names import TableName
+from kappa_assets.place.change import NO_LEASE, Fence
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Generation
 
@@ -38,6 +39,8 @@ class Setting:
     lake: Lake
     landing: Path
     pace: Pace = Pace()
+    fence: Fence = NO_LEASE
+    """The lease under which its tables are written; who holds none is refused where somebody has written under one."""
 
 
 class TableQuery(Protocol):

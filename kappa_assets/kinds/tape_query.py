@@ -32,9 +32,11 @@ from kappa_assets.log.note import IMPLAUSIBLE, LANDED, CommitNote, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.logic.tape_readers import TapeReaders
 from kappa_assets.names import TableName
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.change import Write
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
+from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.sources.column_names import same_name
 from kappa_assets.sources.files.archive import Archive
 from kappa_assets.sources.files.arrival import arrival
@@ -135,6 +137,7 @@ class TapeQuery:
 
         Raises SourceError, CheckpointMismatch.
         """
+        LocalTable(self._writer).take_over(self._whole, self._setting.fence)
         LandingFolder(self._folder, self.checkpoint.path).check()
         self._ours().check_start()
         if (archive := self._archive) is not None:
@@ -256,7 +259,9 @@ class TapeQuery:
             position = {str(self.table): Position(tape_batch, self._writer.version() + 1)}
             return replace(note, position=position).to_json()
 
-        if self._writer.commit(written.files, self._app("main"), number, placed) is None:
+        fence = self._setting.fence
+        once = Once(self._app("main"), number, self._whole.fenced_by(fence), fence.epoch)
+        if self._writer.commit(written.files, once, placed) is None:
             raise CheckpointMismatch(
                 f"batch {number} of {self.table} is in by its transaction id, but no commit in the log says so",
                 hint="The log was changed by hand; put back the lake and its checkpoint of one and the same moment.",
@@ -277,6 +282,11 @@ class TapeQuery:
         tape, newest = self._writer.folder, self._writer.version()
         rejects = self._setting.lake.rejects(self.table)
         return TapeCheckpoint(self.table, tape, rejects, self.checkpoint, self._folder, newest, self._has_set_aside)
+
+    @property
+    def _whole(self) -> Write:
+        """The table itself, whatever checkpoint numbers its batches."""
+        return Write(str(self.table), self.generation, "main", 0)
 
     def _app(self, write: str) -> str:
         """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kappa_assets.place.local.delta_write.arrow_types import SAME_IN_ARROW
 from kappa_assets.place.local.delta_write.nan_columns import columns_with_statistics, may_hold_nan, nan_columns
+from kappa_assets.place.local.delta_write.table_schema import SAME_IN_ARROW
 
 _ROW_GROUP = 64 << 20
 """Bytes in memory of the rows that go into one row group."""

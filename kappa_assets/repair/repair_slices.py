@@ -21,8 +21,10 @@ from kappa_assets.log.generation_positions import position_of
 from kappa_assets.log.note import BEFORE_THE_TAPE, Position, Repair
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
-from kappa_assets.place.local.delta_write.parquet_files import write_files
+from kappa_assets.place.change import Applied, Change, Counts, Fence, Write
+from kappa_assets.place.local.epochs import next_epoch
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.registry import Registry
 from kappa_assets.repair.slice_files import slice_files
 
@@ -159,6 +161,7 @@ class _Repair:
         self._bronze = pipeline.tape_of(plan.table)
         self._writer = silver_writer(setting, plan.table, plan.generation)
         self._registry = Registry(setting.lake)
+        self._epoch = next_epoch(setting.lake)
 
     def slice(self, day: dt.date) -> RepairedSlice:
         for _ in range(_TRIES):
@@ -180,16 +183,24 @@ class _Repair:
         old = slice_files(self._writer.folder, day, plan.from_batch, plan.upto.batch)
         others = old.others(self._setting.spark, fresh.schema)
         kept = 0 if others is None else others.count()
-        rows = fresh if others is None else fresh.unionByName(others)
-        files = write_files(rows, self._writer.folder, self._writer.partition_by)
         done = Repair(day.isoformat(), plan.upto.batch, plan.upto.version, old.rows - kept)
-        fault_point("slice_written", str(plan.table))
-        version = self._writer.exchange(old.paths, files, lambda: self._note(done, files.rows - kept))
-        if version is None:
+
+        def note(counts: Counts) -> str:
+            return self._note(done, counts.rows - kept)
+
+        # Of two repairs of one slice, the one that began first does not undo the other.
+        fence = Fence(f"repair/{day}", self._epoch)
+        write = Write(str(plan.table), plan.generation, fence.lease, self._epoch)
+        rows = fresh if others is None else fresh.unionByName(others)
+        taken = old.content(self._setting.spark, fresh.schema)
+        change = Change(write, rows, note, taken, point="slice_written")
+        applied = LocalTable(self._writer).apply(change, fence)
+        if not isinstance(applied, Applied):
             return None
         fault_point("slice_repaired", str(plan.table))
+        repaired = applied.counts.rows - kept
         return RepairedSlice(
-            plan.table, plan.generation, day, files.rows - kept, done.replaced, version, plan.upto, plan.code_version
+            plan.table, plan.generation, day, repaired, done.replaced, applied.version, plan.upto, plan.code_version
         )
 
     def _note(self, done: Repair, rows: int) -> str:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT, BATCH_ID, quoted
+from kappa_assets.place.change import Files
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.spark_paths import literal_path
 
@@ -30,6 +31,11 @@ class SliceFiles:
     """All rows in them, those of other batches too."""
     mixed: tuple[str, ...]
     """Those that also hold rows of other batches, or may: a file without statistics may."""
+
+    def content(self, spark: SparkSession, schema: StructType) -> Files:
+        """Return what they hold, to be taken away."""
+        full = [str(self.folder / path) for path in self.paths]
+        return Files(self.paths, rows_in_files(spark, full, schema) if full else None)
 
     def others(self, spark: SparkSession, schema: StructType) -> DataFrame | None:
         """Return the rows of other batches, which are to be written again as they are, or None when there are none."""

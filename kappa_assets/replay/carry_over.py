@@ -6,8 +6,10 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import BATCH_ID
@@ -17,13 +19,14 @@ from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import Repair
 from kappa_assets.names import Layer, TableName
+from kappa_assets.place.change import Applied, Change, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
-from kappa_assets.place.local.delta_write.parquet_files import NOTHING, write_files
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.local.lock import table_turn
 from kappa_assets.place.local.log_files import latest_version
 from kappa_assets.place.registry import Generation, State
-from kappa_assets.repair.slice_files import rows_in_files, slice_files, slices_of
+from kappa_assets.repair.slice_files import slice_files, slices_of
 from kappa_assets.replay.tape_progress import Say
 
 KEPT_VERSION = "kept_version"
@@ -109,19 +112,19 @@ class CarriedOver:
         spark, last, schema = self.setting.spark, self.candidate.from_batch - 1, writer.schema()
         assert schema is not None  # noqa: S101 -- for mypy; a candidate that goes live was built
         source, old = slice_files(self.live, day, 0, last), slice_files(writer.folder, day, 0, last)
-        parts = [old.others(spark, schema)]
-        if source.paths:
-            live = rows_in_files(spark, [str(self.live / path) for path in source.paths], schema)
-            parts.append(live.where(F.col(BATCH_ID) <= last))
-        others, kept = parts[0], [part for part in parts if part is not None]
+        kept, others = source.content(spark, schema).rows, old.others(spark, schema)
         stay = 0 if others is None else others.count()
-        files = NOTHING
-        if kept:
-            rows = kept[0] if len(kept) == 1 else kept[0].unionByName(kept[1])
-            files = write_files(rows, writer.folder, writer.partition_by)
         done = Repair(day.isoformat(), last, version, old.rows - stay)
-        put = writer.exchange(old.paths, files, lambda: self._note(done, files.rows - stay, version))
-        return None if put is None else files.rows - stay
+        parts = [
+            part for part in (None if kept is None else kept.where(F.col(BATCH_ID) <= last), others) if part is not None
+        ]
+        rows = reduce(DataFrame.unionByName, parts) if parts else spark.createDataFrame([], schema)
+        write = Write(str(self.candidate.table), self.candidate.number, f"carried/{day}", version)
+        change = Change(
+            write, rows, lambda counts: self._note(done, counts.rows - stay, version), old.content(spark, schema)
+        )
+        applied = LocalTable(writer).apply(change, self.setting.fence)
+        return applied.counts.rows - stay if isinstance(applied, Applied) else None
 
     def _note(self, done: Repair, rows: int, version: int) -> str:
         found = last_note(self._folder)

@@ -16,13 +16,15 @@ from pyspark.sql.types import StructType
 from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID
 from kappa_assets.errors import LogicError, ReplayError
 from kappa_assets.kinds.append import silver_writer
-from kappa_assets.kinds.query import Setting, app_id
+from kappa_assets.kinds.query import Setting
 from kappa_assets.log.note import CommitNote, Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, check_schema
+from kappa_assets.place.change import Write
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.file_stats import file_stats
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, write_files
+from kappa_assets.place.local.delta_write.table_schema import check_schema
 from kappa_assets.place.registry import Generation
 from kappa_assets.repair.slice_files import rows_in_files
 from kappa_assets.replay.carry_over import KEPT_VERSION
@@ -37,8 +39,8 @@ def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Say
     Raises ReplayError when a column of theirs is gone or has another type.
     """
     writer = silver_writer(setting, candidate.table, candidate.number)
-    app, schema = app_id(candidate.table, candidate.number, "kept"), writer.schema()
-    if writer.is_committed(app, 0) or schema is None:
+    write, schema = Write(str(candidate.table), candidate.number, "kept", 0), writer.schema()
+    if schema is None or writer.is_committed(write.app, write.number):
         return
     folder = setting.lake.folder(candidate.table, candidate.kept_from or 1)
     batch = candidate.from_batch - 1
@@ -65,7 +67,8 @@ def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Say
         replay=candidate.replay,
         source={KEPT_VERSION: known.version()},
     )
-    writer.commit(files, app, 0, note.to_json())
+    fence = setting.fence
+    writer.commit(files, Once(write.app, write.number, write.fenced_by(fence), fence.epoch), note.to_json())
     progress(
         f"{candidate.table} g{candidate.number}: {files.rows:,} rows kept from g{candidate.kept_from}, "
         f"{len(linked)} files as they are, {len(mixed)} in part"

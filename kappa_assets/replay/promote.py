@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from kappa_assets.errors import PromotionRefused, PromotionRunning, ReplayError, ReplayRunning
 from kappa_assets.faults import fault_point
@@ -16,6 +17,7 @@ from kappa_assets.log.generation_positions import position_of
 from kappa_assets.log.releases import expired_tables
 from kappa_assets.log.tape import Tape
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.lease import lease
 from kappa_assets.place.local.lock import exclusive
 from kappa_assets.place.registry import Event, Generation, Registry, Release, Replay, State, events, mend_links
 from kappa_assets.replay.build import build
@@ -43,7 +45,9 @@ def promote_replay(
     comparison found faults, the candidates stay behind, the logic changed since, or somebody else promoted or rolled
     back one of its tables since it started; RegistryConflict when that happens at the same moment.
     """
-    with exclusive(replay_lock(setting.lake), f"promotion of {replay_id or 'the held replay'}", busy=ReplayRunning):
+    purpose = f"promotion of {replay_id or 'the held replay'}"
+    with lease(setting.lake, replay_lock(setting.lake), purpose, busy=ReplayRunning) as held:
+        setting = replace(setting, fence=held.fence)
         registry = Registry(setting.lake)
         replay = _promotable(registry.state(), replay_id, force=force)
         return promote_candidates(setting, pipeline, registry, replay, progress, wanted, force=force)

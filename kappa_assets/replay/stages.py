@@ -16,7 +16,7 @@ from kappa_assets.faults import fault_point
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.wanted import never
 from kappa_assets.kinds.query import Setting
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.lease import lease
 from kappa_assets.place.registry import Event, Registry, State, events
 from kappa_assets.replay.build import build
 from kappa_assets.replay.discard import discard_candidates
@@ -64,7 +64,8 @@ def run_replay(
     """
     setting = _paced(setting, max_bytes_per_batch)
     replay_id = plan.resumes or f"r{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    with exclusive(replay_lock(setting.lake), f"replay {replay_id}", busy=ReplayRunning):
+    with lease(setting.lake, replay_lock(setting.lake), f"replay {replay_id}", busy=ReplayRunning) as held:
+        setting = replace(setting, fence=held.fence)
         registry = Registry(setting.lake)
         _begin(setting, registry, plan, replay_id, progress)
         try:

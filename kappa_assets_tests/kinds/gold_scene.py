@@ -26,6 +26,7 @@ from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import commits
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, Position
 from kappa_assets.names import TableName
+from kappa_assets.place.local.delta_write.delta_writer import Once
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, describe_files
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Generation
@@ -122,13 +123,14 @@ class Scene:
         """Commit one batch of Silver, with these rows in so many files."""
         number, self.batches = self.batches, self.batches + 1
         written = self._written(files)
-        self._writer.commit(written, "main", number, self._note())
+        self._writer.commit(written, Once("main", number), self._note())
         self._remember()
 
     def repair(self, files: Sequence[Sequence[Sale]]) -> None:
         """Put these files in the place of all that are there, as the repair of a slice does."""
         old, self.held = list(self.held), {}
-        assert self._writer.exchange(old, self._written(files), self._note) is not None
+        once = Once("repair", self._writer.version())
+        assert self._writer.exchange(old, self._written(files), once, self._note) is not None
         self._remember()
 
     def delete(self, shop: str) -> None:

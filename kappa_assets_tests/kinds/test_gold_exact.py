@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from kappa_assets import gold
 from kappa_assets.kinds import aggregate
 from kappa_assets.log.positions import exact_version
+from kappa_assets.place.local import local_table
 from kappa_assets_tests.kinds.gold_scene import BRONZE, GOLDS, SILVER, Change, Follower, Sale, Scene, scene_at, sums
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def dies_before_the_commit(_: Scene) -> None:
 
 def while_it_runs(patch: pytest.MonkeyPatch, scene: Scene, changes: list[Change | None]) -> None:
     """Make the next changes of Silver one by one, each when a batch is planned and not yet run; None is no change."""
-    write = aggregate.write_files  # type: ignore[attr-defined]  # the module's own import, which the test stands before
+    write = local_table.write_files  # type: ignore[attr-defined]  # the module's own import, which the test stands before
 
     def then_write(*args: Any, **options: Any) -> Any:
         change = changes.pop(0) if changes else None
@@ -52,7 +53,7 @@ def while_it_runs(patch: pytest.MonkeyPatch, scene: Scene, changes: list[Change 
             change(scene)
         return write(*args, **options)
 
-    patch.setattr(aggregate, "write_files", then_write)
+    patch.setattr(local_table, "write_files", then_write)
 
 
 def dies_after_a_commit(patch: pytest.MonkeyPatch) -> None:

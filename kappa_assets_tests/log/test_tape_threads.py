@@ -20,7 +20,7 @@ from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.log.tape_index import TapeIndex
 from kappa_assets.names import TableName
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.replay.plan import plan_replay
@@ -116,7 +116,7 @@ def test_of_two_that_write_a_tape_at_once_each_batch_has_a_number_of_its_own(lak
                         tape.check_is_next(batch)
                         return note_of(batch, writer.version() + 1, number).to_json()
 
-                    assert writer.commit(NOTHING, who, number, noted) is not None
+                    assert writer.commit(NOTHING, Once(who, number), noted) is not None
                 number += 1
             except (TapeGap, HostRunning):  # the batch is tried again, with a number of its own
                 refused.append(who)

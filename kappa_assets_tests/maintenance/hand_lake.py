@@ -31,7 +31,7 @@ from kappa_assets.log.note import CommitNote, InputRange, Offset, Position
 from kappa_assets.maintenance import Policy
 from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.names import Layer, TableName
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import describe_files
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry, events
@@ -134,7 +134,7 @@ class HandLake:
         sliced = bool(writer.partition_by)
         paths = [write_file(writer.folder, day if sliced else None, batch, rows, lacking) for day in days]
         files = describe_files(writer.folder, paths, writer.partition_by)
-        assert writer.commit(files, app, batch, note.to_json(), replace=replace) is not None
+        assert writer.commit(files, Once(app, batch), note.to_json(), replace=replace) is not None
 
 
 def write_file(folder: Path, day: str | None, batch: int, rows: int, lacking: str = "") -> str:

@@ -17,6 +17,7 @@ from kappa_assets.maintenance.gate import Gate, upkeep_turn
 from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.maintenance.optimize import compact, small_files
 from kappa_assets.names import TableName
+from kappa_assets.place.local.delta_write.delta_writer import Once
 from kappa_assets.place.local.delta_write.parquet_files import describe_files
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
 from kappa_assets.place.local.log_files import latest_version
@@ -58,10 +59,10 @@ def test_a_batch_whose_files_upkeep_took_while_its_host_slept_is_refused_and_don
     files = describe_files(writer.folder, [write_file(writer.folder, MONDAY, 1, 2)], writer.partition_by)
     run(hand, at=now(days=8))
     with pytest.raises(LakeError, match=r"1 of 1 files that were written for bronze.clicks are gone.*\nHint: Nothing"):
-        writer.commit(files, "clicks", 1, note.to_json())
+        writer.commit(files, Once("clicks", 1), note.to_json())
     assert (hand.rows(CLICKS), writer.version()) == (before, version)
     again = describe_files(writer.folder, [write_file(writer.folder, MONDAY, 1, 2)], writer.partition_by)
-    assert writer.commit(again, "clicks", 1, note.to_json()) == version + 1
+    assert writer.commit(again, Once("clicks", 1), note.to_json()) == version + 1
     assert hand.rows(CLICKS).total() == 5
 
 

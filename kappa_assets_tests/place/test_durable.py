@@ -19,7 +19,7 @@ from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import read_commit
 from kappa_assets.names import TableName
 from kappa_assets.place.local import durable
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import describe_files
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.log_files import log_file
@@ -75,7 +75,7 @@ def commit(lake_path: Path, disk: Disk) -> Callable[[TableName], tuple[Path, set
         disk.watched = log_file(folder, 1)
         disk.synced.clear()
         disk.before.clear()
-        assert writer.commit(describe_files(folder, names, ("_arrival_date",)), "app", 0, "{}") == 1
+        assert writer.commit(describe_files(folder, names, ("_arrival_date",)), Once("app", 0), "{}") == 1
         return folder, {folder / name for name in names}
 
     return made

@@ -16,8 +16,9 @@ from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.place.local import local_table
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.repair import RepairPlan, plan_repair, repair_slices, run_repair
+from kappa_assets.repair import RepairPlan, plan_repair, run_repair
 from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.whole.corrected_retail import CORRECTED
@@ -101,7 +102,7 @@ def test_the_stream_goes_on_after_a_repair_and_a_slice_that_still_grows_keeps_it
             more.rename(grown)
             Host(setting, pipeline).drain()
 
-    monkeypatch.setattr(repair_slices, "fault_point", stream_first)
+    monkeypatch.setattr(local_table, "fault_point", stream_first)
     run(setting, plan)
     Host(setting, pipeline).drain()
 
@@ -119,7 +120,7 @@ def test_a_slice_rewritten_meanwhile_is_computed_again(setting: Setting, monkeyp
             optimized.append(DeltaTable(setting.lake.folder(SILVER)).optimize.compact(target_size=1 << 30))
             DeltaTable(setting.lake.folder(SILVER)).delete(f"_arrival_date = '{day}' AND quantity > 2")
 
-    monkeypatch.setattr(repair_slices, "fault_point", optimize_first)
+    monkeypatch.setattr(local_table, "fault_point", optimize_first)
     run(setting, plan_repair(setting.lake, pipeline, SILVER, slices(setting)))
 
     Host(setting, pipeline).drain()

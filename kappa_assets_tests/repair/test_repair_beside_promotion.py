@@ -15,8 +15,9 @@ from kappa_assets.errors import ReplayError
 from kappa_assets.health import run_checks
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.tape import Tape
+from kappa_assets.place.local import local_table
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.repair import RepairPlan, plan_repair, repair_slices, run_repair
+from kappa_assets.repair import RepairPlan, plan_repair, run_repair
 from kappa_assets.replay import plan_replay, promote, promote_replay, rollback, run_replay
 from kappa_assets_tests.copied_shop import Shop
 from kappa_assets_tests.log.test_tape_threads import together
@@ -131,7 +132,7 @@ def test_a_repair_whose_generation_is_replaced_before_its_commit_is_refused(
         elif point == "slice_written":
             rollback(damaged.shop.lake)
 
-    monkeypatch.setattr(repair_slices, "fault_point", release_first)
+    monkeypatch.setattr(local_table, "fault_point", release_first)
     said = rf"silver\.sales g{retired} is not live any more, g{3 - retired} is: slice .* was not repaired"
     with pytest.raises(ReplayError, match=said):
         damaged.repair()

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kappa_assets.errors import HostRunning, LakeBusy, LakeError
@@ -35,6 +35,10 @@ class Holder:
     boot: str = ""
     """The boot of the machine it runs on, and the namespace its pid counts in; "" in the words of an older version."""
     namespace: str = ""
+    unclean: bool = False
+    """Whether the holder before it did not let go: it died, or the lock's file was taken away from under it."""
+    let_go: bool = False
+    """Whether it has come to its end, and writes nothing any more."""
 
     def __str__(self) -> str:
         run = f", Dagster run {self.run_id}" if self.run_id else ""
@@ -65,8 +69,11 @@ def exclusive(
     try:
         if not lock_kernel.take(descriptor):
             raise busy.held_by(holder(path) or "a process that is just starting")
-        signed = _sign(path, descriptor, purpose, run_id)
+        before = _read(path)
+        signed = _signature(purpose, run_id, unclean=before is None or not before.let_go)
+        _sign(path, descriptor, signed)
         yield signed
+        _sign(path, descriptor, replace(signed, let_go=True))
     finally:
         os.close(descriptor)
 
@@ -130,10 +137,10 @@ def _open(path: Path) -> int:
         raise _unwritable(path, error) from error
 
 
-def _sign(path: Path, descriptor: int, purpose: str, run_id: str | None) -> Holder:
-    """Write into the lock's file who holds it, over what is there."""
+def _signature(purpose: str, run_id: str | None, *, unclean: bool) -> Holder:
+    """Return what this process says of itself as a lock's holder."""
     me = see_process(os.getpid())
-    signed = Holder(
+    return Holder(
         pid=os.getpid(),
         host=socket.gethostname(),
         since=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -142,12 +149,16 @@ def _sign(path: Path, descriptor: int, purpose: str, run_id: str | None) -> Hold
         run_id=run_id,
         boot=boot_id(),
         namespace=pid_namespace(),
+        unclean=unclean,
     )
+
+
+def _sign(path: Path, descriptor: int, signed: Holder) -> None:
+    """Write into the lock's file who holds it, over what is there."""
     try:
         os.pwrite(descriptor, json.dumps(asdict(signed)).encode().ljust(_SIGNATURE_BYTES), 0)
     except OSError as error:
         raise _unwritable(path, error) from error
-    return signed
 
 
 def _unwritable(path: Path, error: OSError) -> LakeError:

@@ -22,7 +22,7 @@ from kappa_assets.columns import SOURCE
 from kappa_assets.errors import LakeError, SourceError
 from kappa_assets.faults import fault_point
 from kappa_assets.names import TableName
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, describe_files
 from kappa_assets.place.local.lake import Lake
 
@@ -170,7 +170,7 @@ class SetAsideFiles:
     def _commit(self, rows: Iterable[Rejected], app: str, number: int) -> None:
         self._writer.prepare(_COLUMNS)
         files = self._write(pa.Table.from_pylist([vars(row) for row in rows], schema=_ROWS))
-        if self._writer.commit(files, app, number, json.dumps({"set_aside": files.rows})) is None:
+        if self._writer.commit(files, Once(app, number), json.dumps({"set_aside": files.rows})) is None:
             raise LakeError(
                 f"somebody else wrote to the rejects of {self._bronze} at the same time", hint="Try it again."
             )

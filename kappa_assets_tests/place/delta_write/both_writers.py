@@ -15,7 +15,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from hypothesis import strategies as st
 
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, write_files
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Sides:
         writer = DeltaWriter("silver.t", folder, partition_by=parts)
         writer.prepare(rows.schema)
         files = write_files(rows.coalesce(1), folder, parts, small=small)
-        writer.commit(files, "app", 0, "{}")
+        writer.commit(files, Once("app", 0), "{}")
         return folder, files
 
     def each_reader(self) -> Iterator[tuple[str, Counter[Any], Counter[Any]]]:

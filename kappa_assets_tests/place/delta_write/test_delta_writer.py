@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from pyspark.sql.types import ArrayType, LongType, MapType, StructField, StructType, TimestampNTZType
 
 from kappa_assets.errors import CommitOvertaken, LakeError
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, describe_files
 from kappa_assets_tests.disks import full, small_disk, unwritable
 
@@ -42,12 +42,12 @@ def test_a_full_disk_is_told_from_another_host_and_the_batch_goes_in_once_there_
         folder = disk / "numbers"
         writer = writer_of(folder)
         file = a_file(folder, 1)
-        writer.commit(a_file(folder, 0), "app", 0, "{}")
+        writer.commit(a_file(folder, 0), Once("app", 0), "{}")
         with full(disk), pytest.raises(LakeError, match=r"silver.numbers cannot be written in .*: .*No space left"):
-            writer.commit(file, "app", 1, "{}")
+            writer.commit(file, Once("app", 1), "{}")
         assert numbers(folder) == [0]
-        assert writer.commit(file, "app", 1, "{}") == 2
-        assert writer.commit(file, "app", 1, "{}") is None
+        assert writer.commit(file, Once("app", 1), "{}") == 2
+        assert writer.commit(file, Once("app", 1), "{}") is None
         assert numbers(folder) == [0, 1]
 
 
@@ -61,7 +61,7 @@ def test_a_table_that_cannot_be_made_on_a_full_disk_says_so(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "write",
-    [lambda w, file: w.commit(file, "app", 0, "{}"), lambda w, _: w.prepare(WIDER)],
+    [lambda w, file: w.commit(file, Once("app", 0), "{}"), lambda w, _: w.prepare(WIDER)],
     ids=["a batch", "a new column"],
 )
 def test_a_log_that_may_not_be_written_is_told_from_another_host(
@@ -82,13 +82,13 @@ def test_of_two_that_decide_on_the_same_version_the_second_is_told_of_the_first(
     first, second = writer_of(tmp_path / "numbers"), writer_of(tmp_path / "numbers")
     files = [a_file(first.folder, n) for n in (0, 1)]
     seen = second._opened()
-    first.commit(files[0], "one", 0, "{}")
+    first.commit(files[0], Once("one", 0), "{}")
     with monkeypatch.context() as patched:
         patched.setattr(second, "_open", lambda: seen)  # it looked before the first committed
         with pytest.raises(CommitOvertaken, match=r"somebody else committed to silver.numbers"):
-            second.commit(files[1], "two", 0, "{}")
+            second.commit(files[1], Once("two", 0), "{}")
     assert numbers(first.folder) == [0]
-    second.commit(files[1], "two", 0, "{}")
+    second.commit(files[1], Once("two", 0), "{}")
     assert numbers(first.folder) == [0, 1]
 
 

@@ -11,9 +11,10 @@ from deltalake import DeltaTable
 
 from kappa_assets.errors import CommitOvertaken, LogicError
 from kappa_assets.log.delta_log import read_commit
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, check_schema
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.file_stats import file_stats
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, write_files
+from kappa_assets.place.local.delta_write.table_schema import check_schema
 from kappa_assets_tests.place.delta_write.by_hand import log_file
 
 if TYPE_CHECKING:
@@ -79,12 +80,12 @@ def test_a_batch_is_committed_once_however_often_it_is_tried(spark: SparkSession
     writer = DeltaWriter("silver.t", tmp_path / "t")
     writer.prepare(rows.schema)
     assert not writer.is_committed("app", 0)
-    version = writer.commit(write_files(rows, writer.folder), "app", 0, "note")
+    version = writer.commit(write_files(rows, writer.folder), Once("app", 0), "note")
     assert version == 1
     for again in (writer, DeltaWriter("silver.t", tmp_path / "t")):
         assert again.is_committed("app", 0)
-        assert again.commit(write_files(rows, writer.folder), "app", 0, "note") is None
-    assert writer.commit(NOTHING, "other app", 0, "note") == 2
+        assert again.commit(write_files(rows, writer.folder), Once("app", 0), "note") is None
+    assert writer.commit(NOTHING, Once("other app", 0), "note") == 2
     assert DeltaTable(writer.folder).to_pyarrow_table().num_rows == 5
 
 
@@ -97,11 +98,11 @@ def test_of_two_writers_the_second_is_refused_and_nothing_of_it_is_visible(
     assert two.exists()
     files = write_files(rows, two.folder)
     stale = DeltaTable(tmp_path / "t")
-    one.commit(write_files(rows, one.folder), "app", 0, "")
+    one.commit(write_files(rows, one.folder), Once("app", 0), "")
     monkeypatch.setattr(two, "_opened", lambda: stale)
     monkeypatch.setattr(two, "is_committed", lambda app, batch: False)  # as it saw it before it was stopped
     with pytest.raises(CommitOvertaken, match=r"somebody else committed to silver\.t"):
-        two.commit(files, "app", 1, "")
+        two.commit(files, Once("app", 1), "")
     assert DeltaTable(tmp_path / "t").to_pyarrow_table().num_rows == 5
 
 
@@ -109,8 +110,8 @@ def test_replacing_leaves_only_the_new_rows_and_reads_as_one_commit(spark: Spark
     writer = DeltaWriter("gold.t", tmp_path / "t")
     rows = spark.range(5).toDF("id")
     writer.prepare(rows.schema)
-    writer.commit(write_files(rows, writer.folder), "app", 0, "")
-    writer.commit(write_files(spark.range(2).toDF("id"), writer.folder), "app", 1, "", replace=True)
+    writer.commit(write_files(rows, writer.folder), Once("app", 0), "")
+    writer.commit(write_files(spark.range(2).toDF("id"), writer.folder), Once("app", 1), "", replace=True)
     assert DeltaTable(writer.folder).to_pyarrow_table().num_rows == 2
     assert spark.read.format("delta").load(str(writer.folder)).count() == 2
     commit = read_commit(writer.folder, 2)
@@ -125,8 +126,8 @@ def test_spark_and_delta_rs_read_the_same_over_many_commits_and_checkpoints(
     writer.prepare(rows.schema)
     files = write_files(rows.coalesce(1), writer.folder)
     for batch in range(45):
-        writer.commit(files if batch == 0 else NOTHING, "app", batch, "")
-    writer.commit(write_files(rows, writer.folder), "app", 45, "")
+        writer.commit(files if batch == 0 else NOTHING, Once("app", batch), "")
+    writer.commit(write_files(rows, writer.folder), Once("app", 45), "")
     assert list((writer.folder / "_delta_log").glob("*.checkpoint.parquet")), "readers would read every commit file"
     assert spark.read.format("delta").load(str(writer.folder)).count() == 6
     assert DeltaWriter("silver.t", tmp_path / "t").is_committed("app", 45)
@@ -138,7 +139,7 @@ def test_files_that_were_written_and_never_committed_are_invisible_and_vacuumed(
     writer = DeltaWriter("silver.t", tmp_path / "t")
     rows = spark.range(5).toDF("id")
     writer.prepare(rows.schema)
-    writer.commit(write_files(rows, writer.folder), "app", 0, "")
+    writer.commit(write_files(rows, writer.folder), Once("app", 0), "")
     leftovers = write_files(rows, writer.folder)  # and here the host dies
     assert leftovers.rows == 5
     assert spark.read.format("delta").load(str(writer.folder)).count() == 5

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from kappa_assets.cli.table_rows import first_rows, python_rows
 from kappa_assets.log.delta_log import commits
 from kappa_assets.maintenance.optimize import compact, small_files
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.parquet_files import describe_files
 
@@ -49,9 +49,9 @@ def test_what_spark_wrote_is_read_shown_merged_and_committed_to(spark: SparkSess
     inside = folder / "data" / "day=2026-01-05"
     inside.mkdir(parents=True)
     pq.write_table(pa.table({"n": pa.array([9], pa.int64())}), inside / "f.parquet")
-    writer.commit(describe_files(folder, ["data/day=2026-01-05/f.parquet"], ("day",)), "app", 0, "{}")
+    writer.commit(describe_files(folder, ["data/day=2026-01-05/f.parquet"], ("day",)), Once("app", 0), "{}")
     old = [f["path"] for f in held_files(DeltaTable(folder)) if f["min.n"] == 2]
-    assert writer.exchange(old, describe_files(folder, [], ()), lambda: "{}") is not None
+    assert writer.exchange(old, describe_files(folder, [], ()), Once("exchange", 0), lambda: "{}") is not None
     assert sorted(r.n for r in spark.read.format("delta").load(str(folder)).select("n").collect()) == [0, 1, 9]
 
 

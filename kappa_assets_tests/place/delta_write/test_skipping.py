@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets.maintenance.optimize import compact, small_files
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import write_files
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_spark_opens_only_the_files_whose_bounds_hold_what_is_asked_for(spark: S
             "id", "CAST(id AS DECIMAL(12,4)) d", f"DATE'2026-01-0{batch + 1}' AS _arrival_date"
         )
         writer.prepare(rows.schema)
-        writer.commit(write_files(rows.coalesce(1), writer.folder, writer.partition_by), "app", batch, "{}")
+        writer.commit(write_files(rows.coalesce(1), writer.folder, writer.partition_by), Once("app", batch), "{}")
     table = spark.read.format("delta").load(str(writer.folder))
     asked = {"true": (3, 30), "id = 15": (1, 1), "d >= 25": (1, 5), "id < 12": (2, 12), "id BETWEEN 8 AND 11": (2, 4)}
     assert {condition: scanned(table.where(condition)) for condition in asked} == asked
@@ -84,7 +84,7 @@ def test_spark_finds_each_odd_value_in_small_files_and_in_the_one_that_they_are_
         odd = ", ".join(f"{value} AS {name}" for name, value in zip(ODD, values, strict=True))
         rows = spark.sql(f"SELECT {batch} AS n, 1 AS `a.c`, named_struct('b', {batch}, 'x', double('nan')) AS a, {odd}")
         writer.prepare(rows.schema)
-        writer.commit(write_files(rows.coalesce(1), writer.folder, small=small), "app", batch, "{}")
+        writer.commit(write_files(rows.coalesce(1), writer.folder, small=small), Once("app", batch), "{}")
     each_is_found(spark, writer.folder, files=4)
     (all_four,) = small_files("silver.t", writer.folder, before=dt.date(2026, 1, 1))
     assert compact(all_four)

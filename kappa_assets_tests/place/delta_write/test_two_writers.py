@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
 
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, describe_files
 from kappa_assets_tests.log.test_tape_threads import together
 from kappa_assets_tests.maintenance.hand_lake import DAY, MONDAY, HandLake, write_file
@@ -45,7 +46,7 @@ def test_the_same_batches_go_in_once_each(folder: Path, replace: bool) -> None: 
         writer = DeltaWriter("silver.visits", folder, partition_by=(DAY,))
         for number in range(BATCHES):
             batch = 100 + number
-            if writer.commit(files_of(folder, batch), "app", number, "{}", replace=replace) is not None:
+            if writer.commit(files_of(folder, batch), Once("app", number), "{}", replace=replace) is not None:
                 went_in.append(number)
 
     together(write, write)
@@ -58,11 +59,11 @@ def test_of_two_that_exchange_the_same_files_one_is_told_to_compute_again(folder
     old = [str(path) for path in DeltaTable(folder).get_add_actions().column("path").to_pylist()]
     answers: list[int | None] = []
 
-    def exchange() -> None:
+    def exchange(name: str) -> None:
         writer = DeltaWriter("silver.visits", folder, partition_by=(DAY,))
-        answers.append(writer.exchange(old, files_of(folder, 7), lambda: "{}"))
+        answers.append(writer.exchange(old, files_of(folder, 7), Once(name, 0), lambda: "{}"))
 
-    together(exchange, exchange, exchange)
+    together(*(partial(exchange, name) for name in "abc"))
     assert [answer for answer in answers if answer is not None] == [DeltaTable(folder).version()]
     assert rows_by_batch(folder) == Counter({7: 3})
 
@@ -73,11 +74,11 @@ def test_an_exchange_beside_a_stream_takes_away_none_of_its_rows(folder: Path) -
     def stream() -> None:
         writer = DeltaWriter("silver.visits", folder, partition_by=(DAY,))
         for number in range(BATCHES):
-            writer.commit(files_of(folder, 100 + number), "app", number, "{}")
+            writer.commit(files_of(folder, 100 + number), Once("app", number), "{}")
 
     def repair() -> None:
         writer = DeltaWriter("silver.visits", folder, partition_by=(DAY,))
-        assert writer.exchange(old, files_of(folder, 7), lambda: "{}") is not None
+        assert writer.exchange(old, files_of(folder, 7), Once("exchange", 0), lambda: "{}") is not None
 
     together(stream, repair)
     assert rows_by_batch(folder) == Counter({7: 3} | {100 + number: 3 for number in range(BATCHES)})
@@ -90,9 +91,9 @@ def test_a_note_that_refuses_leaves_the_table_as_it_is(folder: Path) -> None:
         raise LookupError("not live any more")
 
     attempts: list[Callable[[], object]] = [
-        lambda: writer.commit(files_of(folder, 7), "app", 0, refuse),
-        lambda: writer.exchange([], files_of(folder, 7), refuse),
-        lambda: writer.exchange([], NOTHING, refuse),
+        lambda: writer.commit(files_of(folder, 7), Once("app", 0), refuse),
+        lambda: writer.exchange([], files_of(folder, 7), Once("exchange", 0), refuse),
+        lambda: writer.exchange([], NOTHING, Once("exchange", 0), refuse),
     ]
     for attempt in attempts:
         with pytest.raises(LookupError):

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
-from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
+from pyspark.sql.types import StructType
 
-from kappa_assets.errors import CommitOvertaken, LakeError, LogicError
+from kappa_assets.errors import CommitOvertaken, Fenced, LakeError
+from kappa_assets.faults import fault_point
 from kappa_assets.place.local import durable
+from kappa_assets.place.local.delta_write.commit_file import put_commit
 from kappa_assets.place.local.delta_write.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
-from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles
+from kappa_assets.place.local.delta_write.held_files import removal
+from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles
+from kappa_assets.place.local.delta_write.table_schema import check_schema, nullable
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
 from kappa_assets.place.local.lock import table_turn
 from kappa_assets.place.local.log_files import log_file
@@ -27,6 +31,22 @@ from kappa_assets.place.local.log_files import log_file
 _CHECKPOINT_EVERY = 20
 """Commits between two log checkpoints: readers in Spark read every later commit file when they open the table."""
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+
+@dataclass(frozen=True)
+class Once:
+    """A transaction's id and number, by which a commit goes in once; the epoch that fences it, and under which id."""
+
+    app: str
+    number: int
+    fence: str | None = None
+    epoch: int = 0
+
+    @property
+    def transactions(self) -> list[Transaction]:
+        """What the commit says of itself in the log."""
+        fence = [] if self.fence is None else [Transaction(self.fence, self.epoch)]
+        return [Transaction(self.app, self.number), *fence]
 
 
 class DeltaWriter:
@@ -98,32 +118,43 @@ class DeltaWriter:
                     raise self._refused(error, table.version()) from error
 
     def commit(
-        self, files: WrittenFiles, app: str, batch: int, note: str | Callable[[], str], *, replace: bool = False
+        self, files: WrittenFiles, once: Once, note: str | Callable[[], str], *, replace: bool = False
     ) -> int | None:
-        """Commit `files` and return the version; None when this batch of `app` is in already.
+        """Commit `files` and return the version; None when this number of its transaction's id is in already.
 
         `replace` removes what the table held. A `note` that can be called is asked for while nobody else can commit,
-        and refuses the commit by raising. Raises CommitOvertaken when somebody else committed without taking turns:
-        then this process is not the table's writer any more, and nothing of the batch is visible. Raises LakeError
-        when the disk does not take the commit.
+        and refuses the commit by raising. Raises Fenced when the table has seen a newer epoch, CommitOvertaken when
+        somebody else committed without taking turns, LakeError for the disk; then nothing is visible.
         """
         with table_turn(self.folder):
-            if self.is_committed(app, batch):
+            decided_on, is_in = self._look(once)
+            if is_in:
                 return None
             mode: Literal["overwrite", "append"] = "overwrite" if replace else "append"
             said = note if isinstance(note, str) else note()
-            self._transact(list(files.actions), mode, said, [Transaction(app, batch)])
+            self._transact(decided_on, list(files.actions), mode, said, once)
             return self._committed(files, replace=replace)
 
-    def exchange(self, old: Collection[str], new: WrittenFiles, note: Callable[[], str]) -> int | None:
+    def exchange(
+        self,
+        old: Collection[str],
+        new: WrittenFiles,
+        once: Once,
+        note: Callable[[], str],
+        *,
+        changed: WrittenFiles | None = None,
+    ) -> int | None:
         """Put files in the place of others in one commit, and return the version.
 
         `old`: the paths to remove, relative to the table. When one of them is not in the table any more nothing is
-        done, and None returned: somebody rewrote it meanwhile. `note` is asked for while nobody else can commit, also
-        when there is nothing to exchange, and refuses by raising.
+        done, and None returned: somebody rewrote it meanwhile. `note` is asked for also when there is nothing to
+        exchange. `changed`: change files, which readers of the feed get instead of all rows. Raises as `commit` does.
         """
         with table_turn(self.folder):
+            decided_on, is_in = self._look(once)
             table = self._opened()
+            if is_in:
+                return decided_on
             actions = pa.table(table.get_add_actions()).select(["path", "size_bytes", "partition"])
             held = {action["path"]: action for action in actions.to_pylist()}
             if not set(old) <= held.keys():
@@ -131,23 +162,55 @@ class DeltaWriter:
             said = note()
             if not old and not new.actions:
                 return table.version()
-            self._transact([*(_removal(held[path]) for path in old), *new.actions], "append", said, [])
+            gone = [removal(held[path]) for path in old]
+            self._transact(decided_on, [*gone, *new.actions], "append", said, once, changed)
             self._checksums.forget()
             return self._committed(new, replace=False)
 
+    def fence(self, fence: str, epoch: int) -> None:
+        """Commit an epoch, and nothing else, so that what comes with an older one is refused from now on."""
+        with table_turn(self.folder):
+            once = Once(fence, epoch)
+            decided_on, is_in = self._look(once)
+            if not is_in:
+                note = json.dumps({"maintenance": "fence", "epoch": epoch})
+                self._transact(decided_on, [], "append", note, once)
+                self._committed(NOTHING, replace=False)
+
+    def _look(self, once: Once) -> tuple[int, bool]:
+        """Return the version that a commit is decided on, and whether it is in. Raises Fenced for an old epoch."""
+        table = self._opened()
+        version, last = table.version(), table.transaction_version(once.app)
+        newest = None if once.fence is None else table.transaction_version(once.fence)
+        if newest is not None and newest > once.epoch:
+            raise Fenced(
+                f"{self.name} was taken over: it has seen epoch {newest}, this process writes with {once.epoch}",
+                hint="Another process holds the lease now, and nothing of this one's was committed. End this one.",
+            )
+        fault_point("fence_seen", self.name)
+        return version, last is not None and last >= once.number
+
     def _transact(
         self,
+        decided_on: int,
         actions: list[AddAction | RemoveAction],
         mode: Literal["overwrite", "append"],
         note: str,
-        transactions: list[Transaction],
+        once: Once,
+        changed: WrittenFiles | None = None,
     ) -> None:
-        table = self._opened()
-        self._check_still_there(actions)
+        table = self._table
+        if table is None or table.version() != decided_on:  # something between looked anew, and found more
+            raise self._refused(CommitFailedError(f"version {decided_on} is not the newest"), decided_on)
+        files = [*actions, *(changed.actions if changed else ())]
+        self._check_still_there(files)
         if durable.is_synced(self.name):  # before the log names them
-            added = [self.folder / action.path for action in actions if isinstance(action, AddAction)]
+            added = [self.folder / action.path for action in files if isinstance(action, AddAction)]
             durable.sync(added, self.folder)
         try:
+            if changed is not None:
+                put_commit(self.folder, decided_on + 1, actions, changed.actions, note, once.transactions)
+                return
             table.create_write_transaction(
                 actions,
                 mode,
@@ -155,13 +218,13 @@ class DeltaWriter:
                 list(self.partition_by) or None,
                 commit_properties=CommitProperties(
                     custom_metadata={"userMetadata": note},
-                    app_transactions=transactions,
+                    app_transactions=once.transactions,
                     max_commit_retries=0,
                 ),
                 post_commithook_properties=_NO_HOOKS,
             )
         except WRITE_FAILED as error:
-            raise self._refused(error, table.version()) from error
+            raise self._refused(error, decided_on) from error
 
     def _check_still_there(self, actions: Sequence[AddAction | RemoveAction]) -> None:
         """Raise LakeError when a file to add is gone: this process slept for longer than upkeep leaves such files.
@@ -207,7 +270,7 @@ class DeltaWriter:
         try:
             self._table = DeltaTable.create(
                 str(self.folder),
-                deltalake.Schema.from_json(json.dumps(_nullable(schema).jsonValue())),
+                deltalake.Schema.from_json(json.dumps(nullable(schema).jsonValue())),
                 partition_by=list(self.partition_by) or None,
                 configuration=self._properties,
             )
@@ -230,49 +293,3 @@ class DeltaWriter:
         if table is None:
             raise LakeError(f"{self.name} was removed while it was written", hint="Replay it to build it anew.")
         return table
-
-
-def _removal(held: Mapping[str, Any]) -> RemoveAction:
-    """Return the removal of a file. Size and partition are what a reader of the change feed needs of it."""
-    values = {name: None if value is None else str(value) for name, value in (held["partition"] or {}).items()}
-    return RemoveAction(held["path"], True, int(time.time() * 1000), size=held["size_bytes"], partition_values=values)
-
-
-def check_schema(name: str, known: StructType, wanted: StructType) -> list[StructField]:
-    """Return the columns of `wanted` that `known` lacks. Raises LogicError for a removed or re-typed one."""
-    by_name = {f.name.lower(): f for f in wanted}
-    for field in known:
-        found = by_name.get(field.name.lower())
-        if found is None:
-            raise LogicError(
-                f"{name} has a column {field.name!r} that its function no longer gives",
-                hint="A removed or renamed column needs a replay: its old rows are computed anew.",
-            )
-        if found.dataType.simpleString() != field.dataType.simpleString():
-            raise LogicError(
-                f"column {field.name!r} of {name} is {field.dataType.simpleString()}, "
-                f"but its function gives {found.dataType.simpleString()}",
-                hint="A changed type needs a replay: its old rows are computed anew.",
-            )
-    names = {f.name.lower() for f in known}
-    return list(_nullable(StructType([f for f in wanted if f.name.lower() not in names])))
-
-
-def _nullable(schema: StructType) -> StructType:
-    """Return the schema with every column nullable, those inside others too: a batch may lack what another one had.
-
-    A field of a struct that must not be null is an invariant of the table for Delta: beside a column of timestamps
-    without zone, which raises the protocol, Spark refuses to read a table that does not name that feature.
-    """
-    return StructType([StructField(f.name, _nullable_inside(f.dataType), True) for f in schema])
-
-
-def _nullable_inside(kind: DataType) -> DataType:
-    match kind:
-        case StructType():
-            return _nullable(kind)
-        case ArrayType():
-            return ArrayType(_nullable_inside(kind.elementType), True)
-        case MapType():
-            return MapType(_nullable_inside(kind.keyType), _nullable_inside(kind.valueType), True)
-    return kind

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable
+from deltalake.transaction import RemoveAction
 
 _BOUNDS = ("min.", "max.")
 
@@ -20,3 +23,9 @@ def held_files(table: DeltaTable) -> list[Any]:
     wanted = [n for n, f in enumerate(actions.schema) if not f.name.startswith(_BOUNDS) or pa.types.is_integer(f.type)]
     found: list[Any] = actions.select(wanted).to_pylist()
     return found
+
+
+def removal(held: Mapping[str, Any]) -> RemoveAction:
+    """Return the removal of a file. Size and partition are what a reader of the change feed needs of it."""
+    values = {name: None if value is None else str(value) for name, value in (held["partition"] or {}).items()}
+    return RemoveAction(held["path"], True, int(time.time() * 1000), size=held["size_bytes"], partition_values=values)

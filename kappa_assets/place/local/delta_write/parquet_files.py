@@ -34,21 +34,27 @@ NOTHING = WrittenFiles((), 0, 0)
 
 
 def write_files(
-    df: DataFrame, table: Path, partition_by: Iterable[str] = (), *, small: bool = False, observed: bool = False
+    df: DataFrame,
+    table: Path,
+    partition_by: Iterable[str] = (),
+    *,
+    small: bool = False,
+    observed: bool = False,
+    below: str = "data",
 ) -> WrittenFiles:
     """Write `df` as Parquet files below `table` and return them, ready to commit.
 
     `small`: the batch was made of little, so that fetching it is cheaper than a write job of Spark. When it is too
     large after all, Spark writes it. `observed`: an Observation counts its rows; then ResultTooLarge is raised, for the
-    caller to try again with `small=False` and another Observation.
+    caller to try again with `small=False` and another Observation. `below`: the folder of the table's that they go to.
     """
     columns = tuple(partition_by)
     try:
-        return describe_files(table, _write(df, table, columns, small=small), columns)
+        return describe_files(table, _write(df, table, columns, small=small, below=below), columns)
     except ResultTooLarge:
         if observed:
             raise
-        return describe_files(table, _write(df, table, columns, small=False), columns)
+        return describe_files(table, _write(df, table, columns, small=False, below=below), columns)
 
 
 def write_apart(
@@ -64,13 +70,13 @@ def write_apart(
     return describe_files(table, [p for p in paths if p not in apart], partition_by), [table / p for p in apart]
 
 
-def _write(df: DataFrame, table: Path, partition_by: tuple[str, ...], *, small: bool) -> list[str]:
+def _write(df: DataFrame, table: Path, partition_by: tuple[str, ...], *, small: bool, below: str = "data") -> list[str]:
     """Write `df` and return the paths, relative to `table`.
 
     Each call has a folder of its own, so that two jobs never share a `_temporary`. Its name does not begin with an
     underscore: what a crash leaves uncommitted is removed by VACUUM.
     """
-    relative = f"data/{uuid.uuid4().hex}"
+    relative = f"{below}/{uuid.uuid4().hex}"
     fetched = fetch_small(df) if small else None
     if fetched is not None:
         write_small(fetched, table / relative, partition_by)

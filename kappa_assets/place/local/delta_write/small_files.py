@@ -23,8 +23,8 @@ from pyspark.sql.types import (
     StructType,
 )
 
-from kappa_assets.place.local.delta_write.arrow_types import SAME_IN_ARROW
 from kappa_assets.place.local.delta_write.nan_columns import columns_with_statistics, nan_columns
+from kappa_assets.place.local.delta_write.table_schema import SAME_IN_ARROW
 
 SMALL_BATCH = 1 << 20
 """Bytes of Parquet or of landed files up to which a batch is small: its rows then fit a driver many times over."""

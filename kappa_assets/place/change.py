@@ -1,0 +1,138 @@
+"""What a batch does to one table, as a value; who may do it; and what became of it. The words of every place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kappa_assets.faults import Point
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+_FENCE = "fence"
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What a lease hands out: whoever writes with an older epoch than a table has seen under that lease is refused.
+
+    `raises`: the holder before did not let go of the lease, so it may believe that it still has it. Then each table
+    takes the new epoch before anything else is done with it.
+    """
+
+    lease: str
+    epoch: int
+    raises: bool = False
+
+
+NO_LEASE = Fence("stream", 0)
+"""Of whoever holds no lease: below every epoch that was handed out."""
+
+
+@dataclass(frozen=True)
+class Write:
+    """Which write of which table it is: the transaction is committed once under this id, however often it is tried.
+
+    `part` tells apart the writes of one batch, and what else writes the table; `number` grows with each write of it.
+    """
+
+    table: str
+    generation: int
+    part: str
+    number: int
+
+    @property
+    def app(self) -> str:
+        """The transaction's application id. With that of another generation, rows would be skipped without a word."""
+        return f"kappa/{self.table}/g{self.generation}/{self.part}"
+
+    def fenced_by(self, fence: Fence) -> str:
+        """Return the application id under which the table keeps the newest epoch of a lease."""
+        return f"kappa/{self.table}/g{self.generation}/{_FENCE}/{fence.lease}"
+
+
+def is_fence(app: str) -> bool:
+    """Return whether an application id is one under which epochs are kept."""
+    parts = app.split("/")
+    return len(parts) > 4 and parts[0] == "kappa" and parts[3] == _FENCE  # noqa: PLR2004 -- kappa/table/g1/fence/lease
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Rows that a change adds to the table, and those set aside, by the reason."""
+
+    rows: int
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All rows that the table holds are taken away."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The rows of some of a table's files are taken away; `rows` are what they hold.
+
+    Readers of the change feed see only rows that differ between them and those that are added.
+    """
+
+    paths: tuple[str, ...]
+    rows: DataFrame | None
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Rows that are not added to the table, but kept beside it, by an earlier commit of their own.
+
+    `failed`: by reason, whether it holds for a row. `kept` makes of such rows what is kept of them, and `note` is what
+    that commit says about itself.
+    """
+
+    failed: Mapping[str, Column]
+    kept: Callable[[DataFrame], DataFrame]
+    note: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a batch, a repair or a replay does to one table: made by a kind, which does not know how it is done.
+
+    Args:
+        write: its id.
+        rows: to be added.
+        note: gives what the commit says about itself. It is asked for while nobody else can commit to the table, and
+            refuses the change by raising.
+        instead_of: what is taken away in the same commit; None: nothing.
+        aside: which of `rows` are set aside; None: none.
+        small: whether `rows` was made of little. It is a hint: what turns out to be large is written all the same.
+        point: where, for tests, the work is when all is written and nothing committed.
+    """
+
+    write: Write
+    rows: DataFrame
+    note: Callable[[Counts], str]
+    instead_of: Everything | Files | None = None
+    aside: Aside | None = None
+    small: bool = False
+    point: Point = "after_rejects"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The change is in, as one commit: the table's version `version`."""
+
+    version: int
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Already:
+    """An earlier try has brought the change in; nothing was done."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A file whose rows were to be taken away is not in the table any more: the change must be made anew."""

@@ -1,0 +1,128 @@
+"""One generation's Delta table in a local lake: a Change goes in as one commit, once, under the epoch of a lease."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from kappa_assets.columns import quoted
+from kappa_assets.faults import fault_point
+from kappa_assets.place.change import Already, Applied, Aside, Change, Conflict, Counts, Everything, Fence, Files, Write
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
+from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, write_apart, write_files
+from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
+from kappa_assets.place.local.row_changes import changed_rows, tells_rows_apart
+from kappa_assets.place.local.spark_paths import literal_path
+
+_REJECTED = "_rejected"
+"""Whether a row is set aside, while a change is written."""
+_CHANGES = "_change_data"
+"""Where Delta keeps change files, below a table's folder."""
+
+
+class LocalTable:
+    """Applies changes to one Delta table, and what they set aside to the table beside it."""
+
+    def __init__(self, writer: DeltaWriter, beside: DeltaWriter | None = None) -> None:
+        self._writer = writer
+        self._beside = beside
+
+    def take_over(self, write: Write, fence: Fence) -> None:
+        """Have the table take the epoch of a lease whose holder before may not know that it has lost it."""
+        for writer in (self._writer, self._beside):
+            name = write.fenced_by(fence)
+            if fence.raises and writer is not None and not writer.is_committed(name, fence.epoch) and writer.exists():
+                writer.fence(name, fence.epoch)
+
+    def is_in(self, write: Write) -> bool:
+        """Return whether the change with this id, or one with the same id and a later number, is in the table."""
+        return self._writer.is_committed(write.app, write.number)
+
+    def apply(self, change: Change, fence: Fence) -> Applied | Already | Conflict:
+        """Write the change's rows and commit them; what fails goes beside the table by an earlier commit.
+
+        Done again after a failure anywhere, it goes on where that was. Raises Fenced when another process has taken the
+        lease over, CommitOvertaken when somebody else commits without taking turns, LakeError for faults of the disk,
+        and what the change's note raises; then nothing of it is visible.
+        """
+        if self.is_in(change.write):
+            return Already()
+        try:
+            files, aside, counts = self._written(change, small=change.small)
+        except ResultTooLarge:
+            files, aside, counts = self._written(change, small=False)
+        if aside and change.aside is not None:
+            self._set_aside(change, change.aside, aside, fence)
+        fault_point(change.point, self._writer.name)
+        once, said = _once(change.write, fence), lambda: change.note(counts)
+        match change.instead_of:
+            case Files() as old:
+                changed = self._row_changes(old, files, change.rows.sparkSession)
+                version = self._writer.exchange(old.paths, files, once, said, changed=changed)
+                if version is None:
+                    return Conflict()
+            case everything:
+                version = self._writer.commit(files, once, said, replace=isinstance(everything, Everything))
+        return Already() if version is None else Applied(version, counts)
+
+    def _written(self, change: Change, *, small: bool) -> tuple[WrittenFiles, list[Path], Counts]:
+        """Write the rows in one pass; return the files to add, those of rows to set aside, and the counts of both."""
+        folder, slices = self._writer.folder, self._writer.partition_by
+        if change.aside is None or not change.aside.failed:
+            files = write_files(change.rows, folder, slices, small=small)
+            return files, [], Counts(files.rows)
+        observation = Observation()
+        flagged = _flagged(change.rows, change.aside.failed, observation)
+        files, aside = write_apart(flagged, folder, _REJECTED, slices, small=small)
+        return files, aside, Counts(files.rows, {reason: n for reason, n in observation.get.items() if n})
+
+    def _set_aside(self, change: Change, aside: Aside, files: list[Path], fence: Fence) -> None:
+        """Commit what is kept of the rows in `files` beside the table, and remove the files, which no commit names."""
+        assert self._beside is not None  # noqa: S101 -- for mypy; a kind that sets rows aside has such a table
+        once = _once(Write(change.write.table, change.write.generation, "rejects", change.write.number), fence)
+        if not self._beside.is_committed(once.app, once.number):
+            kept = aside.kept(self._rows_in(change.rows.sparkSession, files))
+            self._beside.prepare(kept.schema)
+            few = sum(path.stat().st_size for path in files) <= SMALL_BATCH
+            written = write_files(kept, self._beside.folder, small=few)
+            self._beside.commit(written, once, aside.note)
+        for path in files:
+            path.unlink()
+
+    def _row_changes(self, old: Files, new: WrittenFiles, spark: SparkSession) -> WrittenFiles | None:
+        """Write the rows that differ as change files; None where the files taken away and added tell it as well."""
+        schema = self._schema()
+        if old.rows is None or not new.actions or not tells_rows_apart(schema):
+            return None
+        fresh = self._rows_in(spark, [self._writer.folder / action.path for action in new.actions])
+        changed = changed_rows(old.rows.select(*map(quoted, fresh.columns)), fresh)
+        return write_files(changed, self._writer.folder, self._writer.partition_by, below=_CHANGES)
+
+    def _rows_in(self, spark: SparkSession, files: list[Path]) -> DataFrame:
+        """Return the rows of files that are not committed yet, all of one write."""
+        schema, root = self._schema(), str(self._writer.folder / "data")
+        rows = spark.read.schema(schema).option("basePath", root).parquet(*map(literal_path, files))
+        return rows.select(*map(quoted, schema.names))
+
+    def _schema(self) -> StructType:
+        schema = self._writer.schema()
+        assert schema is not None  # noqa: S101 -- for mypy; a change is applied to a table that was made
+        return schema
+
+
+def _flagged(rows: DataFrame, failed: Mapping[str, Column], observation: Observation) -> DataFrame:
+    """Return the rows with whether they are set aside; `observation` counts, by reason, those that are."""
+    names = {reason: f"_fails_{number}" for number, reason in enumerate(failed)}
+    judged = rows.withColumns({names[reason]: fails for reason, fails in failed.items()})
+    judged = judged.observe(observation, *[F.count_if(F.col(name)).alias(reason) for reason, name in names.items()])
+    rejected = reduce(Column.__or__, map(F.col, names.values()))
+    return judged.withColumn(_REJECTED, rejected).drop(*names.values())
+
+
+def _once(write: Write, fence: Fence) -> Once:
+    return Once(write.app, write.number, write.fenced_by(fence), fence.epoch)
