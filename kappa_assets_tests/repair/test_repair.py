@@ -25,7 +25,7 @@ from kappa_assets_tests.whole.corrected_retail import CORRECTED
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, verify
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import Row, SparkSession
 
 DAILY = TableName(Layer.GOLD, "daily_revenue")
 
@@ -72,6 +72,30 @@ def test_a_repair_brings_back_what_was_deleted_and_gold_follows_through_the_chan
     assert sum(d.replaced for d in done) < len(before)
     Host(setting, pipeline).drain()
     assert rows_of(setting, DAILY) == gold
+    verify(setting.lake, landed(setting))
+
+
+def test_readers_of_the_change_feed_see_only_the_rows_that_a_repair_changed(setting: Setting) -> None:
+    folder = setting.lake.folder(SILVER)
+    lost = [row for row in rows_of(setting) if row["quantity"] == 3]
+    plan = plan_repair(setting.lake, pipeline, SILVER, slices(setting))
+    assert lost
+    damage(setting, "quantity = 3")
+    damaged = DeltaTable(folder).version()
+    run(setting, plan)
+    repaired = DeltaTable(folder).version()
+    run(setting, plan)
+
+    def feed(first: int) -> list[Row]:
+        reader = setting.spark.read.format("delta").option("readChangeFeed", "true")
+        return reader.option("startingVersion", first).load(str(folder)).collect()
+
+    assert {row["_change_type"] for row in feed(damaged + 1)} == {"insert"}
+    ours = [(row["_batch_id"], row["_row"], row["_arrival_date"], row["_commit_version"]) for row in feed(damaged + 1)]
+    assert sorted(a[:3] for a in ours) == sorted((r["_batch_id"], r["_row"], r["_arrival_date"]) for r in lost)
+    assert max(version for *_, version in ours) <= repaired, "the second time it was the same rows in other files"
+    assert not any(commit.removes_data or commit.adds_data for commit in commits(folder, after=repaired))
+    Host(setting, pipeline).drain()
     verify(setting.lake, landed(setting))
 
 

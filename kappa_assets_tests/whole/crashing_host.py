@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from kappa_assets.place.local.lake import Lake
 from kappa_assets.repair import plan_repair, run_repair
 from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets_tests.whole.archived_retail import ARCHIVED
-from kappa_assets_tests.whole.scenes import Archiving, Crash, Drain, Land, Repair, Replay, Step, Stream, load
+from kappa_assets_tests.whole.scenes import Archiving, Crash, Drain, Land, Repair, Replay, Sleep, Step, Stream, load
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -96,6 +97,8 @@ def walk(spark: SparkSession, folder: Path, steps: Sequence[Step]) -> None:
                 land(folder, files)
             case Crash():
                 killer.arm(step)
+            case Sleep():
+                inject(partial(_sleep, step))
             case Drain():
                 Host(setting, used).drain()
             case Stream(tape_batches):
@@ -105,6 +108,11 @@ def walk(spark: SparkSession, folder: Path, steps: Sequence[Step]) -> None:
             case Repair():
                 DeltaTable(setting.lake.folder(SALES)).delete("quantity > 3")
                 repair_all(setting)
+
+
+def _sleep(asleep: Sleep, point: Point, what: str) -> None:
+    if (point, what) == (asleep.point, asleep.what):
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def repair_all(setting: Setting) -> None:

@@ -58,8 +58,16 @@ class Crash:
     nth: int = 1
 
 
-Step = Land | Archiving | Drain | Stream | Replay | Repair | Crash
-_KINDS = {kind.__name__: kind for kind in (Land, Archiving, Drain, Stream, Replay, Repair, Crash)}
+@dataclass(frozen=True)
+class Sleep:
+    """From here on: the first time that `what` is at `point`, the driver is stopped until somebody wakes it."""
+
+    point: Point
+    what: str
+
+
+Step = Land | Archiving | Drain | Stream | Replay | Repair | Crash | Sleep
+_KINDS = {kind.__name__: kind for kind in (Land, Archiving, Drain, Stream, Replay, Repair, Crash, Sleep)}
 
 
 def dump(steps: Sequence[Step], path: Path) -> Path:

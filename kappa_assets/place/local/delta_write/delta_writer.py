@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
@@ -162,8 +162,10 @@ class DeltaWriter:
             said = note()
             if not old and not new.actions:
                 return table.version()
-            gone = [removal(held[path]) for path in old]
-            self._transact(decided_on, [*gone, *new.actions], "append", said, once, changed)
+            differs = changed is None or bool(changed.actions)  # else the same rows only lie in other files
+            gone = [removal(held[path], data_change=differs) for path in old]
+            come = [replace(action, data_change=differs) for action in new.actions]
+            self._transact(decided_on, [*gone, *come], "append", said, once, changed if differs else None)
             self._checksums.forget()
             return self._committed(new, replace=False)
 
