@@ -59,5 +59,10 @@ class TableName:
         """The parts of the Dagster asset key."""
         return (self.layer.value, self.name)
 
+    @property
+    def is_tape(self) -> bool:
+        """Whether it is the name of a tape: a Bronze table, with one generation for ever."""
+        return self.layer is Layer.BRONZE
+
     def __str__(self) -> str:
         return f"{self.layer}.{self.name}"

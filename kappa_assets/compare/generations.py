@@ -14,9 +14,10 @@ from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID
 from kappa_assets.compare.aggregates import aggregates
 from kappa_assets.compare.comparison import UNLIMITED, Comparison, Limits, TableComparison
 from kappa_assets.compare.differences import Differences, differences
-from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.declare.tables import Gold
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import CommitNote
@@ -64,7 +65,7 @@ class _Comparer:
     def compared(self, candidate: Generation) -> TableComparison:
         table = self._pipeline.derived_table(candidate.table)
         live = self._state.live(candidate.table)
-        if isinstance(table, Silver):
+        if not isinstance(table, Gold) or kind_of(table).keeps_addresses:
             return self._silver(candidate, live)
         try:
             return self._gold(table, candidate, live)

@@ -59,6 +59,9 @@ class Derived(Table):
     keep: dt.timedelta | None = field(default=None, kw_only=True)
     """How long a file stays that the table does not need any more; None: as upkeep has it for tables of its kind."""
 
+    every: float | None = field(default=None, kw_only=True)
+    """Seconds between two recomputations at least; None: as often as the upstream changes."""
+
     def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)
 
@@ -76,5 +79,3 @@ class Gold(Derived):
 
     keys: tuple[str, ...] = field(default=(), kw_only=True)
     combine: Mapping[str, Combine] = field(default_factory=dict, hash=False, kw_only=True)
-    every: float | None = field(default=None, kw_only=True)
-    """Seconds between two recomputations at least; None: as often as the upstream changes."""

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kappa_assets.declare.tables import Derived, Gold
+from kappa_assets.declare.tables import Derived
 from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import CheckOutcome, Severity
 from kappa_assets.host.host_status import FROZEN_AFTER, HostStatus, QueryStatus
@@ -65,7 +65,7 @@ class Arrivals:
 
 def caught_up(table: Derived, position: Position, head: Position, lag: Lag, host: HostSeen) -> CheckOutcome:
     """Passes while the oldest row on the tape that is not in is younger than two minutes plus `every`."""
-    bound = _LATE_AFTER + ((table.every or 0.0) if isinstance(table, Gold) else 0.0)
+    bound = _LATE_AFTER + (table.every or 0.0)
     passed = lag.seconds <= bound
     if position == BEFORE_THE_TAPE:
         summary = "Has read nothing yet." if head != BEFORE_THE_TAPE else "Nothing has landed yet."

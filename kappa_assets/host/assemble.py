@@ -9,8 +9,8 @@ from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.faults import fault_point
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.kinds.append import AppendQuery
-from kappa_assets.kinds.gold_kinds import kind_of
+from kappa_assets.kinds.kind import Standing
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting, TableQuery
 from kappa_assets.kinds.tape_query import TapeQuery
 from kappa_assets.log.tape import Tape
@@ -92,11 +92,8 @@ def query_of(
     """Return the query that writes one generation of a Silver or Gold table, with the deployed logic."""
     table = pipeline.derived_table(generation.table)
     upstream = pipeline.upstreams[table.name]
-    if isinstance(table, Silver):
-        return AppendQuery(setting, table, generation, tapes[upstream], code_version(table))
-    bronze = pipeline.tape_of(upstream)
-    kind = kind_of(table)
-    return kind(setting, table, generation, upstream, bronze, code_version(table))
+    standing = Standing(upstream, tapes[pipeline.tape_of(upstream)], code_version(table))
+    return kind_of(table).query(setting, table, generation, standing)
 
 
 def tapes_of(setting: Setting, pipeline: Pipeline) -> dict[TableName, Tape]:

@@ -15,6 +15,7 @@ from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
+from kappa_assets.kinds.kind import MakeQuery, Standing
 from kappa_assets.kinds.query import WAIT, Setting, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
@@ -219,3 +220,13 @@ class AggregateQuery(ABC):
 
     def _write(self, number: int) -> Write:
         return Write(str(self.table), self.generation, "main", number)
+
+
+def made_by(query: type[AggregateQuery]) -> MakeQuery:
+    """Return what makes the queries of a kind of Gold."""
+
+    def make(setting: Setting, gold: Gold, generation: Generation, standing: Standing) -> AggregateQuery:
+        tape = standing.tape.bronze
+        return query(setting, gold, generation, standing.upstream, tape, standing.code_version)
+
+    return make

@@ -13,6 +13,7 @@ from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID, LINEAGE, quoted
 from kappa_assets.declare.tables import Silver
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
+from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import WAIT, Setting, StartAgain, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
@@ -177,6 +178,14 @@ class AppendQuery:
 
     def _write(self, number: int) -> Write:
         return Write(str(self.table), self.generation, "main", number)
+
+
+def _query(setting: Setting, silver: Silver, generation: Generation, standing: Standing) -> AppendQuery:
+    return AppendQuery(setting, silver, generation, standing.tape, standing.code_version)
+
+
+APPEND = Kind("append", _query, keeps_addresses=True, repairable=True, keeps_rows=True, sets_aside=True)
+"""Row by row: what the function gives of a batch is added."""
 
 
 def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaWriter:

@@ -7,7 +7,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructType
 
 from kappa_assets.columns import quoted
+from kappa_assets.kinds.aggregate import made_by
 from kappa_assets.kinds.keyed import KeyedQuery
+from kappa_assets.kinds.kind import Kind
 from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import may_hold_deletes
 
@@ -40,3 +42,7 @@ class CombinedQuery(KeyedQuery):
             for f in merged.schema
         ]
         return merged.select(*wide).select(*map(quoted, rows.columns))
+
+
+COMBINED = Kind("combined", made_by(CombinedQuery))
+"""The aggregates of a batch are merged into those of the table."""

@@ -8,7 +8,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import quoted
-from kappa_assets.kinds.aggregate import AggregateQuery
+from kappa_assets.kinds.aggregate import AggregateQuery, made_by
+from kappa_assets.kinds.kind import Kind
 from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import holds_all_read
 
@@ -38,3 +39,7 @@ def _semi_join(rows: DataFrame, touched: DataFrame, keys: tuple[str, ...], how: 
     a, b = rows.alias("a"), touched.alias("b")
     same: list[Column] = [F.col(f"a.{name}").eqNullSafe(F.col(f"b.{name}")) for name in map(quoted, keys)]
     return a.join(b, reduce(Column.__and__, same), how)
+
+
+KEYED = Kind("keyed", made_by(KeyedQuery))
+"""The groups that a batch touches are computed anew."""

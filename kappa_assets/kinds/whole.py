@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
-from kappa_assets.kinds.aggregate import AggregateQuery
+from kappa_assets.kinds.aggregate import AggregateQuery, made_by
+from kappa_assets.kinds.kind import Kind
 from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import holds_all_read
 
@@ -23,3 +24,7 @@ class WholeQuery(AggregateQuery):
         small: bool,  # noqa: ARG002 -- of a batch that is merged; here none is
     ) -> tuple[DataFrame, int | None]:
         return self._recomputed(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))
+
+
+WHOLE = Kind("whole", made_by(WholeQuery))
+"""All of it is computed anew with each batch."""

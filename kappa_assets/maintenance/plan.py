@@ -84,4 +84,4 @@ def _rejects(lake: Lake, pipeline: Pipeline) -> list[tuple[str, Path]]:
 
 def _name(key: tuple[TableName, int]) -> str:
     table, number = key
-    return str(table) if table.layer is Layer.BRONZE else f"{table} g{number}"
+    return str(table) if table.is_tape else f"{table} g{number}"

@@ -37,7 +37,7 @@ def upstream_of(generation: Generation, known: Upstreams) -> Key | None:
     reads = known.get((generation.table, generation.number))
     if reads is None:
         return None
-    return reads, 1 if reads.layer is Layer.BRONZE else generation.upstream
+    return reads, 1 if reads.is_tape else generation.upstream
 
 
 def may_read(generation: Generation, upstream: Key, known: Upstreams) -> bool:
@@ -46,7 +46,7 @@ def may_read(generation: Generation, upstream: Key, known: Upstreams) -> bool:
     if surely is not None:
         return surely == upstream
     table, number = upstream
-    if table.layer is Layer.BRONZE:
+    if table.is_tape:
         return generation.table.layer is Layer.SILVER
     return table.layer is Layer.SILVER and generation.table.layer is Layer.GOLD and generation.upstream == number
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.tables import Table
+from kappa_assets.declare.tables import Derived, Table
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.names import Layer
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.orchestration.catch_up import as_result
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.rebuild import Rebuild
@@ -29,7 +29,7 @@ def slices_of(pipeline: Pipeline) -> dg.DailyPartitionsDefinition:
 
 def is_sliced(table: Table) -> bool:
     """Return whether a table has partitions in Dagster: Bronze and row-by-row Silver do."""
-    return table.name.layer is not Layer.GOLD
+    return not isinstance(table, Derived) or kind_of(table).keeps_addresses
 
 
 def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSpec:

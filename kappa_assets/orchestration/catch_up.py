@@ -15,7 +15,6 @@ from kappa_assets.host.host_status import QueryStatus, host_alive
 from kappa_assets.log.generation_positions import live_position
 from kappa_assets.log.note import Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.names import Layer
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.jobs.switch import Switch
 from kappa_assets.orchestration.lineage.provenance import (
@@ -105,7 +104,7 @@ def caught_up_events(
     not report, and another data version would make everything downstream look stale.
     """
     live = Registry(lake).state().live(table.name)
-    generation = live.number if live and table.name.layer is not Layer.BRONZE else 1
+    generation = live.number if live and not table.name.is_tape else 1
     version = latest_version(lake.folder(table.name, generation))
     if version is None:
         return []

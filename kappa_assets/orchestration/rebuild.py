@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
-from kappa_assets.declare.tables import Derived, Silver, Table
+from kappa_assets.declare.tables import Derived, Table
 from kappa_assets.errors import LogicChanged
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.log.generation_positions import live_position
 from kappa_assets.log.tape import Tape
 from kappa_assets.orchestration.catch_up import catch_up, caught_up_events, inputs_of
@@ -68,7 +69,7 @@ class Rebuild:
         written = self._has_position()
         events = self._caught_up(partitions) if self._options.bronze_version is None or not written else []
         # What was drained for the first time just now was computed by this very logic.
-        return self._repair(days) if isinstance(self._table, Silver) and days and written else events
+        return self._repair(days) if kind_of(self._table).repairable and days and written else events
 
     def _caught_up(self, partitions: Sequence[str | None]) -> Events:
         said = catch_up(self._context, self._folders, self._pipeline, self._table, self._spark)

@@ -15,6 +15,7 @@ from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.wanted import never
 from kappa_assets.kinds.append import judged_rows, silver_writer
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.generation_positions import position_of
@@ -84,7 +85,7 @@ def plan_repair(
     and for a Bronze version that does not exist; LogicChanged when other logic wrote the table.
     """
     silver = pipeline.derived_table(table)
-    if not isinstance(silver, Silver):
+    if not isinstance(silver, Silver) or not kind_of(silver).repairable:
         raise ReplayError(
             f"{table} has no slices to repair",
             hint=f"Repair {pipeline.upstreams[table]}: {table} follows through its change feed. Or replay {table}.",

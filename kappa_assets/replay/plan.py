@@ -11,10 +11,11 @@ from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.errors import ReplayError
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.log.generation_positions import position_of
 from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Generation, Registry, State
 from kappa_assets.replay import cost
@@ -236,7 +237,7 @@ class _Planner:
 
     def _kept(self, table: Silver | Gold, live: Generation | None, tape: Tape, part: TapeRange) -> int | None:
         """Return the generation whose rows before the range are kept: a row-by-row Silver's live one."""
-        if part.first == 0 or live is None or not isinstance(table, Silver):
+        if part.first == 0 or live is None or not kind_of(table).keeps_rows:
             return None
         reached = position_of(self._lake, self._pipeline, tape, live.table, live.number)
         _check_reached(live, reached, part.first)
@@ -245,11 +246,11 @@ class _Planner:
     def _generation_above(self, upstream: TableName) -> int:
         if upstream in self.steps:
             return self.steps[upstream].generation
-        live = None if upstream.layer is Layer.BRONZE else self._state.live(upstream)
+        live = None if upstream.is_tape else self._state.live(upstream)
         return live.number if live else 1
 
     def _bytes_to_read(self, upstream: TableName, tape: Tape, played: TapeRange) -> int:
-        if upstream.layer is Layer.BRONZE:
+        if upstream.is_tape:
             return cost.tape_bytes(self._lake, tape, played)
         live = self._state.live(upstream)
         return cost.table_bytes(self._lake, upstream, live.number if live else None)

@@ -21,10 +21,12 @@ from kappa_assets.columns import ARRIVAL_DATE
 from kappa_assets.declare.tables import Gold
 from kappa_assets.host.runner import Runner
 from kappa_assets.kinds.append import silver_writer
-from kappa_assets.kinds.gold_kinds import kind_of
+from kappa_assets.kinds.kind import Standing
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import commits
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, Position
+from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.delta_write.delta_writer import Once
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, describe_files
@@ -209,7 +211,8 @@ class Follower:
         setting = self.scene.setting
         paced = Setting(setting.spark, setting.lake, setting.landing, Pace(table_files=files))
         generation = Generation(self.gold.name, 1, "", 1, 0, None, None, "2026-01-05T00:00:00+00:00")
-        Runner(kind_of(self.gold)(paced, self.gold, generation, SILVER, BRONZE, "")).drain(lambda: None)
+        standing = Standing(SILVER, Tape(paced.lake, BRONZE), "")
+        Runner(kind_of(self.gold).query(paced, self.gold, generation, standing)).drain(lambda: None)
 
     def is_interrupted(self, files: int, by: type[Exception]) -> bool:
         """Drain, and return whether an error of this type put an end to it."""

@@ -11,17 +11,18 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from kappa_assets.columns import ARRIVAL_DATE
-from kappa_assets.declare.tables import Gold, Table
+from kappa_assets.declare.tables import Derived, Table
 from kappa_assets.errors import TapeGap
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.host_status import QueryStatus
+from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
 from kappa_assets.log.generation_positions import live_position
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.orchestration.lineage.lineage_cursor import Mark
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import State
@@ -56,6 +57,8 @@ class TableNews:
     """The newest note within the cut."""
     at: dt.datetime
     slices: tuple[SliceNews, ...]
+    sliced: bool = True
+    """Whether its rows lie in slices, and each commit adds some; else each commit writes the table anew."""
     anew: str | None = None
     """Why every slice is reported again, or None."""
 
@@ -117,7 +120,7 @@ def _cut(sight: Sight) -> dict[TableName, Position]:
         moves = query is not None and query.state in _MOVING and sight.state.live(name) is not None
         if not moves or sight.pipeline.upstreams[name] in left_behind:
             left_behind.add(name)
-        elif not (isinstance(table, Gold) and table.every):
+        elif not table.every:
             tape = sight.tapes[sight.pipeline.tape_of(name)]
             passed = live_position(sight.lake, sight.state, sight.pipeline, name, tape, logs=sight.logs)
             if passed != BEFORE_THE_TAPE:  # a table that shows nothing yet cannot look stale
@@ -147,11 +150,12 @@ def _news(
         within = [] if version is None or version <= after else [sight.logs.commit(folder, version)]
     if not within:
         return None
+    sliced = not isinstance(table, Derived) or kind_of(table).keeps_addresses
     found = sight.logs.last_note(folder, at_most=within[-1].version)
     note = None if found is None else found[1]
     upstream = sight.pipeline.upstreams.get(table.name)
     above = touched.get(upstream, set()) if upstream is not None else set()
-    if table.name.layer is Layer.GOLD:
+    if not sliced:
         slices = _gold_slices(within, anew)
     elif anew is not None:
         slices = _all_slices(sight, table.name, generation, within[-1].version, cut)
@@ -166,12 +170,13 @@ def _news(
         note=note,
         at=within[-1].at,
         slices=slices,
+        sliced=sliced,
         anew=anew,
     )
 
 
 def _live_generation(sight: Sight, table: TableName) -> int | None:
-    if table.layer is Layer.BRONZE:
+    if table.is_tape:
         return 1
     live = sight.state.live(table)
     return None if live is None else live.number

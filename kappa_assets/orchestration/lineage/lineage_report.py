@@ -11,7 +11,7 @@ import dagster as dg
 from kappa_assets.declare.tables import Silver
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.note import IMPLAUSIBLE
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.orchestration.lineage.lineage_cursor import Mark
 from kappa_assets.orchestration.lineage.lineage_plan import (
     LineagePlan,
@@ -70,7 +70,7 @@ class Reporter:
 
     def _report(self, news: TableNews, of_slice: SliceNews) -> None:
         key = dg.AssetKey(news.table.key)
-        last = self._last(key, of_slice.partition, partitioned=news.table.layer is not Layer.GOLD)
+        last = self._last(key, of_slice.partition, partitioned=news.sliced)
         seen = last.version if last is not None and last.generation == news.generation else -1
         version = of_slice.commits[-1].version if of_slice.commits else news.version
         if seen >= version:
@@ -114,7 +114,7 @@ class Reporter:
         event = None if record is None else record.asset_materialization
         version = NO_POINTER if event is None else (event.tags or {}).get(DATA_VERSION, NO_POINTER)
         read = news.note.reads.get(str(news.upstream)) if news.note else None
-        if news.table.layer is Layer.GOLD and read is not None and read.version >= 0:
+        if not news.sliced and read is not None and read.version >= 0:
             version = data_version(read.generation, read.version)
         return [Input(key, version, None if record is None else record.storage_id)]
 
@@ -146,7 +146,7 @@ class Reporter:
         """Return all rows of the slice or Gold: counted on from the last event where rows were only added."""
         if of_slice.rows is not None:
             return of_slice.rows
-        if news.table.layer is Layer.GOLD:
+        if not news.sliced:
             return None if news.note is None else news.note.rows
         added = _rows(news, of_slice, fresh)
         only_added = not any(c.removes_data or _is_repair(c) for c in fresh)
@@ -189,7 +189,7 @@ class Reporter:
 
 def _implausible(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
     """Return how many rows of a tape claimed an arrival that cannot be."""
-    if news.table.layer is not Layer.BRONZE or news.anew is not None:
+    if not news.table.is_tape or news.anew is not None:
         return {}
     told = (c.note for c in fresh if c.note is not None and _is_told_with(c, of_slice))
     return {IMPLAUSIBLE: sum(note.source.get(IMPLAUSIBLE, 0) for note in told)}
@@ -204,7 +204,7 @@ def _rows(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> int:
     """Return the rows that the commits brought to the slice; of a Gold, which is written whole, all rows."""
     if of_slice.rows is not None:
         return of_slice.rows
-    if news.table.layer is Layer.GOLD:
+    if not news.sliced:
         return (news.note.rows if news.note else None) or 0
     return sum(c.rows_by_slice.get(day, 0) for c in fresh for day in of_slice.days)
 
@@ -221,7 +221,7 @@ def _text(news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: in
     elif fresh:
         first = fresh[0].version
         span = f"version {version}" if first == version else f"versions {first} to {version}"
-        total = "rows in all" if news.table.layer is Layer.GOLD else "new rows"
+        total = "rows in all" if not news.sliced else "new rows"
         commits = "1 commit" if len(fresh) == 1 else f"{len(fresh)} commits"
         what = f"{made}: {rows:,} {total}, {commits} ({span})."
         if all(_is_repair(c) for c in fresh):
@@ -236,7 +236,7 @@ def _read(news: TableNews) -> list[str]:
     if news.note is None or news.upstream is None:
         return []
     read = []
-    if news.upstream.layer is not Layer.BRONZE:
+    if not news.upstream.is_tape:
         found = news.note.reads.get(str(news.upstream))
         if found is not None and found.version >= 0:
             read.append(f"{news.upstream} {data_version(found.generation, found.version)}")

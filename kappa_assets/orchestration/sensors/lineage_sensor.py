@@ -9,7 +9,7 @@ from kappa_assets.graph import Pipeline
 from kappa_assets.health import HealthChecks
 from kappa_assets.log.followed_logs import FollowedLogs
 from kappa_assets.log.tape import Tape
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.orchestration.asset_checks import evaluation, verdict
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
@@ -90,7 +90,7 @@ class Lineage:
         versions = []
         for table in self._pipeline.tables:
             live = sight.state.live(table)
-            number = 1 if table.layer is Layer.BRONZE or live is None else live.number
+            number = 1 if table.is_tape or live is None else live.number
             versions.append(sight.logs.newest(sight.lake.folder(table, number)))
         states = {name: query.state for name, query in sight.queries.items()}
         return sight.state.version, versions, states

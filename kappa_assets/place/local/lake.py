@@ -68,7 +68,7 @@ class Lake:
 
     def folder(self, table: TableName, generation: int = 1) -> Path:
         """Where one generation's Delta table lies. Bronze has one for ever, at its public place."""
-        if table.layer is Layer.BRONZE:
+        if table.is_tape:
             return self.root / table.layer / table.name
         return self.system / "tables" / table.layer / table.name / _numbered(generation)
 
