@@ -106,6 +106,7 @@ class TapeQuery:
             str(bronze.name), lake.folder(bronze.name), partition_by=(ARRIVAL_DATE,), properties=_PROPERTIES
         )
         self._set_aside = SetAsideFiles(lake, bronze.name)
+        self._main = Write(str(bronze.name), self.generation, "main", 0)  # whatever checkpoint numbers its batches
 
     @property
     def table(self) -> TableName:
@@ -125,9 +126,7 @@ class TapeQuery:
 
     @property
     def _archive(self) -> Archive | None:
-        if not self._source.archive:
-            return None
-        return Archive(self._folder, self.checkpoint.path)
+        return Archive(self._folder, self.checkpoint.path) if self._source.archive else None
 
     def is_ready(self) -> bool:
         return True
@@ -137,7 +136,7 @@ class TapeQuery:
 
         Raises SourceError, CheckpointMismatch.
         """
-        LocalTable(self._writer).take_over(self._whole, self._setting.fence)
+        LocalTable(self._writer).take_over(self._main, self._setting.fence)
         LandingFolder(self._folder, self.checkpoint.path).check()
         self._ours().check_start()
         if (archive := self._archive) is not None:
@@ -259,8 +258,7 @@ class TapeQuery:
             position = {str(self.table): Position(tape_batch, self._writer.version() + 1)}
             return replace(note, position=position).to_json()
 
-        fence = self._setting.fence
-        once = Once(self._app("main"), number, self._whole.fenced_by(fence), fence.epoch)
+        once = Once(self._app("main"), number, *self._main.fence(self._setting.fence))
         if self._writer.commit(written.files, once, placed) is None:
             raise CheckpointMismatch(
                 f"batch {number} of {self.table} is in by its transaction id, but no commit in the log says so",
@@ -282,11 +280,6 @@ class TapeQuery:
         tape, newest = self._writer.folder, self._writer.version()
         rejects = self._setting.lake.rejects(self.table)
         return TapeCheckpoint(self.table, tape, rejects, self.checkpoint, self._folder, newest, self._has_set_aside)
-
-    @property
-    def _whole(self) -> Write:
-        """The table itself, whatever checkpoint numbers its batches."""
-        return Write(str(self.table), self.generation, "main", 0)
 
     def _app(self, write: str) -> str:
         """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""

@@ -48,9 +48,9 @@ class Write:
         """The transaction's application id. With that of another generation, rows would be skipped without a word."""
         return f"kappa/{self.table}/g{self.generation}/{self.part}"
 
-    def fenced_by(self, fence: Fence) -> str:
-        """Return the application id under which the table keeps the newest epoch of a lease."""
-        return f"kappa/{self.table}/g{self.generation}/{_FENCE}/{fence.lease}"
+    def fence(self, fence: Fence) -> tuple[str, int]:
+        """Return the application id under which the table keeps the newest epoch of a lease, and the epoch."""
+        return f"kappa/{self.table}/g{self.generation}/{_FENCE}/{fence.lease}", fence.epoch
 
 
 def is_fence(app: str) -> bool:

@@ -67,8 +67,7 @@ def keep_rows(setting: Setting, candidate: Generation, tape: Tape, progress: Say
         replay=candidate.replay,
         source={KEPT_VERSION: known.version()},
     )
-    fence = setting.fence
-    writer.commit(files, Once(write.app, write.number, write.fenced_by(fence), fence.epoch), note.to_json())
+    writer.commit(files, Once(write.app, write.number, *write.fence(setting.fence)), note.to_json())
     progress(
         f"{candidate.table} g{candidate.number}: {files.rows:,} rows kept from g{candidate.kept_from}, "
         f"{len(linked)} files as they are, {len(mixed)} in part"

@@ -52,7 +52,7 @@ def a_file(lake: Lake, number: int) -> WrittenFiles:
 def commit(lake: Lake, number: int, fence: Fence, writer: DeltaWriter | None = None) -> int | None:
     """Commit one row under a fence, as a query does."""
     target = write(number)
-    once = Once(target.app, number, target.fenced_by(fence), fence.epoch)
+    once = Once(target.app, number, *target.fence(fence))
     return (writer or writer_of(lake)).commit(a_file(lake, number), once, "{}")
 
 
@@ -147,7 +147,7 @@ def test_no_order_of_leases_and_losses_lets_an_older_epoch_in(
             case "write":
                 assert commit(lake, number, held) is not None
                 wrote.append(number)
-            case _ if writer_of(lake).is_committed(write(0).fenced_by(held), before.epoch + 1):
+            case _ if writer_of(lake).is_committed(write(0).fence(held)[0], before.epoch + 1):
                 with pytest.raises(Fenced):
                     commit(lake, number, before)
     assert numbers(lake) == wrote

@@ -34,10 +34,10 @@ class LocalTable:
 
     def take_over(self, write: Write, fence: Fence) -> None:
         """Have the table take the epoch of a lease whose holder before may not know that it has lost it."""
+        name, epoch = write.fence(fence)
         for writer in (self._writer, self._beside):
-            name = write.fenced_by(fence)
-            if fence.raises and writer is not None and not writer.is_committed(name, fence.epoch) and writer.exists():
-                writer.fence(name, fence.epoch)
+            if fence.raises and writer is not None and not writer.is_committed(name, epoch) and writer.exists():
+                writer.fence(name, epoch)
 
     def is_in(self, write: Write) -> bool:
         """Return whether the change with this id, or one with the same id and a later number, is in the table."""
@@ -125,4 +125,4 @@ def _flagged(rows: DataFrame, failed: Mapping[str, Column], observation: Observa
 
 
 def _once(write: Write, fence: Fence) -> Once:
-    return Once(write.app, write.number, write.fenced_by(fence), fence.epoch)
+    return Once(write.app, write.number, *write.fence(fence))
