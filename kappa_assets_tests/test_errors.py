@@ -10,13 +10,12 @@ import pytest
 from kappa_assets.errors import HostRunning, LakeBusy, MaintenanceRunning, PromotionRunning, ReplayRunning
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.host.assemble import hold_reason
-from kappa_assets.host.host_status import lock_path, promotion_lock
 from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import HOST, PROMOTION, REPLAYS
+from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets.place.registry import Generation
 from kappa_assets.replay import discard_replay
-from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets_tests.written_logs import PIPELINE, VISITS
 
 
@@ -31,7 +30,7 @@ from kappa_assets_tests.written_logs import PIPELINE, VISITS
 )
 def test_who_finds_a_lock_taken_is_told_by_whom_and_for_what(error: type[LakeBusy], word: str, tmp_path: Path) -> None:
     lake = Lake.at(tmp_path)
-    lock = {HostRunning: lock_path(lake), ReplayRunning: replay_lock(lake), PromotionRunning: promotion_lock(lake)}
+    lock = {HostRunning: HOST.lock(lake), ReplayRunning: REPLAYS.lock(lake), PromotionRunning: PROMOTION.lock(lake)}
     path = lock.get(error, lake.system / "maintenance.lock")
     with exclusive(path, "the work of another"), pytest.raises(error) as refused:
         exclusive(path, "ours", busy=error).__enter__()
@@ -45,7 +44,7 @@ def test_each_room_refuses_in_its_own_words(tmp_path: Path) -> None:
     lake = Lake.at(tmp_path)
     with exclusive(lake.system / "maintenance.lock", "another"), pytest.raises(MaintenanceRunning):
         maintain(lake, PIPELINE)
-    with exclusive(replay_lock(lake), "another"), pytest.raises(ReplayRunning):
+    with exclusive(REPLAYS.lock(lake), "another"), pytest.raises(ReplayRunning):
         discard_replay(lake, "r1")
 
 

@@ -50,6 +50,8 @@ KNOWS_DAGSTER = "demo/feed_sensor.py"
 """The demo's feed is a Dagster sensor: the one module that knows Dagster outside of the room that is for it."""
 LOG_NAME = re.compile(r"_delta_log|\.checkpoint\.parquet|_last_checkpoint|020d")
 """In a string: a name in a Delta log, or the format of its twenty digits."""
+LOCKS_OF_OTHERS = {"demo/feed.py", "demo/make_run.py", "host/session.py"}
+"""They lock what is of no lake: the feed's landing folder, the home of its Dagster, and the jars that are fetched once."""
 MOST_MODULES = 12
 LONGEST = 300
 
@@ -168,6 +170,22 @@ def test_only_orchestration_knows_dagster(path: Path) -> None:
     if room_of_file(path) not in {"orchestration", "definitions"} and path != HOUSE / KNOWS_DAGSTER:
         tops = {name.partition(".")[0] for name in imports(path, everywhere=True)}
         assert not [top for top in tops if top.startswith("dagster")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=IDS)
+def test_only_the_place_takes_the_locks_of_a_lake(path: Path) -> None:
+    """Others hold leases, wait for a table's turn, and may say who a holder is."""
+    if room_of_file(path) == "place":
+        return
+    taken = {
+        alias.name
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kappa_assets.place.local.leases.lock")
+        for alias in node.names
+    }
+    assert taken <= {"Holder", "table_turn"}
+    where = str(path.relative_to(HOUSE))
+    assert where in LOCKS_OF_OTHERS or "fcntl" not in set(imports(path, everywhere=True))
 
 
 def strings(path: Path) -> Iterator[str]:

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from kappa_assets.host.host_status import HostStatus, QueryStatus, lock_path, write_status
+from kappa_assets.host.host_status import HostStatus, QueryStatus, write_status
 from kappa_assets.log.note import BEFORE_THE_TAPE, Position
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import HOST
+from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets.status import TableStatus, row_count, table_statuses
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 
@@ -84,10 +85,10 @@ def test_compaction_of_the_upstream_is_nothing_to_catch_up_with(web: WrittenLake
 def test_the_words_of_a_host_that_is_gone_are_not_repeated(web: WrittenLake) -> None:
     moment = dt.datetime.now(dt.UTC).isoformat()
     running = QueryStatus(str(VISITS), 1, "running", batch=4)
-    lock_path(web.lake).parent.mkdir(parents=True)
+    HOST.lock(web.lake).parent.mkdir(parents=True)
     write_status(web.lake, HostStatus(os.getpid(), "stream", moment, moment, 1, (running,)))
     assert status_of(web, VISITS).state == "stopped"
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         assert status_of(web, VISITS).query == running
         write_status(web.lake, HostStatus(os.getpid() + 1, "stream", moment, moment, 1, (running,)))
         assert status_of(web, VISITS).state == "stopped"

@@ -13,8 +13,8 @@ from kappa_assets.host.host_status import FROZEN_AFTER, HostStatus, QueryStatus
 from kappa_assets.log.note import BEFORE_THE_TAPE, IMPLAUSIBLE, Position
 from kappa_assets.log.tape import TapeCommit
 from kappa_assets.names import TableName
-from kappa_assets.place.local.lock import Holder
-from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.local.leases.lock import Holder
+from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.registry import Generation
 from kappa_assets.status import Lag
 

@@ -23,8 +23,8 @@ from kappa_assets.log.note import BEFORE_THE_TAPE, IMPLAUSIBLE
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.local.log_files import latest_version
-from kappa_assets.place.local.machine import Moment
 from kappa_assets.place.registry import Registry, State
 from kappa_assets.status import lag_behind
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from deltalake.exceptions import DeltaError
 
-from kappa_assets.errors import HostRunning, TapeGap
+from kappa_assets.errors import TapeGap
 from kappa_assets.faults import fault_point
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.assemble import hold_reason, live_queries, query_of, register, tapes_of
@@ -21,8 +21,6 @@ from kappa_assets.host.host_status import (
     Beat,
     HostStatus,
     QueryStatus,
-    lock_path,
-    promotion_lock,
     write_beat,
     write_status,
 )
@@ -33,9 +31,8 @@ from kappa_assets.host.wanted import never
 from kappa_assets.kinds.query import Setting
 from kappa_assets.names import TableName
 from kappa_assets.place.local import durable
-from kappa_assets.place.local.lease import Lease, lease
-from kappa_assets.place.local.lock import end_holder, holder
-from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.local.leases.lease import HOST, PROMOTION, Lease, end_holder_of, holder_of, lease
+from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.registry import Registry, State, mend_links
 
 log = logging.getLogger("kappa_assets.host")
@@ -127,7 +124,7 @@ class Host:
     def _as_the_one_host(self, mode: str) -> Iterator[None]:
         durable.chosen()  # a word that is none is refused before anything happens
         self._end_frozen_host()
-        with lease(self._lake, lock_path(self._lake), mode, busy=HostRunning, run_id=self._run_id) as taken:
+        with lease(self._lake, HOST, mode, run_id=self._run_id) as taken:
             self._lease, self._setting = taken, replace(self._setting, fence=taken.fence)
             self._mode, self._ended = mode, None
             state = register(self._registry, self._pipeline)
@@ -146,7 +143,7 @@ class Host:
     def _end_frozen_host(self) -> None:
         """End a host that holds the lock and is stopped or hangs: it would never let go."""
         judged = self._watch.settle(self._lake, self._wanted)
-        if judged.verdict == "frozen" and (ended := end_holder(lock_path(self._lake), judged.holder)):
+        if judged.verdict == "frozen" and (ended := end_holder_of(self._lake, HOST, judged.holder)):
             log.warning("ended a frozen host (%s): %s", judged.remark, ended)
 
     def _why_end(self) -> Ended | None:
@@ -164,7 +161,7 @@ class Host:
 
         The promotion holds a lock that the kernel releases with its process: a promotion that dies blocks nothing.
         """
-        promoting = holder(promotion_lock(self._lake)) is not None
+        promoting = holder_of(self._lake, PROMOTION) is not None
         if promoting and not self._aside:
             for table in self._pipeline.derived:
                 if table.name in self._runners:

@@ -11,12 +11,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import Holder, holder
-from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.local.leases.lease import HOST, holder_of
+from kappa_assets.place.local.leases.lock import Holder
+from kappa_assets.place.local.leases.machine import Moment
 
 QueryState = Literal["waiting", "running", "backoff", "parked", "held", "stopped"]
 FROZEN_AFTER = 60.0
@@ -81,16 +81,6 @@ class Beat:
         return max(0.0, now.uptime - self.uptime) if self.boot == now.boot else float("inf")
 
 
-def lock_path(lake: Lake) -> Path:
-    """Return the file whose lock the one host of a lake holds."""
-    return lake.host / "lock"
-
-
-def promotion_lock(lake: Lake) -> Path:
-    """Held by a promotion while it drains the last of the tape; the host stands aside meanwhile."""
-    return lake.system / "promotion.lock"
-
-
 def write_status(lake: Lake, status: HostStatus) -> None:
     """Replace what the host last said of its tables. Raises OSError when the disk does not take it."""
     path = lake.host / "status.json"
@@ -136,4 +126,4 @@ def read_beat(lake: Lake) -> Beat | None:
 
 def host_alive(lake: Lake) -> Holder | None:
     """Return who holds the host's lock, or None when no host lives."""
-    return holder(lock_path(lake))
+    return holder_of(lake, HOST)

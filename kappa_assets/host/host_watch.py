@@ -16,8 +16,8 @@ from typing import Literal
 
 from kappa_assets.host.host_status import FROZEN_AFTER, Beat, host_alive, read_beat
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import Holder
-from kappa_assets.place.local.machine import Moment, ProcessSeen
+from kappa_assets.place.local.leases.lock import Holder
+from kappa_assets.place.local.leases.machine import Moment, ProcessSeen
 
 WATCHED_FOR = 30.0
 """Seconds of looking in which a host that lives moves: it looks at its switch several times a second."""

@@ -18,7 +18,7 @@ from deltalake.exceptions import TableNotFoundError
 from kappa_assets.log.note import Position
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.rows import append_rows, create_with_rows, replace_rows
-from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.local.leases.lock import table_turn
 
 _SCHEMA = pa.schema(
     [

@@ -35,7 +35,7 @@ from kappa_assets.maintenance.upstreams import Key, Upstreams, known_upstreams, 
 from kappa_assets.maintenance.vacuum import Unneeded, find_unneeded, live_files, subject
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.registry import Registry, State
 
 _TURN = 1_000

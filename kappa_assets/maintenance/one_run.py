@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from pathlib import Path
 
-from kappa_assets.errors import MaintenanceRunning, RegistryConflict
+from kappa_assets.errors import RegistryConflict
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.wanted import never
 from kappa_assets.log.tape import Tape
@@ -16,7 +15,7 @@ from kappa_assets.maintenance.plan import MaintenancePlan, plan_maintenance
 from kappa_assets.maintenance.policy import Policy
 from kappa_assets.maintenance.steps import Upkeep
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import MAINTENANCE, lease
 from kappa_assets.place.registry import Registry
 
 _TRIES = 5
@@ -38,7 +37,7 @@ def maintain(
     RegistryConflict when others keep changing the registry, LakeError when a table cannot be read.
     """
     gate = _gate(lake, pipeline, policy, now)
-    with exclusive(_lock(lake), "maintenance", busy=MaintenanceRunning):
+    with lease(lake, MAINTENANCE, "maintenance"):
         for bronze in pipeline.bronzes:
             Tape(lake, bronze.name).sync()  # positions of commits that are cleaned from the log live there alone
         plan = _said(gate, pipeline)
@@ -89,7 +88,3 @@ def _said(gate: Gate, pipeline: Pipeline) -> MaintenancePlan:
             if attempt == _TRIES:
                 raise
     return plan
-
-
-def _lock(lake: Lake) -> Path:
-    return lake.system / "maintenance.lock"

@@ -29,7 +29,7 @@ from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, describe_files
 from kappa_assets.place.local.delta_write.small_files import NO_PARTITION
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
-from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.local.leases.lock import table_turn
 
 SMALL_FILE = 32 << 20
 """Bytes under which a file is small."""

@@ -16,7 +16,7 @@ from kappa_assets.maintenance.optimize import SmallFiles, checkpoint, compact
 from kappa_assets.maintenance.upstreams import Key
 from kappa_assets.maintenance.vacuum import Unneeded
 from kappa_assets.place.local.delta_write.rows import merge_rows
-from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.registry import Registry
 
 

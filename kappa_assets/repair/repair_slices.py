@@ -23,8 +23,8 @@ from kappa_assets.log.note import BEFORE_THE_TAPE, Position, Repair
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Applied, Change, Counts, Fence, Write
-from kappa_assets.place.local.epochs import next_epoch
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.leases.epochs import next_epoch
 from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.registry import Registry
 from kappa_assets.repair.slice_files import slice_files

@@ -22,8 +22,8 @@ from kappa_assets.names import Layer, TableName
 from kappa_assets.place.change import Applied, Change, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.local.local_table import LocalTable
-from kappa_assets.place.local.lock import table_turn
 from kappa_assets.place.local.log_files import latest_version
 from kappa_assets.place.registry import Generation, State
 from kappa_assets.repair.slice_files import slice_files, slices_of

@@ -5,19 +5,19 @@ from __future__ import annotations
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from kappa_assets.errors import ReplayError, ReplayRunning
+from kappa_assets.errors import ReplayError
 from kappa_assets.maintenance.gate import Gate
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.local.delta_write.rows import delete_rows
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import exclusive, table_turn
+from kappa_assets.place.local.leases.lease import REPLAYS, lease
+from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.registry import Registry, events
-from kappa_assets.replay.open_replay import replay_lock
 
 
 def discard_replay(lake: Lake, replay_id: str) -> None:
-    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError, ReplayRunning."""
-    with exclusive(replay_lock(lake), f"discard of {replay_id}", busy=ReplayRunning):
+    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError."""
+    with lease(lake, REPLAYS, f"discard of {replay_id}"):
         discard_candidates(lake, Registry(lake), replay_id)
 
 

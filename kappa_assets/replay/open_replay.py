@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from kappa_assets.errors import ReplayError
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import holder
+from kappa_assets.place.local.leases.lease import REPLAYS, holder_of
 from kappa_assets.place.registry import Generation, Replay, State
 from kappa_assets.replay.tape_range import Asked
-
-
-def replay_lock(lake: Lake) -> Path:
-    """The lock that whoever builds, promotes or discards candidates holds."""
-    return lake.system / "replay.lock"
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ def find_open(lake: Lake, pipeline: Pipeline, state: State, affected: set[TableN
             f"replay {found.id} waits to be promoted",
             hint=f"kappa promote {found.id}, or kappa discard {found.id}, first.",
         )
-    working = holder(replay_lock(lake))
+    working = holder_of(lake, REPLAYS)
     if working is not None:
         raise ReplayError(
             f"replay {found.id} is under way: {working}",

@@ -6,23 +6,22 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from kappa_assets.errors import PromotionRefused, PromotionRunning, ReplayError, ReplayRunning
+from kappa_assets.errors import PromotionRefused, ReplayError
 from kappa_assets.faults import fault_point
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.host.host_status import host_alive, promotion_lock, read_status
+from kappa_assets.host.host_status import host_alive, read_status
 from kappa_assets.host.wanted import never
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.generation_positions import position_of
 from kappa_assets.log.releases import expired_tables
 from kappa_assets.log.tape import Tape
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lease import lease
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import PROMOTION, REPLAYS, lease
 from kappa_assets.place.registry import Event, Generation, Registry, Release, Replay, State, events, mend_links
 from kappa_assets.replay.build import build
 from kappa_assets.replay.carry_over import CarriedOver, live_turns
-from kappa_assets.replay.open_replay import replaced_since, replay_lock
+from kappa_assets.replay.open_replay import replaced_since
 from kappa_assets.replay.tape_progress import Say
 
 _PATIENCE = 60.0
@@ -46,7 +45,7 @@ def promote_replay(
     back one of its tables since it started; RegistryConflict when that happens at the same moment.
     """
     purpose = f"promotion of {replay_id or 'the held replay'}"
-    with lease(setting.lake, replay_lock(setting.lake), purpose, busy=ReplayRunning) as held:
+    with lease(setting.lake, REPLAYS, purpose) as held:
         setting = replace(setting, fence=held.fence)
         registry = Registry(setting.lake)
         replay = _promotable(registry.state(), replay_id, force=force)
@@ -75,7 +74,7 @@ def promote_candidates(
     _refuse_other_logic(pipeline, candidates)
     _refuse_replaced(state, replay)
     build(setting, pipeline, candidates, progress, wanted)
-    with exclusive(promotion_lock(setting.lake), f"promotion of {replay.id}", busy=PromotionRunning):
+    with lease(setting.lake, PROMOTION, f"promotion of {replay.id}"):
         _await_host_aside(setting.lake, candidates)
         build(setting, pipeline, candidates, progress, wanted)
         drained = time.monotonic()

@@ -11,16 +11,15 @@ from typing import Literal
 
 from kappa_assets.compare.comparison import UNLIMITED, Comparison, Limits
 from kappa_assets.compare.generations import compare
-from kappa_assets.errors import KappaError, LogicError, PromotionRefused, RegistryConflict, ReplayError, ReplayRunning
+from kappa_assets.errors import KappaError, LogicError, PromotionRefused, RegistryConflict, ReplayError
 from kappa_assets.faults import fault_point
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.wanted import never
 from kappa_assets.kinds.query import Setting
-from kappa_assets.place.local.lease import lease
+from kappa_assets.place.local.leases.lease import REPLAYS, lease
 from kappa_assets.place.registry import Event, Registry, State, events
 from kappa_assets.replay.build import build
 from kappa_assets.replay.discard import discard_candidates
-from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets.replay.plan import ReplayPlan
 from kappa_assets.replay.promote import candidates_of, promote_candidates
 from kappa_assets.replay.tape_progress import Say
@@ -64,7 +63,7 @@ def run_replay(
     """
     setting = _paced(setting, max_bytes_per_batch)
     replay_id = plan.resumes or f"r{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    with lease(setting.lake, replay_lock(setting.lake), f"replay {replay_id}", busy=ReplayRunning) as held:
+    with lease(setting.lake, REPLAYS, f"replay {replay_id}") as held:
         setting = replace(setting, fence=held.fence)
         registry = Registry(setting.lake)
         _begin(setting, registry, plan, replay_id, progress)

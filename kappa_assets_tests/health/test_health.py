@@ -11,11 +11,12 @@ import pytest
 from deltalake import write_deltalake
 
 from kappa_assets.health import CHECKS, CheckOutcome, HealthChecks, checks_of, run_checks
-from kappa_assets.host.host_status import HostStatus, QueryState, QueryStatus, lock_path, write_status
+from kappa_assets.host.host_status import HostStatus, QueryState, QueryStatus, write_status
 from kappa_assets.log import delta_log
 from kappa_assets.log.note import CommitNote
 from kappa_assets.names import TableName
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import HOST
+from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 
 
@@ -38,7 +39,7 @@ def say(
     """Write a heartbeat in which every table is in the same state."""
     at = (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=age)).isoformat()
     queries = tuple(QueryStatus(str(t.name), 1, state, error, failures=5 if error else 0) for t in PIPELINE)
-    lock_path(web.lake).parent.mkdir(parents=True, exist_ok=True)
+    HOST.lock(web.lake).parent.mkdir(parents=True, exist_ok=True)
     write_status(web.lake, HostStatus(pid or os.getpid(), "stream", at, at, 1, queries))
 
 
@@ -53,7 +54,7 @@ def test_a_healthy_lake_passes_everything(web: WrittenLake) -> None:
     web.read(PAGES, upto=web.read(VISITS, upto=web.land(), since=1), since=1)
     web.commit(CLICKS, None, add={"2026-03-01": 6}, remove=True, data_change=False, operation="OPTIMIZE")
     say(web, "running")
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         found = run_checks(web.lake, PIPELINE, now=web.now)
     assert [o for o in found if not o.passed] == []
 
@@ -73,7 +74,7 @@ def test_caught_up_allows_two_minutes_and_a_gold_its_every_beside(web: WrittenLa
 def test_caught_up_says_when_a_table_is_held(web: WrittenLake) -> None:
     web.land()
     say(web, "held", "generation 1 was written by other logic")
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         assert check(web, VISITS, "caught_up").summary.startswith("Held")
         assert check(web, VISITS, "stream_healthy").severity == "warn"
 
@@ -160,7 +161,7 @@ def test_stream_healthy_repeats_what_the_living_host_says(
     web: WrittenLake, state: QueryState, error: str | None, age: float, *, passed: bool, severity: str
 ) -> None:
     say(web, state, error, age=age)
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         found = check(web, VISITS, "stream_healthy")
     assert (found.passed, found.severity) == (passed, severity)
     assert error is None or error in found.summary
@@ -168,7 +169,7 @@ def test_stream_healthy_repeats_what_the_living_host_says(
 
 def test_a_host_that_has_not_spoken_yet_is_starting_whatever_its_predecessor_said(web: WrittenLake) -> None:
     say(web, "parked", "disk full", pid=os.getpid() + 1)
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         found = check(web, VISITS, "stream_healthy")
     assert (found.passed, found.summary) == (True, "A host is starting.")
 
@@ -178,7 +179,7 @@ def test_files_set_aside_lately_are_named_and_older_ones_only_listed(web: Writte
     columns = {"file": ["a.csv", "b.csv"], "reason": ["cut off", "rubbish"], "batch": [1, 2], "at": [old, new]}
     write_deltalake(web.lake.rejects(CLICKS), pa.table(columns))
     say(web, "running")
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         found = check(web, CLICKS, "stream_healthy")
         later = check(web, CLICKS, "stream_healthy", after=48 * 3600)
     assert (found.passed, found.severity) == (False, "warn")
@@ -192,7 +193,7 @@ def test_files_set_aside_lately_are_named_and_older_ones_only_listed(web: Writte
 def test_a_slice_before_the_start_is_told_of_and_is_no_fault(web: WrittenLake) -> None:
     web.land(day="2025-12-24", rows=7)
     say(web, "running")
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         found = check(web, CLICKS, "stream_healthy")
     assert found.passed
     assert "7 rows lie in slices before 2026-02-01" in found.summary
@@ -203,7 +204,7 @@ def test_rows_with_a_time_of_arrival_that_cannot_be_are_counted_and_are_no_fault
     for implausible in (0, 4, 3):
         web.land(implausible=implausible)
     say(web, "running")
-    with exclusive(lock_path(web.lake), "stream"):
+    with exclusive(HOST.lock(web.lake), "stream"):
         found = check(web, CLICKS, "stream_healthy")
     assert found.passed
     assert "7 rows gave a time of arrival that cannot be" in found.summary

@@ -13,23 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from kappa_assets.host.host_status import Beat, HostStatus, host_alive, lock_path, read_status, write_beat, write_status
+from kappa_assets.host.host_status import Beat, HostStatus, host_alive, read_status, write_beat, write_status
 from kappa_assets.host.host_watch import WATCHED_FOR, HostWatch, Judgement
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import Holder, end_holder
-from kappa_assets.place.local.machine import Moment, ProcessSeen, boot_id, pid_namespace, see_process
+from kappa_assets.place.local.leases.lease import HOST
+from kappa_assets.place.local.leases.lock import Holder, end_holder
+from kappa_assets.place.local.leases.machine import Moment, ProcessSeen, boot_id, pid_namespace, see_process
 from kappa_assets_tests.disks import full, small_disk
 
 HOLDER = Holder(7, "here", "then", "stream", started=70, boot="boot")
-HOST = """
+A_HOST = """
 import os, sys, time
 from pathlib import Path
-from kappa_assets.host.host_status import Beat, lock_path, write_beat
+from kappa_assets.host.host_status import Beat, write_beat
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import exclusive
-from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.local.leases.lease import HOST
+from kappa_assets.place.local.leases.lock import exclusive
+from kappa_assets.place.local.leases.machine import Moment
 lake = Lake(Path(sys.argv[1]))
-with exclusive(lock_path(lake), "stream"):
+with exclusive(HOST.lock(lake), "stream"):
     now = Moment.now()
     write_beat(lake, Beat(os.getpid(), 1, now.boot, now.uptime))
     print("held", flush=True)
@@ -151,7 +153,7 @@ def test_a_host_out_of_sight_is_never_judged_frozen_and_the_silence_is_said() ->
 @contextmanager
 def living_host(lake: Lake) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the host's lock and has beaten once."""
-    process = subprocess.Popen([sys.executable, "-c", HOST, str(lake.root)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", A_HOST, str(lake.root)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -203,7 +205,7 @@ def test_the_kernel_tells_a_stopped_host_from_one_that_works_in_silence(lake: La
         judged = HostWatch(now=later).settle(lake, lambda: None)
         assert judged.verdict == "frozen"
         assert judged.remark.startswith("the kernel says that it is stopped")
-        ended = end_holder(lock_path(lake))
+        ended = end_holder(HOST.lock(lake))
         assert ended is not None
         assert ended.pid == host.pid
         assert host.wait() == -signal.SIGKILL

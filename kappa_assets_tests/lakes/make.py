@@ -30,7 +30,7 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.maintenance import Policy
 from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.machine import boot_id, pid_namespace
+from kappa_assets.place.local.leases.machine import boot_id, pid_namespace
 from kappa_assets.repair import plan_repair, run_repair
 from kappa_assets.replay import discard_replay, plan_replay, rollback, run_replay
 from kappa_assets_tests.lakes import shop_files

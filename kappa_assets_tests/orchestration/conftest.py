@@ -12,10 +12,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from kappa_assets.host.host_status import HostStatus, QueryState, QueryStatus, lock_path, write_status
+from kappa_assets.host.host_status import HostStatus, QueryState, QueryStatus, write_status
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import HOST
+from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets_tests.written_logs import PIPELINE, WrittenLake
 
 
@@ -38,7 +39,7 @@ def host(web: WrittenLake) -> Callable[..., Any]:
     def living(
         states: dict[str, QueryState] | None = None, *, age: float = 0, run_id: str | None = None
     ) -> Iterator[None]:
-        with exclusive(lock_path(web.lake), "stream", run_id=run_id):
+        with exclusive(HOST.lock(web.lake), "stream", run_id=run_id):
             beat(web, states or {}, age=age, run_id=run_id)
             yield
 
@@ -59,7 +60,7 @@ def beat(
     queries = tuple(
         QueryStatus(str(t.name), 1, states.get(str(t.name), "running"), batch_seconds=1.5) for t in PIPELINE
     )
-    lock_path(web.lake).parent.mkdir(parents=True, exist_ok=True)
+    HOST.lock(web.lake).parent.mkdir(parents=True, exist_ok=True)
     write_status(web.lake, HostStatus(pid or os.getpid(), "stream", at, at, 1, queries, run_id, ended))
 
 

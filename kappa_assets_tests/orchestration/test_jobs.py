@@ -14,7 +14,6 @@ from deltalake import DeltaTable
 
 from kappa_assets.health import checks_of
 from kappa_assets.host.host import Ended, Host
-from kappa_assets.host.host_status import lock_path
 from kappa_assets.names import TableName
 from kappa_assets.orchestration.build import build_definitions
 from kappa_assets.orchestration.folders import Folders
@@ -24,7 +23,8 @@ from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import HOST
+from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets.place.registry import Registry, events
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
 from kappa_assets_tests.retail_files import make_files
@@ -154,7 +154,7 @@ def test_materializing_everything_in_one_run_leaves_nothing_out_and_nothing_stal
 def test_pressing_materialize_waits_for_the_host_that_lives(
     of_drained: dg.Definitions, instance: dg.DagsterInstance, drained: Folders
 ) -> None:
-    with exclusive(lock_path(Lake.at(drained.root)), "stream"):
+    with exclusive(HOST.lock(Lake.at(drained.root)), "stream"):
         found = materialize(of_drained, instance, REVENUE)
     assert found.success
     assert "the host streams" in messages(instance, found.run_id)
@@ -177,7 +177,7 @@ def test_pressing_materialize_with_other_logic_replays_or_says_why_it_cannot(
 def test_a_stream_that_another_host_locks_out_fails_and_names_it(
     definitions: dg.Definitions, instance: dg.DagsterInstance, folders: Folders
 ) -> None:
-    with exclusive(lock_path(Lake.at(folders.root)), "a test"):
+    with exclusive(HOST.lock(Lake.at(folders.root)), "a test"):
         found = run(definitions, instance, "stream")
     assert not found.success
     assert "a test since" in messages(instance, found.run_id)

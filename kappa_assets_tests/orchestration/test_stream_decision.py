@@ -17,8 +17,8 @@ from kappa_assets.orchestration.sensors.stream_decision import (
     Seen,
     decide,
 )
-from kappa_assets.place.local.lock import Holder
-from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.local.leases.lock import Holder
+from kappa_assets.place.local.leases.machine import Moment
 
 NOW, UPTIME = 1_000_000.0, 5_000.0
 FROZEN = Judgement("frozen", "the kernel says that it is stopped")

@@ -17,7 +17,7 @@ from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.jobs.stream_and_drain import stream_job
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.orchestration.sensors.stream_sensor import look, stream_sensor
-from kappa_assets.place.local.lock import Holder
+from kappa_assets.place.local.leases.lock import Holder
 from kappa_assets_tests.orchestration.conftest import beat
 from kappa_assets_tests.written_logs import PIPELINE, WrittenLake
 

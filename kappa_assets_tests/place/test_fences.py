@@ -20,9 +20,9 @@ from kappa_assets.place.change import Fence, Write
 from kappa_assets.place.local.delta_write import delta_writer
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, describe_files
-from kappa_assets.place.local.epochs import next_epoch
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lease import Lease, lease
+from kappa_assets.place.local.leases.epochs import next_epoch
+from kappa_assets.place.local.leases.lease import HOST, Lease, lease
 from kappa_assets.place.local.local_table import LocalTable
 
 SALES = TableName(Layer.SILVER, "sales")
@@ -61,7 +61,7 @@ def numbers(lake: Lake) -> list[int]:
 
 
 def taken(lake: Lake) -> Lease:
-    with lease(lake, lake.system / "lock", "test") as held:
+    with lease(lake, HOST, "test") as held:
         return held
 
 
@@ -72,10 +72,9 @@ def take_over(lake: Lake, fence: Fence) -> None:
 def test_a_lease_taken_from_one_that_did_not_let_go_raises_its_fence_and_one_that_was_given_back_does_not(
     lake: Lake,
 ) -> None:
-    lock = lake.system / "lock"
-    with pytest.raises(ZeroDivisionError), lease(lake, lock, "dies"):
+    with pytest.raises(ZeroDivisionError), lease(lake, HOST, "dies"):
         raise ZeroDivisionError
-    with lease(lake, lock, "after a death") as second:
+    with lease(lake, HOST, "after a death") as second:
         assert second.fence.raises
         before = writer_of(lake).version()
         take_over(lake, second.fence)
@@ -92,7 +91,7 @@ def test_a_lease_taken_from_one_that_did_not_let_go_raises_its_fence_and_one_tha
 def test_whoever_lost_a_lease_is_refused_before_the_new_holder_has_written_anything(lake: Lake) -> None:
     old = taken(lake).fence
     commit(lake, 0, old)
-    (lake.system / "lock").unlink()  # a person's hand
+    HOST.lock(lake).unlink()  # a person's hand
     new = taken(lake).fence
     take_over(lake, new)
     with pytest.raises(Fenced, match=rf"has seen epoch {new.epoch}, this process writes with {old.epoch}"):

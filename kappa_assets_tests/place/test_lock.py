@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from kappa_assets.errors import HostRunning, LakeBusy, LakeError, MaintenanceRunning
-from kappa_assets.place.local import lock_kernel
-from kappa_assets.place.local.lock import Holder, end_holder, exclusive, holder
+from kappa_assets.place.local.leases import lock_kernel
+from kappa_assets.place.local.leases.lock import Holder, end_holder, exclusive, holder
 from kappa_assets_tests.disks import full, small_disk
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lock import exclusive
 with exclusive(Path(sys.argv[1]), "stream", run_id="run-1"):
     print("held", flush=True)
     time.sleep(600)
@@ -153,7 +153,7 @@ def in_the_middle_of(path: Path, act: Callable[[], None], monkeypatch: pytest.Mo
         close(descriptor)
 
     with monkeypatch.context() as patched:
-        patched.setattr("kappa_assets.place.local.lock.os.close", closing)
+        patched.setattr("kappa_assets.place.local.leases.lock.os.close", closing)
         found = holder(path)
     assert acted
     return found

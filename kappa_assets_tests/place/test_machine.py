@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kappa_assets.place.local import machine
-from kappa_assets.place.local.machine import Moment, see_process
+from kappa_assets.place.local.leases import machine
+from kappa_assets.place.local.leases.machine import Moment, see_process
 
 
 def test_a_process_that_works_moves_and_one_that_is_gone_is_not_there() -> None:
@@ -53,7 +53,7 @@ def test_without_proc_ps_is_asked(
         return subprocess.CompletedProcess(command, 0, said, "")
 
     monkeypatch.setattr(machine, "_PROC", tmp_path)
-    monkeypatch.setattr("kappa_assets.place.local.machine.subprocess.run", run)
+    monkeypatch.setattr("kappa_assets.place.local.leases.machine.subprocess.run", run)
     seen = see_process(41)
     assert seen is not None
     assert (seen.is_stopped, seen.moves) == (stopped, f"{said.split()[1]} of CPU")

@@ -14,11 +14,11 @@ from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.log.note import CommitNote, Position
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import REPLAYS
+from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets.place.registry import Registry, events
 from kappa_assets.replay import cost, plan_replay
 from kappa_assets.replay.cost import in_words
-from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets_tests.place.delta_write.by_hand import append, append_to_tape
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
@@ -164,7 +164,7 @@ def test_a_dead_replay_whose_table_was_rolled_back_is_discarded_by_the_same_requ
 def test_a_replay_under_way_is_named(lake: Lake) -> None:
     started(lake, "r1")
     with (
-        exclusive(replay_lock(lake), "replay r1"),
+        exclusive(REPLAYS.lock(lake), "replay r1"),
         pytest.raises(ReplayError, match=r"replay r1 is under way: process \d+ on .*, replay r1 since"),
     ):
         plan_replay(lake, pipeline, [DAILY])

@@ -18,10 +18,10 @@ from kappa_assets.log.delta_log import commits
 from kappa_assets.log.tape import Tape
 from kappa_assets.pipelines.retail import silver as retail
 from kappa_assets.pipelines.retail.bronze import invoices
-from kappa_assets.place.local.lock import exclusive
+from kappa_assets.place.local.leases.lease import REPLAYS
+from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets.place.registry import Registry
 from kappa_assets.replay import discard_replay, plan_replay, promote_replay, rollback, run_replay, tape_progress
-from kappa_assets.replay.open_replay import replay_lock
 from kappa_assets_tests.copied_shop import Shop
 from kappa_assets_tests.oracle import SALES, oracle, rows_of
 from kappa_assets_tests.whole.corrected_retail import AS_IT_WAS, CORRECTED
@@ -175,7 +175,7 @@ def test_a_plan_that_was_overtaken_is_refused_and_writes_nothing(shop: Shop) -> 
 def test_of_two_replays_at_once_the_second_is_told_of_the_first(shop: Shop) -> None:
     plan = plan_replay(shop.lake, AS_IT_WAS, [DAILY])
     with (
-        exclusive(replay_lock(shop.lake), "replay r20260101-000000-abcd"),
+        exclusive(REPLAYS.lock(shop.lake), "replay r20260101-000000-abcd"),
         pytest.raises(ReplayRunning, match="replay r20260101-000000-abcd since"),
     ):
         run_replay(shop.setting, AS_IT_WAS, plan, progress=lambda _: None)

@@ -22,7 +22,7 @@ from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, verify_bronz
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kappa_assets.place.local.lock import Holder
+    from kappa_assets.place.local.leases.lock import Holder
 
 pytestmark = pytest.mark.slow
 GOLD = TableName.parse("gold.daily_revenue")

@@ -19,9 +19,10 @@ from kappa_assets import Layer, TableName
 from kappa_assets.errors import HostRunning
 from kappa_assets.host import host as host_module
 from kappa_assets.host.host import Host
-from kappa_assets.host.host_status import host_alive, lock_path, read_status
+from kappa_assets.host.host_status import host_alive, read_status
 from kappa_assets.host.host_watch import HostWatch
 from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.place.local.leases.lease import HOST
 from kappa_assets.place.local.log_files import latest_version
 from kappa_assets_tests.whole.conftest import Stage, environment
 from kappa_assets_tests.whole.crashing_host import land
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from kappa_assets.faults import Point
-    from kappa_assets.place.local.lock import Holder
+    from kappa_assets.place.local.leases.lock import Holder
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +105,7 @@ def test_a_host_that_lost_its_lease_in_its_sleep_reaches_the_table_and_is_refuse
             assert time.monotonic() < deadline
             time.sleep(0.1)
         # Somebody takes it for dead, and its locks away: that of the lake, and the turn that it may hold.
-        lock_path(stage.lake).unlink()
+        HOST.lock(stage.lake).unlink()
         sales.with_name(f".{sales.name}.lock").unlink()
         assert Host(stage.setting(spark), pipeline).drain().reason == "caught up"
         version = latest_version(sales)

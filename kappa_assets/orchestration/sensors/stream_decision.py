@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from kappa_assets.host.host_status import HostStatus
 from kappa_assets.host.host_watch import Judgement
-from kappa_assets.place.local.lock import Holder
-from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.local.leases.lock import Holder
+from kappa_assets.place.local.leases.machine import Moment
 
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 """Seconds before a new try after the first failure, doubled with each, up to the longest."""

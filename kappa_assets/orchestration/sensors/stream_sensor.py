@@ -11,7 +11,7 @@ from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.sensors.stream_decision import RunSeen, Seen, decide
 from kappa_assets.orchestration.sensors.ticks import TICK_SECONDS, instance_of
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.machine import Moment
+from kappa_assets.place.local.leases.machine import Moment
 
 STREAM_TAG = "kappa/stream"
 _LOOK_AT = 8

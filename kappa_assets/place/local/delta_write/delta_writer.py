@@ -25,7 +25,7 @@ from kappa_assets.place.local.delta_write.held_files import removal
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles
 from kappa_assets.place.local.delta_write.table_schema import check_schema, nullable
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
-from kappa_assets.place.local.lock import table_turn
+from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.local.log_files import log_file
 
 _CHECKPOINT_EVERY = 20

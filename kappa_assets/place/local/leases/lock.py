@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from kappa_assets.errors import HostRunning, LakeBusy, LakeError
-from kappa_assets.place.local import lock_kernel
-from kappa_assets.place.local.machine import ProcessSeen, boot_id, pid_namespace, see_process
+from kappa_assets.place.local.leases import lock_kernel
+from kappa_assets.place.local.leases.machine import ProcessSeen, boot_id, pid_namespace, see_process
 
 _SIGNATURE_BYTES = 1024
 """What a signature fills. It is written over the one before, never shorter: so it needs no space on a full disk."""
