@@ -51,7 +51,7 @@ KNOWS_DAGSTER = "demo/feed_sensor.py"
 LOG_NAME = re.compile(r"_delta_log|\.checkpoint\.parquet|_last_checkpoint|020d")
 """In a string: a name in a Delta log, or the format of its twenty digits."""
 LOCKS_OF_OTHERS = {"demo/feed.py", "demo/make_run.py", "host/session.py"}
-"""They lock what is of no lake: the feed's landing folder, the home of its Dagster, and the jars that are fetched once."""
+"""They lock what is of no lake: the feed's landing folder, the demo's Dagster, and the jars that are fetched once."""
 MOST_MODULES = 12
 LONGEST = 300
 
