@@ -14,7 +14,7 @@ from kappa_assets.columns import quoted
 from kappa_assets.faults import fault_point
 from kappa_assets.place.change import Already, Applied, Aside, Change, Conflict, Counts, Everything, Fence, Files, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
-from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, write_apart, write_files
+from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_apart, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
 from kappa_assets.place.local.row_changes import changed_rows, tells_rows_apart
 from kappa_assets.place.local.spark_paths import literal_path
@@ -100,8 +100,10 @@ class LocalTable:
         if old.rows is None or not new.actions or not tells_rows_apart(schema):
             return None
         fresh = self._rows_in(spark, [self._writer.folder / action.path for action in new.actions])
-        changed = changed_rows(old.rows.select(*map(quoted, fresh.columns)), fresh)
-        return write_files(changed, self._writer.folder, self._writer.partition_by, below=_CHANGES)
+        with changed_rows(old.rows.select(*map(quoted, fresh.columns)), fresh) as changed:
+            if changed is None:
+                return NOTHING
+            return write_files(changed, self._writer.folder, self._writer.partition_by, below=_CHANGES)
 
     def _rows_in(self, spark: SparkSession, files: list[Path]) -> DataFrame:
         """Return the rows of files that are not committed yet, all of one write."""
