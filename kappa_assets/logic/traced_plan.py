@@ -77,8 +77,7 @@ def trace(node: Node, upstream: frozenset[int], path: tuple[int, ...] = ()) -> T
         case "Aggregate":
             return _aggregate(at)
         case "Window":
-            made = _ids(node.expressions("windowExpressions"))
-            return replace(_passed_on(at), columns=(*children[0].columns, *made))
+            return _window(at)
         case "Generate":
             return _generate(at)
         case "Expand":
@@ -161,6 +160,16 @@ def _aggregate(at: Traced) -> Traced:
     return replace(at, columns=_ids(made), says=_named(whole, child), unique=unique)
 
 
+def _window(at: Traced) -> Traced:
+    child, made = at.children[0], at.node.expressions("windowExpressions")
+    parts = frozenset(one.id for one in at.node.expressions("partitionSpec"))
+    numbered = {
+        parts | {one.id} for one in made if any(inner.kind == "RowNumber" for inner in one.children[0].children)
+    }
+    passed = _passed_on(at)
+    return replace(passed, columns=(*child.columns, *_ids(made)), unique=passed.unique | numbered)
+
+
 def _generate(at: Traced) -> Traced:
     """Take what is exploded as a value of its own: a row of the upstream then belongs to several groups."""
     child, made = at.children[0], _ids(at.node.expressions("generatorOutput"))
@@ -184,6 +193,11 @@ def _join(at: Traced) -> Traced:
     says = {**(left.says if how in _LEFT_STAYS else {}), **(right.says if how in _RIGHT_STAYS else {})}
     equal = equal_in(at) if left.reads and right.reads else {}
     unique = left.unique if how in _SEMI else frozenset(a | b for a in left.unique for b in right.unique)
+    matched = frozenset(column for pair in equal for column in pair)
+    if how in ("Inner", "LeftOuter") and any(key <= matched for key in right.unique):
+        unique |= left.unique  # each of its rows meets one at most
+    if how in ("Inner", "RightOuter") and any(key <= matched for key in left.unique):
+        unique |= right.unique
     pairs = equal if how == "FullOuter" else {}
     return replace(at, columns=columns, says=says, pairs=pairs, unique=unique if how != "FullOuter" else frozenset())
 

@@ -410,5 +410,6 @@ def test_a_merged_gold_cannot_follow_sessions(sales: DataFrame) -> None:
 def test_the_plan_proves_that_no_key_comes_twice_where_it_does(sales: DataFrame) -> None:
     assert verdict_of(by_country, sales, ["country"]).keys_are_unique
     assert verdict_of(share, sales, ["country", "kind"], ["country"]).keys_are_unique
+    assert verdict_of(top_three, sales, ["country", "rank"]).keys_are_unique
     assert verdict_of(full_outer, sales, ["country"]).keys_are_unique is False
     assert verdict_of(scd2, sales, ["country", "day"], ["country"]).keys_are_unique is False
