@@ -38,17 +38,12 @@ class KeyedQuery(AggregateQuery):
         return frozenset(self._verdict.columns)
 
     def _content(
-        self,
-        batch: DataFrame,
-        read: InputRange,
-        ahead: int | None,
-        *,
-        small: bool,  # noqa: ARG002 -- of a batch that is merged; here none is
+        self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
     ) -> tuple[DataFrame, int | None]:
         rows, version = self._upstream_at(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))
         if read.since is None and not read.until.starting:
             return self._fitted(self._of_all(rows)), version  # all groups are touched
-        answer, touched = recomputed_groups(self._gold, self._verdict, self._complete(batch), rows)
+        answer, touched = recomputed_groups(self._gold, self._verdict, self._complete(batch), rows, small=small)
         kept = semi_join(self._current(batch), touched, self._verdict.by, self._verdict.by, "left_anti")
         return kept.unionByName(self._fitted(answer)), version
 

@@ -10,20 +10,26 @@ from pyspark.sql import functions as F
 
 from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Gold
+from kappa_assets.logic.analysed import plan_in_spark
 from kappa_assets.logic.verdict import Feed, Verdict
 
 _MIXED = "kappa: groups are mixed: "
 """How Spark's error begins that a row of a foreign group, or a key that comes twice, raises inside of its job."""
 
 
-def recomputed_groups(table: Gold, verdict: Verdict, images: DataFrame, rows: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Return what a Gold's function gives of all groups that a change feed touches, and these groups, each once.
+def recomputed_groups(
+    table: Gold, verdict: Verdict, images: DataFrame, rows: DataFrame, *, small: bool
+) -> tuple[DataFrame, DataFrame]:
+    """Return what a Gold's function gives of all groups that a change feed touches, and these groups.
 
     `images` are all rows of the feed: what was inserted, what was deleted, and what was updated as it was before and
     after. `rows` are those of the upstream after all that. Every row of the table that is in one of the groups is to
     be replaced, also where nothing comes in its place. Groups are named by the columns `by`; null is one.
     """
     touched = touched_groups(verdict, images, table(images))
+    touched = (
+        touched if small else touched.distinct()
+    )  # joins take them as they come; to plan it takes longer than it saves
     answer = table(rows_of_groups(verdict, rows, touched))
     if not verdict.plain:  # a row may belong to several groups, so there are others in it
         answer = semi_join(answer, touched, verdict.by, verdict.by)
@@ -31,15 +37,15 @@ def recomputed_groups(table: Gold, verdict: Verdict, images: DataFrame, rows: Da
 
 
 def touched_groups(verdict: Verdict, rows: DataFrame, answer: DataFrame) -> DataFrame:
-    """Return the groups that `rows` of the upstream belong to, each once, in columns named as `by`.
+    """Return the groups that `rows` of the upstream belong to, in columns named as `by`.
 
     `answer` is the function on these rows: computed groups are read off its plan, where rows go up to be grouped.
     """
     if verdict.plain:
         named = zip(verdict.plain, verdict.by, strict=True)
-        return rows.select(*[F.col(quoted(of)).alias(name) for of, name in named]).distinct()
+        return rows.select(*[F.col(quoted(of)).alias(name) for of, name in named])
     read_off = [_read_off(answer, feed).toDF(*verdict.by) for feed in verdict.feeds]
-    return reduce(DataFrame.unionAll, read_off).distinct()
+    return reduce(DataFrame.unionAll, read_off)
 
 
 def rows_of_groups(verdict: Verdict, rows: DataFrame, touched: DataFrame) -> DataFrame:
@@ -65,7 +71,7 @@ def checked(verdict: Verdict, keys: tuple[str, ...], answer: DataFrame, touched:
     """
     if verdict.believed:
         names = tuple(f"_kappa_{n}" for n in range(len(verdict.by)))
-        known = touched.toDF(*names).withColumn("_kappa_is_touched", F.lit(1))
+        known = touched.toDF(*names).distinct().withColumn("_kappa_is_touched", F.lit(1))
         found = semi_join(answer, known, verdict.by, names, "left")
         is_touched = F.col("_kappa_is_touched").isNotNull()
         answer = found.where(_unless(is_touched, "a row of a group that no row read is in", verdict.by)).select("a.*")
@@ -91,10 +97,10 @@ def _unless(right: Column, what: str, columns: tuple[str, ...]) -> Column:
 def _read_off(answer: DataFrame, feed: Feed) -> DataFrame:
     """Return columns of an operator inside of a plan as rows of their own."""
     spark: Any = answer.sparkSession  # its way into the JVM is not typed
-    node = answer.select("*")._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way shows the plan
+    node = plan_in_spark(answer)
     for step in feed.path:
         node = node.children().apply(step)
-    inside = spark._jvm.org.apache.spark.sql.classic.Dataset.ofRows(spark._jsparkSession, node)  # noqa: SLF001 - as above
+    inside = spark._jvm.org.apache.spark.sql.classic.Dataset.ofRows(spark._jsparkSession, node)  # noqa: SLF001 - no public way runs a plan
     rows = DataFrame(inside, spark)
     named = rows.toDF(*[f"_{place}" for place in range(len(rows.columns))])
     return named.select(*[f"_{place}" for place in feed.places])

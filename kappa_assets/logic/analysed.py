@@ -69,11 +69,20 @@ def analysed(frame: DataFrame) -> SparkPlan | None:
     """Return the analysed plan; None on Spark Connect, which shows none."""
     if not hasattr(frame, "_jdf"):
         return None
-    plan = frame.select("*")._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way shows the plan
+    plan = plan_in_spark(frame)
     nodes = json.loads(plan.toJSON())
     for number, node in enumerate(nodes):
         _add_what_is_left_out(plan, number, node)
     return SparkPlan(tree(nodes), bool(plan.deterministic()))
+
+
+def plan_in_spark(frame: DataFrame) -> Any:
+    """Return Spark's own analysed plan of a DataFrame, what WITH names put in the places that name it."""
+    spark: Any = frame.sparkSession  # its way into the JVM is not typed
+    plan = frame.select("*")._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way shows the plan
+    if "WithCTE" not in str(plan.treeString()):
+        return plan
+    return spark._jvm.org.apache.spark.sql.catalyst.optimizer.InlineCTE(True, False).apply(plan)  # noqa: SLF001 - as above; Scala takes them by place
 
 
 def readings(frame: DataFrame, upstream: DataFrame) -> tuple[frozenset[int], bool]:
@@ -135,7 +144,7 @@ def _add_what_is_left_out(plan: Any, number: int, node: dict[str, Any]) -> None:
 
 
 def _leaves(frame: DataFrame) -> list[Any]:
-    leaves = frame._jdf.queryExecution().analyzed().collectLeaves()  # noqa: SLF001 - as in `analysed`
+    leaves = plan_in_spark(frame).collectLeaves()
     return [leaves.apply(n) for n in range(leaves.size())]
 
 

@@ -161,6 +161,17 @@ ACCEPTED: dict[str, tuple[Logic, list[str], list[str], tuple[str, ...], tuple[st
         ("country",),
     ),
     "joined with what stands in the code": (priced, ["country"], [], ("country",), ("country",)),
+    "what WITH names, twice": (
+        lambda s: s.sparkSession.sql(
+            "with t as (select country, sum(price) total from {s} group by country) "
+            "select t.country, t.total, u.total other from t join t u on t.country = u.country",
+            s=s,
+        ),
+        ["country"],
+        [],
+        ("country",),
+        ("country",),
+    ),
     "a function in Python": (named_by_udf, ["place"], [], ("place",), ()),
     "pandas": (of_pandas, ["country"], [], ("country",), ("country",)),
     "pandas twice": (cogrouped, ["country"], [], ("country",), ("country",)),
