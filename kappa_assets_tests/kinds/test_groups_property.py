@@ -145,7 +145,7 @@ def test_each_step_before_an_end_is_exact_or_refused_for_a_reason(interpreted: S
     made += [Made((), end) for end in ("sessions", "share", "share by its rows", "top of all", "pandas")]
     made += [Made((middle,), "total") for middle in ("join itself by another", "window over all", "limit")]
     result = tried(interpreted, made, seeds=range(4))
-    assert len(result.taken) == 14
+    assert len(result.taken) == 13
     assert not_shown(result) == Counter(
         {"there is no group to recompute": 2, "the order of these few rows is always the same": 1}
     )
