@@ -4,6 +4,7 @@ KappaError
 ├── DeclarationError          a table is declared wrongly; found when the pipeline loads, no JVM needed
 │   └── InvalidName           a name that is not a plain lower-case identifier
 ├── LogicError                Spark's analysed plan of a table's function breaks a rule of its layer
+├── GroupsMixed               what a table's function gives of some groups holds rows of others, or a key twice
 ├── LogicChanged              the deployed logic is not the one that wrote the live table
 ├── PipelineNotFound          --pipeline names no module, or one without tables
 ├── TableNotDeclared          the pipeline has no table of that name
@@ -54,6 +55,10 @@ class InvalidName(DeclarationError):
 
 class LogicError(KappaError):
     """The analysed plan of a table's function breaks a rule of its layer."""
+
+
+class GroupsMixed(KappaError):
+    """What a table's function gives of some groups holds a row of another, or a key twice; nothing is written."""
 
 
 class LogicChanged(KappaError):

@@ -58,7 +58,7 @@ def _check_tables(pipeline: Pipeline, lake: Lake | None) -> list[Mapping[str, ob
         deployed = code_version(table)
         result, detail = _check_table(pipeline, table, schemas)
         if result == "ok":
-            detail = _beside_the_live_one(state, table.name, deployed)
+            detail = _beside_the_live_one(state, table.name, deployed) or detail
         rows.append({"table": str(table.name), "code_version": deployed, "result": result, "detail": detail})
     return rows
 
@@ -71,16 +71,22 @@ def _check_table(
     schema = schemas.get(upstream)
     if schema is None:
         return "unchecked", f"the columns of {upstream} are not known: nothing has landed, or it is refused"
+    from kappa_assets.declare.tables import Gold
     from kappa_assets.host.session import build_session
-    from kappa_assets.logic.logic_check import check_logic
+    from kappa_assets.logic.logic_check import check_groups, check_logic
 
+    detail = None
     try:
-        spark = build_session("kappa check", extra=_NAME_LINES)
-        output = check_logic(table, spark.createDataFrame([], schema))
+        empty = build_session("kappa check", extra=_NAME_LINES).createDataFrame([], schema)
+        if isinstance(table, Gold) and table.keys:
+            output, verdict = check_groups(table, empty)
+            detail = f"groups by {', '.join(verdict.groups)}"
+        else:
+            output = check_logic(table, empty)
     except KappaError as error:
         return "refused", str(error)
     schemas[table.name] = output.schema
-    return "ok", None
+    return "ok", detail
 
 
 def _tapes_with_columns(pipeline: Pipeline, lake: Lake) -> dict[TableName, StructType]:

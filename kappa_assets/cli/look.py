@@ -54,6 +54,8 @@ def _kind(table: Table) -> str:
             return f"tape of {table.source.label}, {table.source.format}"
         case Gold() if table.combine:
             return f"merged by {', '.join(table.keys)}"
+        case Gold() if table.by:
+            return f"recomputed by {', '.join(table.by)}; keys {', '.join(table.keys)}"
         case Gold() if table.keys:
             return f"recomputed by {', '.join(table.keys)}"
         case Gold():

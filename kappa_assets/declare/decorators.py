@@ -110,6 +110,7 @@ def gold(function: TableFunction, /) -> Gold: ...
 def gold(
     *,
     keys: Sequence[str] = ...,
+    by: Sequence[str] = ...,
     combine: Mapping[str, Combine] | None = ...,
     every: str | None = ...,
     reads: Mapping[str, str] | None = ...,
@@ -124,6 +125,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     /,
     *,
     keys: Sequence[str] = (),
+    by: Sequence[str] = (),
     combine: Mapping[str, Combine] | None = None,
     every: str | None = None,
     reads: Mapping[str, str] | None = None,
@@ -136,7 +138,9 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     """Declare a Gold table: an aggregate of a Silver.
 
     Args:
-        keys: columns that identify a row. Without `combine`, the keys a batch touches are recomputed.
+        keys: columns that identify a row. Without `combine`, the groups that a batch touches are recomputed.
+        by: those of the keys that name a group: its rows are recomputed together, from all rows of the upstream that
+            belong to it. Left out, the keys that the function takes from its upstream unchanged, or groups by first.
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
         keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which is written anew with each batch.
@@ -151,8 +155,9 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         table, origin = common["name"], common["origin"]
         columns = refusals.check_keys(table, keys, origin)
         merged = refusals.check_combine(table, origin, columns, combine, every)
+        groups = refusals.check_by(table, origin, columns, by, combined=bool(merged))
         seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
-        return Gold(**common, keep=kept, keys=columns, combine=merged, every=seconds)
+        return Gold(**common, keep=kept, keys=columns, by=groups, combine=merged, every=seconds)
 
     return declare if function is None else declare(function)
 

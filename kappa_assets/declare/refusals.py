@@ -101,6 +101,31 @@ def check_keys(table: TableName, keys: object, origin: Origin) -> tuple[str, ...
     return columns
 
 
+def check_by(table: TableName, origin: Origin, keys: tuple[str, ...], by: object, *, combined: bool) -> tuple[str, ...]:
+    """Return the columns that name a group. Raises DeclarationError unless each is one of the keys, once."""
+    example = f"{[*keys[:1]] or ['customer']}"
+    columns = check_list(f"by of {table}", by, origin, str, example)
+    for column in columns:
+        _check_column(f"by of {table}", column, origin)
+        if column not in keys:
+            raise DeclarationError(
+                f"by of {table} names {column!r}, which is none of its keys: {list(keys)}",
+                origin=origin,
+                hint="A row belongs to one group, and its keys say to which: add the column to keys, or leave it out.",
+            )
+    if len(set(columns)) < len(columns):
+        raise DeclarationError(
+            f"by of {table} names a column twice: {list(columns)}", origin=origin, hint="Name each once."
+        )
+    if columns and combined:
+        raise DeclarationError(
+            f"by= and combine= of {table} contradict: batches are merged by the keys",
+            origin=origin,
+            hint="Leave by out, or combine out: then the groups that a batch touches are recomputed.",
+        )
+    return columns
+
+
 def check_combine(
     table: TableName, origin: Origin, keys: tuple[str, ...], combine: object, every: object
 ) -> dict[str, Combine]:
@@ -114,7 +139,7 @@ def check_combine(
             raise DeclarationError(
                 f"unknown combine {how!r} of column {column!r} of {table}",
                 origin=origin,
-                hint=f"One of {', '.join(get_args(Combine))}; without it the touched keys are recomputed.",
+                hint=f"One of {', '.join(get_args(Combine))}; without it the touched groups are recomputed.",
             )
         merged[column] = known[0]
     if merged and not keys:

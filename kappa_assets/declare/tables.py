@@ -75,7 +75,9 @@ class Silver(Derived):
 
 @dataclass(frozen=True)
 class Gold(Derived):
-    """Aggregates: merged (`keys` and `combine`), recomputed by touched key (`keys`), or recomputed whole."""
+    """Aggregates: merged (`keys` and `combine`), recomputed by touched group (`keys`, `by`), or recomputed whole."""
 
     keys: tuple[str, ...] = field(default=(), kw_only=True)
+    by: tuple[str, ...] = field(default=(), kw_only=True)
+    """Those of `keys` that name the group recomputed as one; none: as Spark's plan of the function tells."""
     combine: Mapping[str, Combine] = field(default_factory=dict, hash=False, kw_only=True)

@@ -56,7 +56,9 @@ def _options(table: Table) -> Json:
             return {"reads": _upstreams(table), "expect": sorted(rules, key=str)}
         case Gold():
             combine: dict[str, Json] = {**table.combine}
-            return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine}
+            # An option that is left out changes no row: a Gold keeps its version when there come to be more options.
+            by: dict[str, Json] = {"by": [*sorted(table.by)]} if table.by else {}
+            return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine, **by}
         case Bronze():
             source = table.source
             # Where it is declared, and what becomes of files that are read, changes no row. An option that is left

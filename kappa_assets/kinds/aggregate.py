@@ -101,12 +101,21 @@ class AggregateQuery(ABC):
         schema = self._silver.schema()
         if schema is None:
             raise TableMissing(f"{self.table} has nothing to read yet: {self._silver_name} is not written", hint=WAIT)
-        output = check_logic(self._gold, self._setting.spark.createDataFrame([], schema))
+        output = self._answer(self._setting.spark.createDataFrame([], schema))
         used = columns_used(output)
         self._read = schema
-        self._columns = [name for name in schema.names if used is None or name in used] or schema.names[:1]
+        needed = None if used is None else used | self._needed()
+        self._columns = [name for name in schema.names if needed is None or name in needed] or schema.names[:1]
         self._writer.prepare(self._kept_as(output))
         self._target.take_over(self._write(0), self._setting.fence)
+
+    def _answer(self, upstream: DataFrame) -> DataFrame:
+        """Return what the function makes of `upstream`, which is empty, its plan checked. Raises LogicError."""
+        return check_logic(self._gold, upstream)
+
+    def _needed(self) -> frozenset[str]:
+        """Return the columns of the upstream that batches are read for beside those that the function uses."""
+        return frozenset()
 
     def _kept_as(self, output: DataFrame) -> StructType:
         """Return the columns of the table, given the function's output."""
@@ -157,8 +166,13 @@ class AggregateQuery(ABC):
 
     def _recomputed(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
         """Return the function on the upstream as of `version`, or of its newest where that is gone, and which it is."""
+        rows, version = self._upstream_at(spark, version)
+        return self._fitted(self._gold(rows)), version
+
+    def _upstream_at(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
+        """Return the upstream as of `version`, or of its newest where that is gone, and which it is."""
         rows, version = read_pinned(spark, self._silver_path, version)
-        return self._fitted(self._gold(self._bounded(self._complete(rows)))), version
+        return self._bounded(self._complete(rows)), version
 
     def _complete(self, rows: DataFrame) -> DataFrame:
         """Return rows of the upstream with all its columns; those they lack are null.

@@ -37,6 +37,11 @@ class Node:
         """Return the expressions in one field of an operator, such as the `projectList` of a Project."""
         return tuple(tree(one) for one in self.fields.get(name) or [])
 
+    def expression(self, name: str) -> Node | None:
+        """Return the one expression in a field of an operator, such as the `condition` of a Join."""
+        found = self.fields.get(name)
+        return tree(found) if found else None
+
     def operands(self) -> Iterator[Node]:
         """Yield the expressions that the operator is made with, each as a tree."""
         return _trees(self.fields.values())
@@ -64,8 +69,38 @@ def analysed(frame: DataFrame) -> SparkPlan | None:
     """Return the analysed plan; None on Spark Connect, which shows none."""
     if not hasattr(frame, "_jdf"):
         return None
+    plan = plan_in_spark(frame)
+    nodes = json.loads(plan.toJSON())
+    for number, node in enumerate(nodes):
+        _add_what_is_left_out(plan, number, node)
+    return SparkPlan(tree(nodes), bool(plan.deterministic()))
+
+
+def plan_in_spark(frame: DataFrame) -> Any:
+    """Return Spark's own analysed plan of a DataFrame, what WITH names put in the places that name it."""
+    spark: Any = frame.sparkSession  # its way into the JVM is not typed
     plan = frame.select("*")._jdf.queryExecution().analyzed()  # noqa: SLF001 - no public way shows the plan
-    return SparkPlan(tree(json.loads(plan.toJSON())), bool(plan.deterministic()))
+    if "WithCTE" not in str(plan.treeString()):
+        return plan
+    return spark._jvm.org.apache.spark.sql.catalyst.optimizer.InlineCTE(True, False).apply(plan)  # noqa: SLF001 - as above; Scala takes them by place
+
+
+def readings(frame: DataFrame, upstream: DataFrame) -> tuple[frozenset[int], bool]:
+    """Return the ids of the columns of each reading of `upstream`, a single leaf, in the plan of `frame`.
+
+    A self-join reads it twice, under other ids. Also whether another leaf was computed from its rows.
+    """
+    mine = _leaves(upstream)[0]
+    ids: set[int] = set()
+    computed = False
+    for leaf in _leaves(frame):
+        if _is_rows(leaf) and _is_rows(mine) and leaf.rdd().id() == mine.rdd().id():
+            output = leaf.output()
+            ids |= {int(output.apply(n).exprId().id()) for n in range(output.size())}
+        elif _is_rows(leaf):
+            rdd = leaf.rdd()
+            computed = computed or bool(rdd.isCheckpointed()) or _comes_from(rdd, int(mine.rdd().id()))
+    return frozenset(ids), computed
 
 
 def columns_used(frame: DataFrame) -> frozenset[str] | None:
@@ -90,6 +125,38 @@ def columns_used(frame: DataFrame) -> frozenset[str] | None:
     read = [column for leaf in leaves for column in leaf.expressions("output")]
     needed = [column for column in read if column.id in used or not column.fields["nullable"]]
     return frozenset(str(column.fields["name"]) for column in needed)
+
+
+def _add_what_is_left_out(plan: Any, number: int, node: dict[str, Any]) -> None:
+    """Add to the text of an operator's expressions what Spark leaves out of it.
+
+    `argument_type`: of what is summed. `is_session`: a session window looks like a column of its row, but for metadata.
+    """
+    for field in ("projectList", "aggregateExpressions", "windowExpressions"):
+        for place, expressions in enumerate(node.get(field) or ()):
+            for inner, one in enumerate(expressions):
+                if _kind(one) in ("Sum", "Average"):
+                    found = getattr(plan.apply(number), field)().apply(place).apply(inner).children().apply(0)
+                    one["argument_type"] = found.dataType().simpleString()
+            if any(_kind(one) == "PreciseTimestampConversion" for one in expressions):
+                column = getattr(plan.apply(number), field)().apply(place)
+                expressions[0]["is_session"] = bool(column.metadata().contains("spark.sessionWindow"))
+
+
+def _leaves(frame: DataFrame) -> list[Any]:
+    leaves = plan_in_spark(frame).collectLeaves()
+    return [leaves.apply(n) for n in range(leaves.size())]
+
+
+def _is_rows(leaf: Any) -> bool:
+    return str(leaf.getClass().getSimpleName()) == "LogicalRDD"
+
+
+def _comes_from(rdd: Any, ancestor: int) -> bool:
+    if int(rdd.id()) == ancestor:
+        return True
+    above = rdd.dependencies()
+    return any(_comes_from(above.apply(n).rdd(), ancestor) for n in range(above.size()))
 
 
 def _next(nodes: Iterator[dict[str, Any]]) -> Node:

@@ -15,9 +15,10 @@ from pyspark.sql import DataFrame
 
 from kappa_assets.columns import LINEAGE
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.logic.analysed import SparkPlan, analysed
+from kappa_assets.logic.analysed import SparkPlan, analysed, readings
 from kappa_assets.logic.column_rules import check_columns
 from kappa_assets.logic.combine_check import check_combine
+from kappa_assets.logic.groups import judge
 from kappa_assets.logic.plan_rules import (
     check_reads_no_table,
     check_rows,
@@ -27,6 +28,8 @@ from kappa_assets.logic.plan_rules import (
     renamed,
 )
 from kappa_assets.logic.time_of_day import columns_of_casts
+from kappa_assets.logic.traced_plan import trace
+from kappa_assets.logic.verdict import Verdict
 
 _WIDTH = 300  # characters of Spark's own message worth repeating
 _PYTHON_LINE = re.compile(r".+\.py:\d+")
@@ -40,13 +43,45 @@ def check_logic(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
 
     Raises LogicError, with the file and line of the declaration, for what breaks a rule of the layer.
     """
+    return _checked(table, upstream)[0]
+
+
+def check_groups(table: Gold, upstream: DataFrame) -> tuple[DataFrame, Verdict]:
+    """Return what `check_logic` does, and which groups of a Gold with keys may be recomputed alone.
+
+    Raises LogicError as it does, and on Spark Connect, where no plan shows that they may.
+    """
+    output, verdict = _checked(table, upstream)
+    if verdict is None:
+        hint = (
+            "Its keys need a plan that says which rows belong together: leave them out, or use Spark without Connect."
+        )
+        refuse(table, "shows no plan", hint)
+    return output, verdict
+
+
+def _checked(table: Silver | Gold, upstream: DataFrame) -> tuple[DataFrame, Verdict | None]:
     frame, mine = _leaf(upstream)
     output = _call(table, frame)
     check_columns(table, output.schema)
     plan = analysed(_with_expectations(table, output))
-    if plan is not None:
-        _check_plan(table, plan, output, mine)
-    return output
+    if plan is None:
+        return output, None
+    _check_plan(table, plan, output, mine)
+    if not isinstance(table, Gold) or not table.keys:
+        return output, None
+    return output, _groups(table, plan, output, frame)
+
+
+def _groups(table: Gold, plan: SparkPlan, output: DataFrame, upstream: DataFrame) -> Verdict:
+    read, computed = readings(output, upstream)
+    if computed:
+        hint = "Its plan is lost there: leave out checkpoint, localCheckpoint and rdd."
+        refuse(table, "computes rows of its upstream outside of its plan", hint)
+    verdict = judge(table, trace(plan.top, read))
+    for one in verdict.refusals:
+        refuse(table, f"{one.what} ({one.node} in its plan)", one.hint)
+    return verdict
 
 
 def text_casts(table: Silver, upstream: DataFrame) -> frozenset[str]:

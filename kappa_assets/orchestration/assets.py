@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.tables import Derived, Table
+from kappa_assets.declare.tables import Derived, Gold, Table
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.kinds.known_kinds import kind_of
@@ -49,6 +49,10 @@ def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSp
             ]
         ),
     }
+    if isinstance(table, Gold) and table.keys:
+        metadata["kappa/keys"] = ", ".join(table.keys)
+        if table.by:
+            metadata["kappa/by"] = ", ".join(table.by)
     columns = columns_of(lake.link(table.name)) or columns_of(lake.folder(table.name))
     if columns is not None:
         metadata["dagster/column_schema"] = columns

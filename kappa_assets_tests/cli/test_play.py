@@ -33,6 +33,28 @@ def sales(invoices):
 def counts(sales):
     return sales.groupBy("count").count()
 """
+_GOLDS_IN_GROUPS = """
+from pyspark.sql import Window, functions as F
+from kappa_assets import LINEAGE, Files, bronze, gold, silver
+
+invoices = bronze("invoices", source=Files("invoices", header=True))
+
+@silver
+def sales(invoices):
+    return invoices.select("StockCode", "InvoiceNo", *LINEAGE)
+
+def counted(sales):
+    lines = sales.groupBy("StockCode", "InvoiceNo").agg(F.count("*").alias("lines"))
+    return lines.withColumn("all", F.sum("lines").over(Window.partitionBy("StockCode")))
+
+@gold(keys=["StockCode", "InvoiceNo"], by=["StockCode"])
+def shares(sales):
+    return counted(sales)
+
+@gold(keys=["StockCode", "InvoiceNo"])
+def mixed(sales):
+    return counted(sales)
+"""
 _MISSPELT_COLUMN = """\
 from pyspark.sql import functions as F
 from kappa_assets import LINEAGE, Files, bronze, silver
@@ -66,6 +88,18 @@ def test_check_refuses_a_silver_that_groups(shop: Kappa, pipeline_file: Callable
     results = {row["table"]: row["result"] for row in json.loads(result.stdout)}
     assert results == {"bronze.invoices": "ok", "silver.sales": "refused", "gold.counts": "unchecked"}
     assert f"{where}:" in result.stderr
+
+
+def test_check_says_by_what_a_gold_is_recomputed_and_refuses_one_that_mixes_its_groups(
+    shop: Kappa, pipeline_file: Callable[[str], str]
+) -> None:
+    result = shop.run("check", "--pipeline", pipeline_file(_GOLDS_IN_GROUPS), "--json")
+    assert result.exit_code == 1
+    rows = {row["table"]: row for row in json.loads(result.stdout)}
+    assert rows["gold.shares"]["detail"] == "groups by StockCode"
+    assert rows["gold.mixed"]["result"] == "refused"
+    assert "a window over StockCode, which leaves out 'InvoiceNo'" in result.stderr
+    assert "Hint: Say by=['StockCode']" in result.stderr
 
 
 @pytest.mark.slow

@@ -97,6 +97,12 @@ def test_a_bare_string_for_keys_is_refused() -> None:
         ({"keys": ["day"], "combine": {"a.b": "sum"}}, "name column 'a.b'"),
         ({"keys": ["day"], "combine": ["total"]}, "must be a dict from text to text; got list ['total']"),
         ({"combine": {"total": "sum"}}, "combine of gold.orders needs keys"),
+        ({"keys": ["day"], "by": "day"}, "by of gold.orders must be a list of str; got str 'day'"),
+        ({"keys": ["day"], "by": ["country"]}, "by of gold.orders names 'country', which is none of its keys: ['day']"),
+        ({"by": ["country"]}, "names 'country', which is none of its keys: []"),
+        ({"keys": ["day"], "by": ["day", "day"]}, "by of gold.orders names a column twice"),
+        ({"keys": ["day"], "by": ["total revenue"]}, "name column 'total revenue'"),
+        ({"keys": ["day"], "by": ["day"], "combine": {"total": "sum"}}, "by= and combine= of gold.orders contradict"),
         ({"keys": ["day"], "combine": {"total": "sum"}, "every": "1 minute"}, "contradict"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kappa_assets import Files, Pipeline, bronze, load_pipeline
+from kappa_assets import Files, Pipeline, bronze, gold, load_pipeline
 from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import DeclarationError
 from kappa_assets.fingerprint.code_version import code_version
@@ -234,3 +234,16 @@ def test_versions_are_taken_when_the_pipeline_is_made() -> None:
     tables = [bronze("invoices", source=Files("in")), space["sales"]]
     with pytest.raises(DeclarationError, match="version="):
         Pipeline.from_tables("shop", tables)  # type: ignore[arg-type]
+
+
+def test_the_groups_that_are_recomputed_together_count_and_left_out_they_change_no_version() -> None:
+    def visits(sales: object) -> object:
+        return sales
+
+    versions = {
+        by: code_version(gold(keys=["person", "began"], **({"by": by} if by else {}))(visits))  # type: ignore[call-overload]
+        for by in [(), ("person",), ("began", "person"), ("person", "began")]
+    }
+    assert versions["person", "began"] == versions["began", "person"]
+    assert len(set(versions.values())) == 3
+    assert versions[()] == "c58fea50fa94"
