@@ -11,6 +11,7 @@ from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.errors import DeclarationError
 
 FileFormat = Literal["csv", "json", "text", "parquet"]
+Overwritten = Literal["read", "name"]
 _LINE_FORMATS = ("json", "text")
 _CSV_DEFAULTS = {"sep": ",", "quote": '"', "escape": '"', "multiline": False, "null_value": None}
 
@@ -18,6 +19,10 @@ _CSV_DEFAULTS = {"sep": ",", "quote": '"', "escape": '"', "multiline": False, "n
 @dataclass(frozen=True)
 class Files:
     """Files that land in a folder; each is read once, as it came.
+
+    What is on the tape is not read again, and what is not on it is. A file is known by its path below the folder, and
+    by its bytes: one that was touched, or put back from a backup, is on the tape. Of a file that lies there under
+    several names (links) one is read.
 
     Args:
         folder: name of the folder below the landing folder.
@@ -38,6 +43,8 @@ class Files:
             file with a quote that does not close within its line is set aside.
         null_value: a text that stands for nothing, such as `NA`. Nothing between two separators is always null, and
             a text without a character, `""`, is a text of no length: unless `null_value=""`.
+        overwritten: what a file is that has the name of one on the tape, and other bytes: `read` takes it as another
+            delivery, whose rows come beside those of the first; `name` never reads it, and a check says so.
 
     Files in subfolders are read too. Files and folders whose names begin with a dot or an underscore are not seen:
     write under such a name, then rename.
@@ -54,6 +61,7 @@ class Files:
     escape: str = '"'
     multiline: bool = False
     null_value: str | None = None
+    overwritten: Overwritten = "read"
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
@@ -72,6 +80,11 @@ class Files:
         object.__setattr__(self, "columns", tuple(self.columns))
         if self.columns and not self.header:
             self._refuse("columns= goes with header=True: other files have no columns by name", "Leave columns out.")
+        if self.overwritten not in get_args(Overwritten):
+            self._refuse(
+                f"overwritten must be 'read' or 'name'; got {self.overwritten!r}",
+                "'read': other bytes under a known name are read too; 'name': a name is read once.",
+            )
         self._check_encoding()
         self._check_csv_options()
 

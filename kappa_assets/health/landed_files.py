@@ -47,7 +47,7 @@ class LandedFiles:
     def add(self, commits: Iterable[Commit]) -> None:
         """Note the files of commits of the tape, oldest first."""
         for commit in commits:
-            for name, size, modified in commit.note.source.get(LANDED, ()) if commit.note else ():
+            for name, size, modified, *_ in commit.note.source.get(LANDED, ()) if commit.note else ():
                 self._read.pop(name, None)
                 self._read[name] = _Read(size, modified, commit.at)
         for name in list(islice(self._read, max(0, len(self._read) - _KNOWN))):
