@@ -7,24 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, Observation
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql.types import DataType, StringType, StructField, StructType
 
 from kappa_assets.columns import (
     ARRIVAL_DATE,
-    ARRIVED_AT,
-    BATCH_ID,
-    INGESTED_AT,
     OF_THE_TAPE,
-    ROW,
-    SOURCE,
-    SOURCE_FILE,
-    quoted,
 )
 from kappa_assets.declare.tables import Bronze, Silver
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import fault_point
+from kappa_assets.kinds.addressed import addressed
 from kappa_assets.kinds.query import Setting, StartAgain, app_id
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import notes_back
@@ -37,9 +30,7 @@ from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
 from kappa_assets.place.local.local_table import LocalTable
-from kappa_assets.sources.column_names import same_name
 from kappa_assets.sources.files.archive import Archive
-from kappa_assets.sources.files.arrival import arrival
 from kappa_assets.sources.files.file_batch import (
     READ_FAILED,
     FileBatch,
@@ -231,7 +222,9 @@ class TapeQuery:
                 return _Written(taken)
             suspects = taken.files
             implausible = Observation()
-            rows = self._addressed(taken.rows, given.tape_batch, known, implausible)
+            declared = known or StructType([StructField(c, StringType()) for c in self._source.columns])
+            rows = addressed(taken.rows, given.tape_batch, self._clock(), declared, implausible)
+            self._writer.prepare(rows.schema)
             small = small and _unpacked_size(suspects) <= SMALL_BATCH
             rows = rows.coalesce(1) if small else rows
             written = write_files(rows, self._writer.folder, self._writer.partition_by, small=small, observed=True)
@@ -242,33 +235,6 @@ class TapeQuery:
             sound = tuple(sorted(set(paths) - {d.file for d in damaged}))
             return self._write(batch, replace(given, paths=sound, set_aside=(*aside, *damaged)), small=small)
         return _Written(taken, written, implausible.get["rows"])
-
-    def _addressed(
-        self, rows: DataFrame, tape_batch: int, known: StructType | None, implausible: Observation
-    ) -> DataFrame:
-        """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns.
-
-        Rows whose file gives a time that cannot be arrive now; `implausible` counts them on the way.
-        """
-        micros = int(self._clock().timestamp() * 1_000_000)
-        now = F.timestamp_micros(_batch_constant(micros))
-        arrived = arrival(F.col(ARRIVED_AT), F.col(SOURCE_FILE), now)
-        declared = StructType([StructField(c, StringType()) for c in self._source.columns])
-        # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
-        names = {same_name(f.name): f.name for f in known or declared}
-        addressed = rows.observe(implausible, F.count_if(arrived.implausible).alias("rows")).select(
-            *[F.col(quoted(c)).alias(names.get(same_name(c), c)) for c in rows.columns if c not in OF_THE_TAPE],
-            SOURCE,
-            _batch_constant(tape_batch).alias(BATCH_ID),
-            F.monotonically_increasing_id().alias(ROW),
-            now.alias(INGESTED_AT),
-            arrived.at.alias(ARRIVED_AT),
-            arrived.at.cast("date").alias(ARRIVAL_DATE),
-        )
-        missing = [f for f in known or declared if f.name not in addressed.columns]
-        addressed = addressed.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
-        self._writer.prepare(addressed.schema)
-        return addressed
 
     def _commit(self, written: _Written, number: int, tape_batch: int, landed: Mapping[str, object]) -> None:
         note = CommitNote(
@@ -308,12 +274,3 @@ class TapeQuery:
 def _unpacked_size(paths: Iterable[str]) -> int:
     """Return about how many bytes landed files hold: text packs ten to one."""
     return sum(Path(path).stat().st_size * (10 if path.endswith(".gz") else 1) for path in paths)
-
-
-def _batch_constant(value: int) -> Column:
-    """Return a number that is the same for all rows of a batch, but not part of the code that Spark generates.
-
-    A plain literal is written into that code, which is then new, and compiled, for every batch: about 60 ms each time.
-    """
-    nothing = F.left(F.col(SOURCE_FILE), F.lit(0))
-    return F.concat(F.lit(str(value)), nothing).cast("long")
