@@ -63,7 +63,7 @@ class Landing:
                     stat = (self.folder / file).stat()
                     digest = hash_of(self.folder / file)
                     one = Delivery(file, stat.st_size, stat.st_mtime_ns // 1_000_000, digest)
-                    self.ledger.touched(one, set_aside=set_aside)
+                    self.ledger.note([one], set_aside=set_aside)
                 taken += files
                 path.unlink()
                 self.planner.done(numbers)

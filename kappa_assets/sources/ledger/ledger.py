@@ -96,10 +96,10 @@ class Ledger:
                     found.setdefault(file, []).append(Known(*known))
         return found
 
-    def touched(self, delivery: Delivery, *, set_aside: bool) -> None:
-        """Note that the bytes of a known delivery have another time now, so that they need not be read for it again."""
+    def note(self, deliveries: Iterable[Delivery], *, set_aside: bool = False) -> None:
+        """Note what need not be read: a known delivery whose bytes have another time now."""
         with self._writing() as db:
-            db.execute(_ADD, (delivery.file, delivery.modified_ms, delivery.bytes, delivery.hash, set_aside))
+            db.executemany(_ADD, ((one.file, one.modified_ms, one.bytes, one.hash, set_aside) for one in deliveries))
 
     def _goes_on(self, version: int, said: str | None) -> bool:
         """Return whether the tape's log still holds what was taken in of it, as far as it tells."""

@@ -145,7 +145,7 @@ class Planner:
             return True
         same = next((k for k in same_size if k.hash in (None, digest)), None)
         if same is not None:
-            self._ledger.touched(one._replace(hash=same.hash), set_aside=bool(same.set_aside))
+            self._ledger.note([one._replace(hash=same.hash)], set_aside=bool(same.set_aside))
         return same is not None
 
 
