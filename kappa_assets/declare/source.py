@@ -31,8 +31,8 @@ class Files:
             `parquet` keeps the file's own columns. Text is unpacked by its ending: `.gz`, `.bz2`, `.zst`.
         header: whether each CSV file begins with the names of its columns.
         columns: CSV columns the tape has from its first commit on, even where early files lack them.
-        archive: whether files that are on the tape are moved to `_read` below the folder. Each look for new files lists
-            the folder whole, so without it, or somebody else who tidies up, batches slow down: 5,000 files cost 150 ms.
+        archive: whether files that are on the tape are moved to `_read` below the folder. Now and then all files in the
+            folder are looked at, 5 us for each.
         encoding: of text, by its name in Python or Java, such as `latin-1` or `windows-1252`. A file with a byte that
             does not decode is set aside whole: nothing on the tape is a question mark in place of what came. UTF-16
             goes with `multiline=True`.

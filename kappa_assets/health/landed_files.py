@@ -1,4 +1,4 @@
-"""Landed files that changed after they were read, or took the name of one that was: Spark reads each path once."""
+"""Landed files that changed after they were read, or took the name of one that was, where a name is read once."""
 
 from __future__ import annotations
 

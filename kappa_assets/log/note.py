@@ -91,7 +91,7 @@ class CommitNote:
     checkpoint: str | None = None
     """Bronze only: the id of the checkpoint that numbers the batch. Notes of earlier versions have none."""
     inputs: str | None = None
-    """Bronze only: a digest of the paths of the files that the batch brought."""
+    """A digest of the paths of the files that a Bronze batch brought, in notes of earlier versions: read by nobody."""
     recomputed: int | None = None
 
     def to_json(self) -> str:

@@ -198,11 +198,3 @@ def test_a_look_reads_only_folders_that_have_changed_and_now_and_then_all(tmp_pa
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         LandingLook(tmp_path / "nowhere").changed(all_files=False)
-
-
-def test_what_is_no_ledger_is_made_again(tmp_path: Path) -> None:
-    landing = Landing(tmp_path)
-    landing.ledger.close()
-    (tmp_path / "ledger.sqlite").write_text("no database" * 100)
-    landing.ledger.sync()
-    assert landing.ledger.find(["a"]) == {}

@@ -126,8 +126,17 @@ def test_files_set_aside_are_known_with_what_was_written_down_of_them(tape: Tape
     }
 
 
-def test_a_ledger_of_a_lake_that_was_thrown_away_is_made_anew(tape: Tape, tmp_path: Path) -> None:
-    tape.write("a")
-    tape.known("a")
-    (tmp_path / "ledger.sqlite").unlink()
-    assert set(tape.known("a")) == {"a"}
+def test_a_ledger_that_is_gone_or_damaged_is_made_anew(tape: Tape, tmp_path: Path) -> None:
+    """Gone or replaced under an open one; no database at all; and torn in the middle."""
+    path = tmp_path / "ledger.sqlite"
+    tape.write(*(f"file {number:04}" for number in range(500)), rows=1)
+    assert len(tape.known("file 0000", "file 0499")) == 2
+    path.unlink()
+    assert len(tape.known("file 0000", "file 0499")) == 2
+    tape.ledger.close()
+    whole = path.read_bytes()
+    for content in (b"no database" * 100, whole[: len(whole) // 2], b"", whole[:4096] + b"x" * (len(whole) - 4096)):
+        path.write_bytes(content)
+        ledger = tape.another(path)
+        assert len(tape.known("file 0000", "file 0499", ledger=ledger)) == 2
+        ledger.close()

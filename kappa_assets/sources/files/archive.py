@@ -1,4 +1,4 @@
-"""Landed files that are on the tape, moved out of the way: each look for new files lists the landing folder whole."""
+"""Landed files that are on the tape, moved out of the way, so that a look at all files stays short."""
 
 from __future__ import annotations
 

@@ -79,14 +79,6 @@ class SetAsideFiles:
         self._folder = lake.rejects(bronze)
         self._writer = DeltaWriter(f"rejects of {bronze}", self._folder)
 
-    def is_noted(self, app: str, batch: int) -> bool:
-        """Return whether it is committed under `app` which files a micro-batch set aside, or that it set none aside."""
-        return self._writer.is_committed(app, batch)
-
-    def of_batch(self, batch: int) -> frozenset[str]:
-        """Return the files that an earlier try of a micro-batch set aside: they stay set aside."""
-        return frozenset(row.file for row in self._rows() if row.batch == batch)
-
     def add(self, app: str, batch: int, aside: Mapping[str, str], found: Iterable[Delivery] = ()) -> None:
         """Commit the files that a micro-batch sets aside, with the reasons; those of an earlier try are not among them.
 

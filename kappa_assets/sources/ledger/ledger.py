@@ -63,11 +63,24 @@ class Ledger:
         self._path, self._tape, self._rejects = path, tape, rejects
         self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._opened: int | None = None
         self.life = 0
         """Grows when the ledger is made anew: what was looked up before holds no longer."""
 
     def sync(self) -> None:
-        """Take in what was committed to the tape, or set aside, since the last time."""
+        """Take in what was committed to the tape, or set aside, since the last time.
+
+        A file that is no ledger, or a damaged one, is thrown away, and made again.
+        """
+        try:
+            self._sync()
+        except sqlite3.OperationalError:  # a full disk, a lock: no fault of the file
+            raise
+        except sqlite3.DatabaseError:
+            self._throw_away()
+            self._sync()
+
+    def _sync(self) -> None:
         with self._writing() as db:
             seen = db.execute("SELECT version, said, rejects FROM synced").fetchone()
             version, said, rejects = seen or (None, None, -1)
@@ -131,18 +144,10 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Give the database for one transaction. What is no database is thrown away, and made again from the tape."""
+        """Give the database for one transaction."""
         with self._turn:
-            try:
-                db = self._open()
-                db.execute("BEGIN IMMEDIATE")
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
-                self.close()
-                self._path.unlink()
-                db = self._open()
-                db.execute("BEGIN IMMEDIATE")
+            db = self._open()
+            db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
             except BaseException:
@@ -151,17 +156,24 @@ class Ledger:
             db.execute("COMMIT")
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and not self._path.exists():  # the lake was put back, or thrown away
-            self.close()
+        if self._connection is not None and _identity(self._path) != self._opened:
+            self.close()  # the lake was put back, or thrown away
         if self._connection is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30.0)
+            # Whole after a loss of power, and no commit waits for the disk: the newest may be taken in again.
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
             for statement in _TABLES.split(";"):
                 db.execute(statement)
-            # It can be made again from the tape: nothing need wait for the disk.
-            db.execute("PRAGMA synchronous = OFF")
-            self._connection = db
+            self._connection, self._opened = db, _identity(self._path)
         return self._connection
+
+    def _throw_away(self) -> None:
+        with self._turn:
+            self.close()
+            for ending in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; the next question opens it again."""
@@ -185,6 +197,13 @@ def _take(db: sqlite3.Connection, note: CommitNote | None) -> None:
 def _noted(landed: Iterable[Sequence[object]]) -> Iterator[tuple[object, ...]]:
     for file, size, modified, *digest in landed:
         yield file, modified, size, digest[0] if digest else None, 0
+
+
+def _identity(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _digest(path: Path) -> str | None:
