@@ -45,6 +45,8 @@ class Files:
             a text without a character, `""`, is a text of no length: unless `null_value=""`.
         overwritten: what a file is that has the name of one on the tape, and other bytes: `read` takes it as another
             delivery, whose rows come beside those of the first; `name` never reads it, and a check says so.
+        pattern: which files are meant, by their names without the folder: `*.csv`, `orders-[0-9]*.json.gz`. Others are
+            passed by, and may lie there.
 
     Files in subfolders are read too. Files and folders whose names begin with a dot or an underscore are not seen:
     write under such a name, then rename.
@@ -62,6 +64,7 @@ class Files:
     multiline: bool = False
     null_value: str | None = None
     overwritten: Overwritten = "read"
+    pattern: str = "*"
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
@@ -84,6 +87,11 @@ class Files:
             self._refuse(
                 f"overwritten must be 'read' or 'name'; got {self.overwritten!r}",
                 "'read': other bytes under a known name are read too; 'name': a name is read once.",
+            )
+        if not self.pattern or "/" in self.pattern:
+            self._refuse(
+                f"pattern must be one of names, without a folder; got {self.pattern!r}",
+                "Such as '*.csv'; files in subfolders are looked at by their names too.",
             )
         self._check_encoding()
         self._check_csv_options()

@@ -110,6 +110,7 @@ class TapeQuery:
             self._plans,
             most=setting.pace.landed_files,
             overwritten=self._source.overwritten,
+            pattern=self._source.pattern,
         )
 
     @property

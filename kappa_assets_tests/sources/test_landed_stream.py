@@ -195,6 +195,13 @@ def test_a_look_reads_only_folders_that_have_changed_and_now_and_then_all(tmp_pa
     assert "a/1.csv" in {one.file for one in look.changed(all_files=False)}
 
 
+def test_files_that_are_not_meant_are_passed_by(tmp_path: Path) -> None:
+    for name in ("a.csv", "north/b.csv", "readme.txt", "c.CSV", "csv", "north.csv/d.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    assert {one.file for one in LandingLook(tmp_path, "*.csv").changed(all_files=True)} == {"a.csv", "north/b.csv"}
+
+
 def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         LandingLook(tmp_path / "nowhere").changed(all_files=False)

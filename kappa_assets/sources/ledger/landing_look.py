@@ -6,8 +6,10 @@ file that is written over in place does not, so now and then all files are looke
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -28,11 +30,16 @@ class LandingLook:
     """The files below one landing folder, as the looks so far have found them."""
 
     folder: Path
+    pattern: str = "*"
+    """Which files are meant, by their names without the folder, as in a shell; upper and lower case differ."""
     names_of_one_file: list[list[str]] = field(default_factory=list)
     """The names, each more than one, of the same file, as the last look at all files has met them (hard links)."""
     _settled: dict[str, tuple[int, int]] = field(default_factory=dict)
     _unchanged: dict[str, tuple[int, list[str]]] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._is_meant = re.compile(fnmatch.translate(self.pattern)).match
 
     def changed(self, *, all_files: bool) -> list[Delivery]:
         """Return the files that are new or other than when they were settled, oldest first. Raises OSError.
@@ -77,35 +84,40 @@ class LandingLook:
 
         `above`: the real paths of the folders on the way down; a link to one of them would go round for ever.
         """
-        folder = f"{self.folder}/{below}" if below else str(self.folder)
         try:
-            time_ns = os.stat(folder).st_mtime_ns  # noqa: PTH116 -- a Path for each folder costs more than the look
-            known = self._unchanged.get(below)
-            if known is not None and known[0] == time_ns and not all_files:
-                folders = known[1]
-            else:
-                folders = []
-                with os.scandir(folder) as entries:
-                    for entry in entries:
-                        if entry.name.startswith(_HIDDEN):
-                            continue
-                        name = f"{below}/{entry.name}" if below else entry.name
-                        if entry.is_dir():
-                            folders.append(name)
-                        else:
-                            yield name, entry
-                self._unchanged.pop(below, None)
-                if time.time_ns() - time_ns > _SETTLED_NS:
-                    self._unchanged[below] = (time_ns, folders)
+            files, folders = self._entries(below, all_files=all_files)
         except OSError:
+            self._unchanged.pop(below, None)
             if not below:
                 raise
-            self._unchanged.pop(below, None)
             return
+        yield from files
         for name in folders:
             real = os.path.realpath(f"{self.folder}/{name}")
             if real not in above and not self._leads_inside(name, real):
                 yield from self._walk(name, above | {real}, all_files=all_files)
+
+    def _entries(self, below: str, *, all_files: bool) -> tuple[list[tuple[str, os.DirEntry[str]]], list[str]]:
+        """Return the files of one folder, none if it has not changed, and the paths of the folders in it."""
+        folder = f"{self.folder}/{below}" if below else str(self.folder)
+        time_ns = os.stat(folder).st_mtime_ns  # noqa: PTH116 -- a Path for each folder costs more than the look
+        known = self._unchanged.get(below)
+        if known is not None and known[0] == time_ns and not all_files:
+            return [], known[1]
+        files, folders = [], []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = f"{below}/{entry.name}" if below else entry.name
+                if entry.name.startswith(_HIDDEN):
+                    continue
+                if entry.is_dir():
+                    folders.append(name)
+                elif self._is_meant(entry.name):
+                    files.append((name, entry))
+        self._unchanged.pop(below, None)
+        if time.time_ns() - time_ns > _SETTLED_NS:
+            self._unchanged[below] = (time_ns, folders)
+        return files, folders
 
     def _leads_inside(self, name: str, real: str) -> bool:
         """Return whether a folder is a link to one that lies in the landing folder under its own name."""

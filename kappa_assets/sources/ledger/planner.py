@@ -34,12 +34,13 @@ class Planner:
         *,
         most: int,
         overwritten: Overwritten,
+        pattern: str = "*",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`most`: how many files a batch takes at most. `overwritten`: what other bytes under a known name are."""
+        """`most`: how many files a batch takes at most. `overwritten`, `pattern`: as `Files` declares them."""
         self._table, self._ledger, self._plans = table, ledger, plans
         self._most, self._overwritten, self._clock = most, overwritten, clock
-        self._look = LandingLook(folder)
+        self._look = LandingLook(folder, pattern)
         self._turn = threading.Lock()
         self._life = ledger.life
         self._waiting: set[int] = set()
