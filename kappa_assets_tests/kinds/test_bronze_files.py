@@ -28,6 +28,7 @@ from kappa_assets.place.local.lake import Lake
 from kappa_assets.sources.files import inspect_files, patience
 from kappa_assets.sources.files.landed_text import check_text
 from kappa_assets.sources.files.set_aside import SetAsideFiles
+from kappa_assets.sources.ledger.ledger import hash_of
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -248,6 +249,11 @@ def test_files_of_one_name_in_two_folders_are_told_apart_on_the_tape_aside_and_i
     rows = DeltaTable(shop.lake.folder(ORDERS.name)).to_pyarrow_table().to_pylist()
     assert {r["_source"]["file"]: r["id"] for r in rows} == {"a.csv": "a.csv", "north/a.csv": "north"}
     assert set(shop.aside) == {"north/bad.csv"}
+    told = {row["file"]: (row["state"], str(row["batch"])) for row in shop.kappa("deliveries", "bronze.orders")}
+    taken = ("on the tape", "0")
+    assert told == {"a.csv": taken, "north/a.csv": taken, "north/bad.csv": ("set aside", "None")}
+    (only,) = shop.kappa("deliveries", "bronze.orders", "--file", "north/b*")
+    assert only["hash"] == hash_of(shop.folder / "north/bad.csv")
     landed = LandedFiles(shop.folder)
     landed.add(commits(shop.lake.folder(ORDERS.name)))
     assert landed.changed({"north/bad.csv"}) == []

@@ -16,6 +16,7 @@ from kappa_assets.sources.ledger.ledger import Known, Ledger
 LONG_AGO = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 MS = int(LONG_AGO.timestamp() * 1000)
 _SOURCE = pa.struct([("file", pa.string()), ("bytes", pa.int64()), ("modified_at", pa.timestamp("us", tz="UTC"))])
+_ROWS = pa.schema([("_source", _SOURCE), ("_batch_id", pa.int64())])
 
 
 class Tape:
@@ -33,13 +34,13 @@ class Tape:
         source = [{"file": file, "bytes": 5, "modified_at": LONG_AGO} for file in files for _ in range(rows)]
         landed = [[file, 5, MS] if digest is None else [file, 5, MS, digest] for file in files]
         note = CommitNote("bronze.a", 1, 0, "", tape_batch=self.batches, source={LANDED: landed} if noted else {})
-        self.batches += 1
         write_deltalake(
             self.folder,
-            pa.table({"_source": pa.array(source, _SOURCE)}),
+            pa.table({"_source": pa.array(source, _SOURCE), "_batch_id": [self.batches] * len(source)}, _ROWS),
             mode="append",
             commit_properties=CommitProperties(custom_metadata={"userMetadata": note.to_json()}),
         )
+        self.batches += 1
 
     def aside(self, **row: object) -> None:
         given = {"reason": "", "batch": 0, "at": LONG_AGO, "retried_as": None} | row
@@ -65,7 +66,7 @@ def tape(tmp_path: Path) -> Tape:
 def test_what_is_on_the_tape_is_known_and_what_comes_is_added(tape: Tape) -> None:
     assert tape.known("a") == {}
     tape.write("a", "b")
-    assert tape.known("a", "b", "c") == {name: [Known(5, MS, "h", 0)] for name in "ab"}
+    assert tape.known("a", "b", "c") == {name: [Known(5, MS, "h", 0, 0)] for name in "ab"}
     tape.write("c", rows=0)
     assert set(tape.known("a", "b", "c")) == {"a", "b", "c"}
     assert tape.ledger.life == 1, "made once, and then only added to"
@@ -76,9 +77,9 @@ def test_a_lost_ledger_is_made_from_rows_where_no_note_tells(tape: Tape, tmp_pat
     tape.write("without a hash", digest=None)
     tape.write("with one")
     assert tape.known("of no note", "without a hash", "with one", ledger=tape.another(tmp_path / "new.sqlite")) == {
-        "of no note": [Known(5, MS, None, 0)],
-        "without a hash": [Known(5, MS, None, 0)],
-        "with one": [Known(5, MS, "h", 0)],
+        "of no note": [Known(5, MS, None, 0, 0)],
+        "without a hash": [Known(5, MS, None, 0, 1)],
+        "with one": [Known(5, MS, "h", 0, 2)],
     }
 
 
@@ -122,7 +123,7 @@ def test_files_set_aside_are_known_with_what_was_written_down_of_them(tape: Tape
     tape.write("new")
     assert tape.known("old", "new") == {
         "old": [Known(None, MS, None, 1)],
-        "new": [Known(5, MS, "h", 0), Known(7, MS, "x", 1)],
+        "new": [Known(5, MS, "h", 0, 0), Known(7, MS, "x", 1)],
     }
 
 

@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,16 +21,19 @@ from kappa_assets.sources.ledger.told import rows_tell, set_aside_tell
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS deliveries (
-    file TEXT, modified_ms INTEGER, bytes INTEGER, hash TEXT, set_aside INTEGER NOT NULL,
+    file TEXT, modified_ms INTEGER, bytes INTEGER, hash TEXT, set_aside INTEGER NOT NULL, batch INTEGER,
     PRIMARY KEY (file, modified_ms, bytes)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS synced (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER, said TEXT, rejects INTEGER)
 """
 _ADD = """
-INSERT INTO deliveries VALUES (?, ?, ?, ?, ?) ON CONFLICT (file, modified_ms, bytes)
-DO UPDATE SET hash = coalesce(excluded.hash, hash), set_aside = min(set_aside, excluded.set_aside)
+INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (file, modified_ms, bytes)
+DO UPDATE SET hash = coalesce(excluded.hash, hash), set_aside = min(set_aside, excluded.set_aside),
+    batch = coalesce(batch, excluded.batch)
 """
-_FIND = "SELECT file, nullif(bytes, -1), modified_ms, hash, set_aside FROM deliveries WHERE file IN"
+_ALL = "SELECT file, nullif(bytes, -1), modified_ms, hash, set_aside, batch FROM deliveries"
+_FIND = f"{_ALL} WHERE file IN"
+_NEWEST = f"{_ALL} WHERE file GLOB ? ORDER BY batch IS NULL, batch DESC, modified_ms DESC, file LIMIT ?"
 _AT_ONCE = 500
 _HASH_DIGITS = 32
 
@@ -53,6 +56,8 @@ class Known(NamedTuple):
     modified_ms: int
     hash: str | None
     set_aside: int
+    batch: int | None = None
+    """The batch of the tape that has its rows; None for one set aside, or of which only a time is noted."""
 
 
 class Ledger:
@@ -109,10 +114,20 @@ class Ledger:
                     found.setdefault(file, []).append(Known(*known))
         return found
 
+    def newest(self, pattern: str, most: int) -> list[tuple[str, Known]]:
+        """Return the files whose paths fit a pattern, and what is known of each: the newest on the tape first."""
+        with self._turn:
+            return [(file, Known(*known)) for file, *known in self._open().execute(_NEWEST, (pattern, most))]
+
+    def start_from(self, other: Path) -> None:
+        """Take over what another ledger holds, to bring that up to date without writing to it."""
+        with self._turn, closing(sqlite3.connect(f"{other.absolute().as_uri()}?mode=ro", uri=True)) as given:
+            given.backup(self._open())
+
     def note(self, deliveries: Iterable[Delivery], *, set_aside: bool = False) -> None:
         """Note what need not be read: a known delivery whose bytes have another time now."""
         with self._writing() as db:
-            db.executemany(_ADD, ((one.file, one.modified_ms, one.bytes, one.hash, set_aside) for one in deliveries))
+            db.executemany(_ADD, ((*_row(one), set_aside, None) for one in deliveries))
 
     def _goes_on(self, version: int, said: str | None) -> bool:
         """Return whether the tape's log still holds what was taken in of it, as far as it tells."""
@@ -191,12 +206,12 @@ def hash_of(path: str | Path) -> str:
 
 def _take(db: sqlite3.Connection, note: CommitNote | None) -> None:
     if note is not None and note.tape_batch is not None:
-        db.executemany(_ADD, _noted(note.source.get(LANDED, ())))
+        landed = (Delivery(*found) for found in note.source.get(LANDED, ()))
+        db.executemany(_ADD, ((*_row(one), 0, note.tape_batch) for one in landed))
 
 
-def _noted(landed: Iterable[Sequence[object]]) -> Iterator[tuple[object, ...]]:
-    for file, size, modified, *digest in landed:
-        yield file, modified, size, digest[0] if digest else None, 0
+def _row(one: Delivery) -> tuple[str, int, int, str | None]:
+    return one.file, one.modified_ms, one.bytes, one.hash
 
 
 def _identity(path: Path) -> int | None:
