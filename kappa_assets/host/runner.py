@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
@@ -14,15 +13,14 @@ from pyspark.sql.streaming import StreamingQuery
 from kappa_assets.errors import Fenced, KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
-from kappa_assets.kinds.query import LooksForItself, StartAgain, TableQuery
+from kappa_assets.host.lookout import Lookout
+from kappa_assets.kinds.query import StartAgain, TableQuery
 from kappa_assets.place.local import durable
 
 log = logging.getLogger("kappa_assets.host")
 
 _PARK_AFTER = 5
 _LONGEST_WAIT = 30.0
-_LOOK_EVERY = 0.05
-"""Seconds between two times that a query which looks for itself is asked; it knows itself how often it does."""
 _ENVIRONMENT = (
     "No space left",
     "Permission denied",
@@ -59,8 +57,7 @@ class Runner:
         self._failures = 0
         self._schema_changes = 0
         self._next_try = 0.0
-        self._watched: LooksForItself | None = None
-        self._unseen: Exception | None = None
+        self._lookout = Lookout(query)
         self._batch: int | None = None
         self._batch_seconds: float | None = None
         self.is_fenced = False
@@ -90,8 +87,8 @@ class Runner:
         `coming`: a table above is at a batch just now, so that there will be something soon.
         """
         self._attention.look(coming=coming)
-        if self._unseen is not None:
-            error, self._unseen = self._unseen, None
+        if self._lookout.failure is not None:
+            error, self._lookout.failure = self._lookout.failure, None
             self._halt()
             self._stopping = False
             self._failed(error)
@@ -123,19 +120,8 @@ class Runner:
             self._next_try = began + self.query.every
         else:
             self._start(processingTime="0 seconds")
-            if isinstance(self.query, LooksForItself) and self._streaming is not None:
-                self._watched = self.query
-                threading.Thread(target=self._watch, args=(self.query, self._streaming), daemon=True).start()
-
-    def _watch(self, query: LooksForItself, streaming: StreamingQuery) -> None:
-        """Let the query look for what is new, as long as it runs: a thread's work, for a folder may hang."""
-        while streaming is self._streaming and not self._stopping:
-            try:
-                query.look()
-            except Exception as error:  # noqa: BLE001 -- told by `tend`, which starts the query again
-                self._unseen = error
-                return
-            time.sleep(_LOOK_EVERY)
+            streaming = self._streaming
+            self._lookout.start(lambda: streaming is self._streaming and not self._stopping)
 
     def _ended(self, error: BaseException | None) -> None:
         """Take in that Spark ended the query: by a failure, or because it has read all that there was."""
@@ -153,7 +139,7 @@ class Runner:
         """Run the query until it has caught up with what its upstream holds now. Raises what made it fail."""
         if not self.query.is_ready():
             return
-        self._watched = None
+        self._lookout.stop()
         error: BaseException | None = StartAgain()
         while self._goes_on(error):
             try:
@@ -237,9 +223,7 @@ class Runner:
                 if durable.is_synced(str(self.query.table)):
                     self.query.checkpoint.sync(number)
                 self.query.apply(batch, number)
-                if self._watched is not None:
-                    with suppress(OSError):  # the batch is in; who watches finds the same, and tells
-                        self._watched.look()
+                self._lookout.between_batches()
             except BaseException as error:
                 self._failure = error
                 raise
