@@ -174,9 +174,9 @@ class TapeQuery:
         self._ledger.sync()
         found = deliveries(folder, (str(folder.absolute() / file) for file in files))
         fresh = list(self._planner.unknown(found))
-        if not fresh:
-            return
         earlier = len(self._set_aside_before(set(found) - set(fresh)))
+        if not fresh and not earlier:
+            return
         with self._tape.next_batch() as tape_batch:
             readable = tuple(str(folder.absolute() / one.file) for one in fresh)
             written = self._write(batch, _Given(number, tape_batch, readable))

@@ -221,7 +221,6 @@ def test_a_silver_whose_checkpoint_is_older_or_lost_is_refused_at_its_first_batc
     shop.keep(checkpoint)
     shop.land("b")
     shop.drain()
-    before = DeltaTable(shop.setting.lake.folder(paid.name)).version()
     shop.land("c")
     for lost in ("older", "removed"):
         if lost == "older":
@@ -230,4 +229,5 @@ def test_a_silver_whose_checkpoint_is_older_or_lost_is_refused_at_its_first_batc
             shutil.rmtree(checkpoint)
         with pytest.raises(CheckpointMismatch, match=r"silver\.paid is at its batch \d, from .* but the commit of"):
             shop.drain()
-    assert DeltaTable(shop.setting.lake.folder(paid.name)).version() == before
+    rows = DeltaTable(shop.setting.lake.folder(paid.name)).to_pyarrow_table().column("customer").to_pylist()
+    assert sorted(rows) == ["a", "b"]  # a host that takes over from one that failed commits its epoch, and no row
