@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 Point = Literal[
+    "planned",
     "before_offsets",
     "after_rejects",
     "fence_seen",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
-clicks = bronze("clicks", source=Files("clicks", format="json"))
+clicks = bronze("clicks", source=Files("clicks", format="json", overwritten="name"))
 
 
 @silver

@@ -1,7 +1,12 @@
-"""Commands about landed files that were set aside: rejects lists them, retry has them taken again. Without Spark."""
+"""Commands about landed files: deliveries, rejects, and retry, which has some taken again. Without Spark."""
 
 from __future__ import annotations
 
+import datetime as dt
+import sqlite3
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -28,6 +33,43 @@ def rejects(where: Where, bronze: TableName) -> Answer:
         for r in aside.all()
     ]
     return Answer(rows, title=f"{bronze}: {len(rows)} files set aside")
+
+
+@command
+@click.argument("bronze", type=TableArgument(Layer.BRONZE))
+@click.option(
+    "--file", "pattern", default="*", help="A path below the landing folder; * and ? stand for any. Else all."
+)
+@click.option("--limit", default=100, show_default=True, help="How many at most, the newest first.")
+def deliveries(where: Where, bronze: TableName, pattern: str, limit: int) -> Answer:
+    """List the landed files that a tape has taken, and those set aside.
+
+    `batch`: the `_batch_id` of its rows. A file that was touched, or put back, is there once more with its other time,
+    and without a batch: its bytes were on the tape already. `hash`: of its bytes, where it was written down.
+    """
+    from kappa_assets.sources.ledger.ledger import Ledger
+
+    _set_aside(where, bronze)
+    lake = where.lake()
+    with tempfile.TemporaryDirectory() as scratch:
+        ledger = Ledger(Path(scratch, "ledger.sqlite"), lake.folder(bronze), lake.rejects(bronze))
+        with suppress(sqlite3.DatabaseError):  # none yet, or a damaged one: all is asked of the tape
+            ledger.start_from(lake.ledger(bronze))
+        ledger.sync()
+        found = ledger.newest(pattern, limit)
+        ledger.close()
+    rows = [
+        {
+            "file": file,
+            "state": "set aside" if known.set_aside else "on the tape",
+            "batch": known.batch,
+            "bytes": known.bytes,
+            "modified": dt.datetime.fromtimestamp(known.modified_ms / 1000, dt.UTC),
+            "hash": known.hash,
+        }
+        for file, known in found
+    ]
+    return Answer(rows, title=f"{bronze}: the {len(rows)} newest" if len(rows) == limit else None)
 
 
 @command

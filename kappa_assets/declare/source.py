@@ -11,6 +11,7 @@ from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.errors import DeclarationError
 
 FileFormat = Literal["csv", "json", "text", "parquet"]
+Overwritten = Literal["read", "name"]
 _LINE_FORMATS = ("json", "text")
 _CSV_DEFAULTS = {"sep": ",", "quote": '"', "escape": '"', "multiline": False, "null_value": None}
 
@@ -19,6 +20,10 @@ _CSV_DEFAULTS = {"sep": ",", "quote": '"', "escape": '"', "multiline": False, "n
 class Files:
     """Files that land in a folder; each is read once, as it came.
 
+    What is on the tape is not read again, and what is not on it is. A file is known by its path below the folder, and
+    by its bytes: one that was touched, or put back from a backup, is on the tape. Of a file that lies there under
+    several names (links) one is read.
+
     Args:
         folder: name of the folder below the landing folder.
         format: `csv` with `header=True` gives one string column per column of the header, matched by name;
@@ -26,8 +31,8 @@ class Files:
             `parquet` keeps the file's own columns. Text is unpacked by its ending: `.gz`, `.bz2`, `.zst`.
         header: whether each CSV file begins with the names of its columns.
         columns: CSV columns the tape has from its first commit on, even where early files lack them.
-        archive: whether files that are on the tape are moved to `_read` below the folder. Each look for new files lists
-            the folder whole, so without it, or somebody else who tidies up, batches slow down: 5,000 files cost 150 ms.
+        archive: whether files that are on the tape are moved to `_read` below the folder. Now and then all files in the
+            folder are looked at, 5 us for each.
         encoding: of text, by its name in Python or Java, such as `latin-1` or `windows-1252`. A file with a byte that
             does not decode is set aside whole: nothing on the tape is a question mark in place of what came. UTF-16
             goes with `multiline=True`.
@@ -38,6 +43,10 @@ class Files:
             file with a quote that does not close within its line is set aside.
         null_value: a text that stands for nothing, such as `NA`. Nothing between two separators is always null, and
             a text without a character, `""`, is a text of no length: unless `null_value=""`.
+        overwritten: what a file is that has the name of one on the tape, and other bytes: `read` takes it as another
+            delivery, whose rows come beside those of the first; `name` never reads it, and a check says so.
+        pattern: which files are meant, by their names without the folder: `*.csv`, `orders-[0-9]*.json.gz`. Others are
+            passed by, and may lie there.
 
     Files in subfolders are read too. Files and folders whose names begin with a dot or an underscore are not seen:
     write under such a name, then rename.
@@ -54,6 +63,8 @@ class Files:
     escape: str = '"'
     multiline: bool = False
     null_value: str | None = None
+    overwritten: Overwritten = "read"
+    pattern: str = "*"
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
@@ -72,6 +83,16 @@ class Files:
         object.__setattr__(self, "columns", tuple(self.columns))
         if self.columns and not self.header:
             self._refuse("columns= goes with header=True: other files have no columns by name", "Leave columns out.")
+        if self.overwritten not in get_args(Overwritten):
+            self._refuse(
+                f"overwritten must be 'read' or 'name'; got {self.overwritten!r}",
+                "'read': other bytes under a known name are read too; 'name': a name is read once.",
+            )
+        if not self.pattern or "/" in self.pattern:
+            self._refuse(
+                f"pattern must be one of names, without a folder; got {self.pattern!r}",
+                "Such as '*.csv'; files in subfolders are looked at by their names too.",
+            )
         self._check_encoding()
         self._check_csv_options()
 

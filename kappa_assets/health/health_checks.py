@@ -112,7 +112,8 @@ class _TapeHealth:
         self._rejects_version = -1
         self._set_aside: list[Mapping[str, object]] = []
         folder = None if landing is None else landing / bronze.source.folder
-        self._landed = None if folder is None else LandedFiles(folder)
+        by_name = bronze.source.overwritten == "name"
+        self._landed = LandedFiles(folder, bronze.source.pattern) if folder is not None and by_name else None
         self._forget(0)
 
     def _forget(self, life: int) -> None:

@@ -1,8 +1,9 @@
-"""Landed files that changed after they were read, or took the name of one that was: Spark reads each path once."""
+"""Landed files that changed after they were read, or took the name of one that was, where a name is read once."""
 
 from __future__ import annotations
 
 import datetime as dt
+import fnmatch
 import os
 import time
 from bisect import bisect_right
@@ -37,7 +38,9 @@ class _Read:
 class LandedFiles:
     """The newest files a tape was written from, as the notes of its commits tell, against what lies there now."""
 
-    def __init__(self, landing: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, landing: Path, pattern: str = "*", clock: Callable[[], float] = time.monotonic) -> None:
+        """`pattern`: which files are meant, by their names; nothing is said of others."""
+        self._pattern = pattern
         self._landing = landing
         self._clock = clock
         self._read: dict[str, _Read] = {}
@@ -47,7 +50,7 @@ class LandedFiles:
     def add(self, commits: Iterable[Commit]) -> None:
         """Note the files of commits of the tape, oldest first."""
         for commit in commits:
-            for name, size, modified in commit.note.source.get(LANDED, ()) if commit.note else ():
+            for name, size, modified, *_ in commit.note.source.get(LANDED, ()) if commit.note else ():
                 self._read.pop(name, None)
                 self._read[name] = _Read(size, modified, commit.at)
         for name in list(islice(self._read, max(0, len(self._read) - _KNOWN))):
@@ -80,13 +83,16 @@ class LandedFiles:
         for name, now in _below(self._landing):
             if name in self._read:
                 yield from self._compare(name, now).items()
-            elif name not in aside and overtaken(now):
+            elif name not in aside and self._is_meant(name) and overtaken(now):
                 yield name, _finding(name, now, None)
+
+    def _is_meant(self, name: str) -> bool:
+        return fnmatch.fnmatchcase(name.rpartition("/")[2], self._pattern)
 
     def _overtaken(self) -> Callable[[os.stat_result], bool]:
         """Return whether a file of which nothing is known would have been read by now.
 
-        Of the files in a listing Spark takes the oldest first. A file from before the oldest commit that is remembered
+        Of the files that lie there the oldest are taken first. A file from before the oldest commit that is remembered
         may have been read before it.
         """
         read = sorted((r.modified_ms, int(r.at.timestamp() * 1000)) for r in self._read.values())

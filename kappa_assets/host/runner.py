@@ -13,6 +13,7 @@ from pyspark.sql.streaming import StreamingQuery
 from kappa_assets.errors import Fenced, KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
+from kappa_assets.host.lookout import Lookout
 from kappa_assets.kinds.query import StartAgain, TableQuery
 from kappa_assets.place.local import durable
 
@@ -56,6 +57,7 @@ class Runner:
         self._failures = 0
         self._schema_changes = 0
         self._next_try = 0.0
+        self._lookout = Lookout(query)
         self._batch: int | None = None
         self._batch_seconds: float | None = None
         self.is_fenced = False
@@ -85,6 +87,12 @@ class Runner:
         `coming`: a table above is at a batch just now, so that there will be something soon.
         """
         self._attention.look(coming=coming)
+        if self._lookout.failure is not None:
+            error, self._lookout.failure = self._lookout.failure, None
+            self._halt()
+            self._stopping = False
+            self._failed(error)
+            return
         if self._streaming is not None:
             if not self._streaming.isActive:
                 self._ended(self._failure or self._streaming.exception())
@@ -112,6 +120,8 @@ class Runner:
             self._next_try = began + self.query.every
         else:
             self._start(processingTime="0 seconds")
+            streaming = self._streaming
+            self._lookout.start(lambda: streaming is self._streaming and not self._stopping)
 
     def _ended(self, error: BaseException | None) -> None:
         """Take in that Spark ended the query: by a failure, or because it has read all that there was."""
@@ -129,6 +139,7 @@ class Runner:
         """Run the query until it has caught up with what its upstream holds now. Raises what made it fail."""
         if not self.query.is_ready():
             return
+        self._lookout.stop()
         error: BaseException | None = StartAgain()
         while self._goes_on(error):
             try:
@@ -212,6 +223,7 @@ class Runner:
                 if durable.is_synced(str(self.query.table)):
                     self.query.checkpoint.sync(number)
                 self.query.apply(batch, number)
+                self._lookout.between_batches()
             except BaseException as error:
                 self._failure = error
                 raise

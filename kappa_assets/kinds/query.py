@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -85,6 +85,18 @@ class TableQuery(Protocol):
 
     def apply(self, batch: DataFrame, number: int) -> None:
         """Write one micro-batch, once, however often it is tried."""
+        ...
+
+
+@runtime_checkable
+class LooksForItself(Protocol):
+    """A query that tells Spark itself what there is to read, and so has to look for it while it runs."""
+
+    def look(self) -> None:
+        """Look for what is new. It may take long, and is never called by two threads at once for the same folder.
+
+        Raises OSError when what it reads is not there any more.
+        """
         ...
 
 

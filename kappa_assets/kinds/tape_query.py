@@ -7,27 +7,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, Observation
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql.types import DataType, StringType, StructField, StructType
 
 from kappa_assets.columns import (
     ARRIVAL_DATE,
-    ARRIVED_AT,
-    BATCH_ID,
-    INGESTED_AT,
     OF_THE_TAPE,
-    ROW,
-    SOURCE,
-    SOURCE_FILE,
-    quoted,
 )
 from kappa_assets.declare.tables import Bronze, Silver
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds.query import Setting, app_id
+from kappa_assets.kinds.addressed import addressed
+from kappa_assets.kinds.query import Setting, StartAgain, app_id
 from kappa_assets.log.checkpoint import Checkpoint
-from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.delta_log import notes_back
 from kappa_assets.log.note import IMPLAUSIBLE, LANDED, CommitNote, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.logic.tape_readers import TapeReaders
@@ -37,9 +30,7 @@ from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
 from kappa_assets.place.local.local_table import LocalTable
-from kappa_assets.sources.column_names import same_name
 from kappa_assets.sources.files.archive import Archive
-from kappa_assets.sources.files.arrival import arrival
 from kappa_assets.sources.files.file_batch import (
     READ_FAILED,
     FileBatch,
@@ -47,14 +38,17 @@ from kappa_assets.sources.files.file_batch import (
     folder_of,
     local_paths,
     read_batch,
-    stream_of_files,
+    stream_of_plans,
 )
 from kappa_assets.sources.files.inspect_files import SetAside
-from kappa_assets.sources.files.landed_names import landed_stats, path_below
+from kappa_assets.sources.files.landed_names import deliveries, path_below
 from kappa_assets.sources.files.landing_folder import LandingFolder
 from kappa_assets.sources.files.patience import Patience
 from kappa_assets.sources.files.set_aside import SetAsideFiles
-from kappa_assets.sources.files.tape_checkpoint import TapeCheckpoint, digest
+from kappa_assets.sources.ledger import tape_checkpoint
+from kappa_assets.sources.ledger.delivery_plans import DeliveryPlans
+from kappa_assets.sources.ledger.ledger import Delivery, Ledger
+from kappa_assets.sources.ledger.planner import Planner
 
 _PROPERTIES = {"delta.appendOnly": "true"}
 
@@ -107,6 +101,17 @@ class TapeQuery:
         )
         self._set_aside = SetAsideFiles(lake, bronze.name)
         self._main = Write(str(bronze.name), self.generation, "main", 0)  # whatever checkpoint numbers its batches
+        self._ledger = Ledger(lake.ledger(bronze.name), self._writer.folder, lake.rejects(bronze.name))
+        self._plans = DeliveryPlans(self.checkpoint)
+        self._planner = Planner(
+            str(bronze.name),
+            setting.landing / self._source.folder,
+            self._ledger,
+            self._plans,
+            most=setting.pace.landed_files,
+            overwritten=self._source.overwritten,
+            pattern=self._source.pattern,
+        )
 
     @property
     def table(self) -> TableName:
@@ -132,47 +137,72 @@ class TapeQuery:
         return True
 
     def prepare(self) -> None:
-        """Check that landing folder and checkpoint are those of this tape, and tidy up in the folder.
+        """Look into the landing folder and plan what is not on the tape; see to it that the checkpoint can go on.
 
-        Raises SourceError, CheckpointMismatch.
+        Raises SourceError.
         """
         LocalTable(self._writer).take_over(self._main, self._setting.fence)
         LandingFolder(self._folder, self.checkpoint.path).check()
-        self._ours().check_start()
+        self._ledger.sync()
         if (archive := self._archive) is not None:
             archive.prepare()
             archive.move_done()
+        tape_checkpoint.begin_anew_if_needed(self.table, self.checkpoint, self._newest_note())
+        self._planner.begin()
 
     def stream(self) -> DataFrame:
-        setting = self._setting
-        return stream_of_files(setting.spark, self._source, setting.landing, max_files=setting.pace.landed_files)
+        return stream_of_plans(self._setting.spark, self._plans.folder)
+
+    def look(self) -> None:
+        """Plan what has landed since the last look. Raises OSError when the landing folder cannot be read."""
+        self._planner.look()
 
     def apply(self, batch: DataFrame, number: int) -> None:
         """Read the batch's files and append their rows; a file that breaks off is set aside alone."""
         fault_point("before_offsets", str(self.table))
-        paths = local_paths(row.path for row in batch.collect())
-        if self._ours().is_on_tape(number, paths):
-            return
+        if number >= tape_checkpoint.LONGEST:
+            raise StartAgain(f"the checkpoint of {self.table} has grown to {number} batches; a new one begins")
+        plans, files = self._plans.read(local_paths(row.path for row in batch.collect()))
+        if not tape_checkpoint.is_on_tape(number, self.checkpoint.id(), self._newest_note()):
+            self._put_on_tape(batch, number, files)
+        self._ledger.sync()
+        self._planner.done(plans)
+
+    def _put_on_tape(self, batch: DataFrame, number: int, files: Iterable[str]) -> None:
+        """Commit the rows of those files that are there, and not on the tape."""
         folder = self._folder
-        earlier = self._set_aside.of_batch(number) if self._has_set_aside(number) else frozenset()
-        readable = tuple(path for path in paths if path_below(folder, path) not in earlier)
-        stats = landed_stats(folder, readable)
+        self._ledger.sync()
+        found = deliveries(folder, (str(folder.absolute() / file) for file in files))
+        fresh = list(self._planner.unknown(found))
+        earlier = len(self._set_aside_before(set(found) - set(fresh)))
+        if not fresh and not earlier:
+            return
         with self._tape.next_batch() as tape_batch:
+            readable = tuple(str(folder.absolute() / one.file) for one in fresh)
             written = self._write(batch, _Given(number, tape_batch, readable))
             aside = {path_below(folder, a.file): a.reason for a in written.taken.set_aside}
-            # Before there is a table it is written down also that there were none.
-            if aside or not (self._writer.exists() or self._has_set_aside(number)):
-                self._set_aside.add(self._app("rejects"), number, aside)
+            if aside:
+                self._set_aside.add(self._app("rejects"), number, aside, fresh)
             fault_point("after_rejects", str(self.table))
             if (archive := self._archive) is not None:
-                archive.note(number, written.taken.files)
+                archive.note(number, (one for one in fresh if one.file not in aside))
             if self._writer.exists():
                 landed = {
-                    "set_aside": len(earlier) + len(aside),
-                    LANDED: [list(stat) for stat in stats if stat.file not in aside],
+                    "set_aside": earlier + len(aside),
+                    LANDED: [list(one) for one in fresh if one.file not in aside],
                 }
-                self._commit(written, number, tape_batch, digest(paths), landed)
+                self._commit(written, number, tape_batch, landed)
         fault_point("after_commit", str(self.table))
+
+    def _set_aside_before(self, found: Iterable[Delivery]) -> set[str]:
+        """Return which of these were set aside, by an earlier try of their batch: no plan names one that was."""
+        known = self._ledger.find([one.file for one in found])
+        return {file for file, all_known in known.items() if all(k.set_aside for k in all_known)}
+
+    def _newest_note(self) -> CommitNote | None:
+        """Return the note of the tape's newest batch. The log is not listed for it."""
+        notes = notes_back(self._writer.folder, at_most=self._writer.version())
+        return next((note for _, note in notes if note.tape_batch is not None), None)
 
     def _write(self, batch: DataFrame, given: _Given, *, small: bool = True) -> _Written:
         """Write the rows of the readable files. A read that fails is tried again without the damaged files.
@@ -193,7 +223,9 @@ class TapeQuery:
                 return _Written(taken)
             suspects = taken.files
             implausible = Observation()
-            rows = self._addressed(taken.rows, given.tape_batch, known, implausible)
+            declared = known or StructType([StructField(c, StringType()) for c in self._source.columns])
+            rows = addressed(taken.rows, given.tape_batch, self._clock(), declared, implausible)
+            self._writer.prepare(rows.schema)
             small = small and _unpacked_size(suspects) <= SMALL_BATCH
             rows = rows.coalesce(1) if small else rows
             written = write_files(rows, self._writer.folder, self._writer.partition_by, small=small, observed=True)
@@ -205,36 +237,7 @@ class TapeQuery:
             return self._write(batch, replace(given, paths=sound, set_aside=(*aside, *damaged)), small=small)
         return _Written(taken, written, implausible.get["rows"])
 
-    def _addressed(
-        self, rows: DataFrame, tape_batch: int, known: StructType | None, implausible: Observation
-    ) -> DataFrame:
-        """Give each row its address, arrival and slice; make the table, or widen it, for the rows' columns.
-
-        Rows whose file gives a time that cannot be arrive now; `implausible` counts them on the way.
-        """
-        micros = int(self._clock().timestamp() * 1_000_000)
-        now = F.timestamp_micros(_batch_constant(micros))
-        arrived = arrival(F.col(ARRIVED_AT), F.col(SOURCE_FILE), now)
-        declared = StructType([StructField(c, StringType()) for c in self._source.columns])
-        # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
-        names = {same_name(f.name): f.name for f in known or declared}
-        addressed = rows.observe(implausible, F.count_if(arrived.implausible).alias("rows")).select(
-            *[F.col(quoted(c)).alias(names.get(same_name(c), c)) for c in rows.columns if c not in OF_THE_TAPE],
-            SOURCE,
-            _batch_constant(tape_batch).alias(BATCH_ID),
-            F.monotonically_increasing_id().alias(ROW),
-            now.alias(INGESTED_AT),
-            arrived.at.alias(ARRIVED_AT),
-            arrived.at.cast("date").alias(ARRIVAL_DATE),
-        )
-        missing = [f for f in known or declared if f.name not in addressed.columns]
-        addressed = addressed.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
-        self._writer.prepare(addressed.schema)
-        return addressed
-
-    def _commit(
-        self, written: _Written, number: int, tape_batch: int, inputs: str, landed: Mapping[str, object]
-    ) -> None:
+    def _commit(self, written: _Written, number: int, tape_batch: int, landed: Mapping[str, object]) -> None:
         note = CommitNote(
             table=str(self.table),
             generation=1,
@@ -249,7 +252,6 @@ class TapeQuery:
                 **landed,
             },
             checkpoint=self.checkpoint.id(),
-            inputs=inputs,
         )
 
         def placed() -> str:
@@ -265,22 +267,6 @@ class TapeQuery:
                 hint="The log was changed by hand; put back the lake and its checkpoint of one and the same moment.",
             )
 
-    def _has_set_aside(self, number: int) -> bool:
-        """Return whether it is written down which files a batch of this checkpoint set aside."""
-        if self._set_aside.is_noted(self._app("rejects"), number):
-            return True
-        newest = last_note(self._writer.folder, at_most=self._writer.version())
-        if newest is not None and newest[1].checkpoint is not None:
-            return False
-        # An earlier version left the checkpoint out of the transaction's id.
-        earlier = app_id(self.table, self.generation, f"{self._source.label}/rejects")
-        return self._set_aside.is_noted(earlier, number)
-
-    def _ours(self) -> TapeCheckpoint:
-        tape, newest = self._writer.folder, self._writer.version()
-        rejects = self._setting.lake.rejects(self.table)
-        return TapeCheckpoint(self.table, tape, rejects, self.checkpoint, self._folder, newest, self._has_set_aside)
-
     def _app(self, write: str) -> str:
         """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""
         return app_id(self.table, self.generation, f"{self._source.label}/{self.checkpoint.id()}/{write}")
@@ -289,12 +275,3 @@ class TapeQuery:
 def _unpacked_size(paths: Iterable[str]) -> int:
     """Return about how many bytes landed files hold: text packs ten to one."""
     return sum(Path(path).stat().st_size * (10 if path.endswith(".gz") else 1) for path in paths)
-
-
-def _batch_constant(value: int) -> Column:
-    """Return a number that is the same for all rows of a batch, but not part of the code that Spark generates.
-
-    A plain literal is written into that code, which is then new, and compiled, for every batch: about 60 ms each time.
-    """
-    nothing = F.left(F.col(SOURCE_FILE), F.lit(0))
-    return F.concat(F.lit(str(value)), nothing).cast("long")

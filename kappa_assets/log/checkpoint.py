@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,49 @@ class Checkpoint:
         return (
             max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None) if folder.is_dir() else None
         )
+
+    def newest_begun(self) -> int | None:
+        """Return the newest batch whose offsets Spark has logged, done or not; None before the first."""
+        folder = self.path / "offsets"
+        return (
+            max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None) if folder.is_dir() else None
+        )
+
+    def logged_files(self) -> list[tuple[str, int]]:
+        """Return the files that the one file source has seen, and the number of its log's entry that has each."""
+        folder = self.path / "sources" / "0"
+        found: list[tuple[str, int]] = []
+        logs = sorted(folder.iterdir(), key=lambda p: p.name) if folder.is_dir() else []
+        logs = [p for p in logs if p.name.partition(".")[0].isdigit()]
+        compact = max((int(p.stem) for p in logs if p.suffix == ".compact"), default=-1)
+        for path in logs:
+            number = int(path.name.partition(".")[0])
+            if number > compact or (number == compact and path.suffix == ".compact"):
+                entries = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[1:] if line)
+                found += [(entry["path"], entry["batchId"]) for entry in entries]
+        return found
+
+    def files_done(self) -> int:
+        """Return the number of the newest entry in the log of the one file source that a done batch took; -1 for none.
+
+        An offset that is not there any more was logged long before those that are.
+        """
+        done = self.newest_done()
+        if done is None:
+            return -1
+        try:
+            lines = (self.path / "offsets" / str(done)).read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError:
+            return -1
+        return int(json.loads(lines[2])["logOffset"])
+
+    def retire(self) -> Path:
+        """Put the folder aside in one step, for a checkpoint that begins anew; return where it lies now."""
+        aside = self.path.with_name(f"{self.path.name}.retired")
+        if aside.exists():
+            shutil.rmtree(aside)
+        self.path.rename(aside)
+        return aside
 
     def sync(self, batch: int) -> None:
         """See to it that what a micro-batch consists of outlives a loss of power, before its rows are committed.

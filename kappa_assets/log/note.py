@@ -27,8 +27,8 @@ IMPLAUSIBLE = "implausible_arrivals"
 """In a Bronze note's `source`: how many of its rows gave a time of arrival that cannot be, and arrive when read."""
 
 LANDED = "landed"
-"""In a Bronze note's `source`: the files taken, each as path below the landing folder, bytes, and modification time in
-milliseconds, as they were just before they were read."""
+"""In a Bronze note's `source`: the files taken, each as path below the landing folder, bytes, modification time in
+milliseconds, and hash of the bytes, as they were just before they were read. Notes of version 0.1 have no hash."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class CommitNote:
     checkpoint: str | None = None
     """Bronze only: the id of the checkpoint that numbers the batch. Notes of earlier versions have none."""
     inputs: str | None = None
-    """Bronze only: a digest of the paths of the files that the batch brought."""
+    """A digest of the paths of the files that a Bronze batch brought, in notes of earlier versions: read by nobody."""
     recomputed: int | None = None
 
     def to_json(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from kappa_assets_tests.benchmarks import age, beside, light, live, overhead, rewind, throughput, upkeep
+from kappa_assets_tests.benchmarks import age, beside, landing, light, live, overhead, rewind, throughput, upkeep
 from kappa_assets_tests.benchmarks.rounds import Result
 from kappa_assets_tests.benchmarks.sessions import session
 
@@ -45,6 +45,7 @@ def main() -> None:
         "upkeep": lambda: _in_our_session(
             lambda s: upkeep.upkeep(s, root, commits=5_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
         ),
+        "landing": lambda: landing.looks(root, files=100_000 // scale),
         "age": lambda: _in_our_session(
             lambda s: age.age(s, root, commits=20_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
         ),
@@ -87,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         default="",
-        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, age",
+        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, landing, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")

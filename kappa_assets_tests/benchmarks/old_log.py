@@ -41,7 +41,6 @@ def make_old(lake: Lake, pipeline: Pipeline, batches: int) -> None:
         tape = pipeline.tape_of(table)
         if table.layer is Layer.BRONZE:
             heads[table] = Position(Tape(lake, table).head().batch + 1, newest + 1)
-            _remember_files(lake.checkpoint(table), batches)
         else:
             upstream = pipeline.upstreams[table]
             _move_offset(lake.checkpoint(table, number), firsts[upstream] + batches)
@@ -78,15 +77,6 @@ def _move_offset(checkpoint: Path, version: int) -> None:
     lines = path.read_text().splitlines()
     offset = json.loads(lines[2]) | {"reservoirVersion": version, "index": -1, "isStartingVersion": False}
     _rewrite(path, [*lines[:2], json.dumps(offset)])
-
-
-def _remember_files(checkpoint: Path, files: int) -> None:
-    """Put so many files into Spark's list of the files it has seen, which it keeps for ever."""
-    for path in checkpoint.glob("*/sources/0/*.compact"):
-        lines = path.read_text().splitlines()
-        entry = json.loads(lines[-1])
-        more = [json.dumps(entry | {"path": f"{entry['path']}-{number}"}) for number in range(files)]
-        _rewrite(path, [*lines, *more])
 
 
 def _rewrite(path: Path, lines: list[str]) -> None:

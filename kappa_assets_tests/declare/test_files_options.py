@@ -33,6 +33,9 @@ from kappa_assets.fingerprint.code_version import code_version
         ({"header": True, "sep": '"'}, "sep must differ from quote and escape"),
         ({"header": True, "sep": "\\", "escape": "\\"}, "sep must differ from quote and escape"),
         ({"header": True, "quote": None, "multiline": True}, "multiline=True goes with quotes"),
+        ({"overwritten": "twice"}, "overwritten must be 'read' or 'name'; got 'twice'"),
+        ({"pattern": ""}, "pattern must be one of names, without a folder; got ''"),
+        ({"pattern": "north/*.csv"}, "pattern must be one of names"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_with_a_hint(options: dict[str, Any], reason: str) -> None:

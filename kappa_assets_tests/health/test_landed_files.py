@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kappa_assets import Files, Pipeline, bronze
 from kappa_assets.health import CheckOutcome, landed_files, run_checks
 from kappa_assets.health.landed_files import LandedFiles
 from kappa_assets.log import delta_log
@@ -157,3 +158,14 @@ def test_a_tape_of_an_earlier_version_notes_no_files_and_none_is_named(shop: Sho
     shop.web.land()
     shop.put("a.json", "another", at=60)
     assert shop.named() == {}
+
+
+def test_where_other_bytes_under_a_known_name_are_read_there_is_nothing_to_name(shop: Shop) -> None:
+    shop.put("a.json", at=0)
+    shop.read("a.json")
+    shop.put("a.json", "123456789", at=60)
+    assert set(shop.named()) == {"a.json"}
+    read_again = bronze("clicks", source=Files("clicks", format="json"))
+    pipeline = Pipeline.from_tables("web", [read_again], start=dt.date(2026, 1, 1))
+    found = run_checks(shop.web.lake, pipeline, landing=shop.landing, now=shop.web.now)
+    assert next(o for o in found if o.check == "stream_healthy").rows == ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -35,30 +34,6 @@ class Place:
 
     def check(self, folder: Path | None = None) -> None:
         LandingFolder(folder or self.folder, self.checkpoint).check()
-
-
-def test_a_folder_is_the_same_under_each_way_to_write_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = Place(tmp_path, "in [1] ü+%20")
-    place.check()
-    place.seen("9.compact", "x.csv", folder=tmp_path)
-    place.seen("10", "a b.csv", "north/c#.csv")
-    place.check()
-    place.check(place.folder / ".." / place.folder.name)
-    monkeypatch.chdir(tmp_path)
-    place.check(Path(os.path.relpath(place.folder)))
-
-
-@pytest.mark.parametrize("newest", ["0", "19.compact"])
-def test_a_folder_that_was_moved_is_refused_with_both_paths(tmp_path: Path, newest: str) -> None:
-    place = Place(tmp_path)
-    place.seen(newest, *(f"{n}.csv" for n in range(3_000)))
-    place.check()
-    moved = tmp_path / "orders_2"
-    place.folder.rename(moved)
-    with pytest.raises(SourceError, match=rf"is '{moved}' now.*another.*/landing/orders/2999.csv'\nHint: .*--landing"):
-        place.check(moved)
-    moved.rename(place.folder)
-    place.check()
 
 
 def test_files_in_subfolders_that_an_earlier_version_passed_by_are_not_read_unasked(tmp_path: Path) -> None:

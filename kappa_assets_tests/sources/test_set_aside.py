@@ -21,6 +21,7 @@ from kappa_assets.sources.files import set_aside
 from kappa_assets.sources.files.inspect_files import SetAside
 from kappa_assets.sources.files.patience import TRIES, Patience
 from kappa_assets.sources.files.set_aside import SetAsideFiles
+from kappa_assets.sources.ledger.ledger import Delivery
 
 ORDERS = bronze("orders", source=Files("orders", format="csv", header=True))
 APP = "kappa/bronze.orders/g1/files:orders/some-checkpoint/rejects"
@@ -48,25 +49,16 @@ def lying(landing: Path) -> list[str]:
     return sorted(str(p.relative_to(landing)) for p in landing.rglob("*") if p.is_file())
 
 
-def test_a_repeated_batch_learns_what_its_earlier_try_set_aside_and_adds_only_to_it(lake_path: Path) -> None:
+def test_a_repeated_batch_adds_to_what_its_earlier_try_set_aside_with_what_was_found(lake_path: Path) -> None:
     lake = Lake.at(lake_path)
-    assert SetAsideFiles(lake, ORDERS.name).of_batch(0) == frozenset()
-    assert not SetAsideFiles(lake, ORDERS.name).is_noted(APP, 0)
-    SetAsideFiles(lake, ORDERS.name).add(APP, 0, broken("a.csv"))
-    SetAsideFiles(lake, ORDERS.name).add(APP, 3, broken("a.csv", "b.csv"))
-    again = SetAsideFiles(lake, ORDERS.name)
-    assert again.of_batch(2) == frozenset()
-    assert again.of_batch(3) == {"a.csv", "b.csv"}
-    again.add(APP, 3, broken("c.csv"))
-    again.add(APP, 3, broken("d.csv"))
-    again.add(APP, 4, broken("e.csv"))
-    again.add(APP, 5, {})
-    assert again.is_noted(APP, 5)
-    assert not again.is_noted("of another checkpoint", 0)
-    assert again.of_batch(3) == {"a.csv", "b.csv", "c.csv", "d.csv"}
-    assert [(r.file, r.batch) for r in SetAsideFiles(lake, ORDERS.name).all()] == [
+    for batch, names in ((0, "a"), (3, "ab"), (3, "c"), (3, "d"), (4, "e"), (5, "")):
+        found = [Delivery(f"{name}.csv", 7, 1_000, "hash") for name in names]
+        SetAsideFiles(lake, ORDERS.name).add(APP, batch, broken(*(one.file for one in found)), found)
+    again = SetAsideFiles(lake, ORDERS.name).all()
+    assert [(r.file, r.batch) for r in again] == [
         ("a.csv", 0), ("a.csv", 3), ("b.csv", 3), ("c.csv", 3), ("d.csv", 3), ("e.csv", 4),
     ]  # fmt: skip
+    assert {(r.bytes, r.modified_ms, r.hash) for r in again} == {(7, 1_000, "hash")}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import pytest
 from kappa_assets.errors import SourceError
 from kappa_assets.host.host import Host
 from kappa_assets.sources.files.archive import ARCHIVE, Archive
+from kappa_assets.sources.files.landed_names import deliveries
+from kappa_assets.sources.ledger.ledger import Delivery
 from kappa_assets_tests.whole.archived_retail import ARCHIVED
 from kappa_assets_tests.whole.chain import walk_chain
 from kappa_assets_tests.whole.conftest import TRUNCATED, Stage
@@ -75,12 +77,12 @@ def archive(tmp_path: Path) -> Archive:
     return Archive(tmp_path / "landing", tmp_path / "checkpoint")
 
 
-def put(archive: Archive, *found: str) -> list[str]:
+def put(archive: Archive, *found: str, content: str = "") -> list[Delivery]:
     paths = [archive.folder / name for name in found]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
-        path.write_text(path.name)
-    return [str(path) for path in paths]
+        path.write_text(content or path.name)
+    return deliveries(archive.folder, map(str, paths))
 
 
 def log_as_done(archive: Archive, batch: int) -> None:
@@ -101,24 +103,30 @@ def test_a_batch_that_spark_has_not_logged_as_done_keeps_its_files(archive: Arch
 
 
 def test_a_move_that_was_killed_goes_on(archive: Archive) -> None:
-    first, second = put(archive, "a.csv", "b.csv")
-    archive.note(0, [first, second])
+    archive.note(0, put(archive, "a.csv", "b.csv"))
     log_as_done(archive, 0)
     (archive.folder / ARCHIVE).mkdir()
-    Path(first).rename(archive.folder / ARCHIVE / "a.csv")
+    (archive.folder / "a.csv").rename(archive.folder / ARCHIVE / "a.csv")
     archive.move_done()
     assert names(archive.folder / ARCHIVE) == ["a.csv", "b.csv"]
 
 
 def test_a_name_that_was_used_again_overwrites_nothing(archive: Archive) -> None:
     for batch, content in enumerate(("first", "second")):
-        (path,) = put(archive, "a.csv")
-        Path(path).write_text(content)
-        archive.note(batch, [path])
+        archive.note(batch, put(archive, "a.csv", content=content))
         log_as_done(archive, batch)
         archive.move_done()
     assert (archive.folder / ARCHIVE / "a.csv").read_text() == "first"
-    assert (archive.folder / "a.csv").read_text() == "second"
+    assert (archive.folder / ARCHIVE / "a.csv~2").read_text() == "second"
+    assert names(archive.folder) == []
+
+
+def test_a_file_that_was_written_over_before_it_was_moved_stays_and_has_to_be_read(archive: Archive) -> None:
+    archive.note(0, put(archive, "a.csv", content="first"))
+    put(archive, "a.csv", content="the second")
+    log_as_done(archive, 0)
+    archive.move_done()
+    assert names(archive.folder) == ["a.csv"]
 
 
 def test_a_folder_that_cannot_be_written_says_so(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +136,8 @@ def test_a_folder_that_cannot_be_written_says_so(archive: Archive, monkeypatch: 
     with pytest.raises(SourceError, match="cannot be moved out of the landing folder"):
         archive.prepare()
     archive.folder.chmod(0o700)
-    (path,) = put(archive, "a.csv")
     (archive.folder / ARCHIVE).write_text("a file in the way")
-    archive.note(0, [path])
+    archive.note(0, put(archive, "a.csv"))
     log_as_done(archive, 0)
     with pytest.raises(SourceError, match=r"a\.csv is on the tape, but cannot be moved"):
         archive.move_done()

@@ -37,8 +37,11 @@ def links(a: str, b: str, c: str, d: str, e: str) -> Mapping[str, Sequence[Step]
         "between the first release and its links": [
             Crash("registry_change", "links", "both"), Drain(),
         ],
+        "between a plan and its offsets": [
+            Land((b,)), Crash("planned", "bronze.invoices", "driver"), Drain(),
+        ],
         "before the offsets of the first Bronze batch": [
-            Land((b,)), Crash("before_offsets", "bronze.invoices", "driver"), Drain(),
+            Crash("before_offsets", "bronze.invoices", "driver"), Drain(),
         ],
         "between Bronze and Silver": [
             Crash("between_tables", "bronze.invoices", "driver"), Drain(),

@@ -62,6 +62,10 @@ class Lake:
         """Where the index of a tape lies, a Delta table."""
         return self.system / "tape" / bronze.name
 
+    def ledger(self, bronze: TableName) -> Path:
+        """The file of what a tape has taken, looked up by name. It can be made again from the tape."""
+        return self.system / "ledger" / f"{bronze.name}.sqlite"
+
     def rejects(self, table: TableName) -> Path:
         """The side table of rows (Silver) or files (Bronze) that were set aside."""
         return self.system / "rejects" / table.layer / table.name

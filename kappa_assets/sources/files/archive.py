@@ -1,7 +1,8 @@
-"""Landed files that are on the tape, moved out of the way: each look for new files lists the landing folder whole."""
+"""Landed files that are on the tape, moved out of the way, so that a look at all files stays short."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.errors import SourceError
+from kappa_assets.sources.ledger.ledger import Delivery
 
 ARCHIVE = "_read"
 """Below the landing folder, on the same file system: a move is one rename. Spark passes by what begins with `_`."""
@@ -33,11 +35,11 @@ class Archive:
                 hint="Make it writable, or leave archive=True out.",
             )
 
-    def note(self, batch: int, files: Iterable[str]) -> None:
+    def note(self, batch: int, taken: Iterable[Delivery]) -> None:
         """Write down which files a micro-batch puts on the tape, before it does, and move those of the one before."""
         self.move_done()
         fresh = self._noted.with_suffix(".fresh")
-        fresh.write_text(json.dumps({"batch": batch, "files": list(files)}))
+        fresh.write_text(json.dumps({"batch": batch, "taken": [list(one) for one in taken]}))
         fresh.replace(self._noted)
 
     def move_done(self) -> None:
@@ -48,18 +50,24 @@ class Archive:
             return
         if not (self.checkpoint / "commits" / str(noted["batch"])).exists():
             return
-        for path in noted["files"]:
-            self._move(Path(path))
+        for path in noted.get("files", ()):  # of version 0.1, which knew a file by its path alone
+            self._move(Path(path), None)
+        for taken in noted.get("taken", ()):
+            one = Delivery(*taken)
+            self._move(self.folder.absolute() / one.file, one)
         self._noted.unlink()
 
-    def _move(self, path: Path) -> None:
-        target = self.folder / ARCHIVE / os.path.relpath(path, self.folder.absolute())
-        if target.exists():  # landed twice under one name, which Spark reads once: both stay where they are
+    def _move(self, path: Path, taken: Delivery | None) -> None:
+        """Move a file away, if it is still the one that was taken: another of its name has to be read yet."""
+        if not _is(path, taken):
             return
+        target = _free(self.folder / ARCHIVE / os.path.relpath(path, self.folder.absolute()))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):  # somebody else has tidied up
                 path.rename(target)
+                if not _is(target, taken) and not path.exists():  # it came between the look and the move
+                    target.rename(path)
         except OSError as error:
             raise SourceError(
                 f"{path.name} is on the tape, but cannot be moved to {str(target.parent)!r}: {error}",
@@ -69,3 +77,18 @@ class Archive:
     @property
     def _noted(self) -> Path:
         return self.checkpoint / "read_files.json"
+
+
+def _is(path: Path, taken: Delivery | None) -> bool:
+    """Return whether a file is there, with size and time of the one that was taken (None: not known)."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return False
+    return taken is None or (stat.st_size, stat.st_mtime_ns // 1_000_000) == (taken.bytes, taken.modified_ms)
+
+
+def _free(path: Path) -> Path:
+    """Return the path, or `a.csv~2`, `a.csv~3`, where a file that landed earlier under the same name has it."""
+    names = (path if n == 1 else path.with_name(f"{path.name}~{n}") for n in itertools.count(1))
+    return next(name for name in names if not name.exists())

@@ -1,7 +1,6 @@
-"""The Files source: the stream carries file names, the batch reads the files themselves.
+"""The Files source: the stream carries plans, which name files, and the batch reads the files themselves.
 
-So one damaged or foreign file is set aside alone, columns are matched by name, and nothing depends on Spark's
-`maxFileAge`, which skips old files silently.
+So one damaged or foreign file is set aside alone, and columns are matched by name.
 """
 
 from __future__ import annotations
@@ -37,10 +36,7 @@ from kappa_assets.sources.files.read_text import Groups, read_csv, read_lines
 READ_FAILED = (PySparkException, Py4JJavaError)
 """How a failed job shows: which of the two depends on the Java exception it died of."""
 _FOR_EVER = f"{2**63 - 1}ms"
-"""Spark's `maxFileAge` counts back from the newest file seen, and 100 years are not enough: one file dated 2300, and no
-later file of today was ever read. With the greatest number no file is older, whatever the times are."""
-_SEEN = "[^._]*"
-"""Names that are read. Spark itself makes an exception for `_metadata.csv`, for Parquet's sake."""
+"""Spark's `maxFileAge` counts back from the newest file seen. With the greatest number no file is too old."""
 _OTHER_TYPE = "has columns of another type than the tape"
 _READING = {
     # Spark knows seven encodings by default, and Windows' are not among them.
@@ -72,22 +68,19 @@ def folder_of(source: Files, landing: Path) -> Path:
     return folder
 
 
-def stream_of_files(spark: SparkSession, source: Files, landing: Path, *, max_files: int) -> DataFrame:
-    """Return the stream of landed files, those in subfolders too: `path`, and nothing of their content.
+def stream_of_plans(spark: SparkSession, folder: Path) -> DataFrame:
+    """Return the stream of the files in which the batches are planned, one a batch: `path`, and nothing of the content.
 
-    Folders and files whose names begin with a dot or an underscore are passed by. Folders called `key=value` are
-    folders: looked up recursively, Spark infers no partitions, which fails when `year=` lies beside `country=`.
+    Spark keeps a list of all files that it has seen, and knows them by their names alone: of plans it may.
     """
-    # Else a `_spark_metadata` folder, which another stream left, is taken for the list of all files.
+    # Else it looks in each plan for a list of files that another stream may have left.
     spark.conf.set("spark.sql.streaming.fileStreamSink.ignoreMetadata", "true")
     return (
         spark.readStream.format("binaryFile")
         .schema(_BINARY_FILE)
-        .option("recursiveFileLookup", "true")
-        .option("pathGlobFilter", _SEEN)
         .option("maxFileAge", _FOR_EVER)
-        .option("maxFilesPerTrigger", str(max_files))
-        .load(literal_path(folder_of(source, landing)))
+        .option("maxFilesPerTrigger", "1")
+        .load(literal_path(folder))
         .select("path")
     )
 

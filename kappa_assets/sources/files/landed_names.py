@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+
+from kappa_assets.sources.ledger.ledger import Delivery, hash_of
 
 _DATE_IN_NAME = r"(\d{4}-\d{2}-\d{2})"
 _TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
@@ -20,22 +21,15 @@ _DEEPEST = 4_096
 """More folders than a path can have."""
 
 
-class LandedFile(NamedTuple):
-    """A landed file as it was just before it was read: what a later look compares with what lies there then."""
-
-    file: str
-    """Its path below the landing folder."""
-    bytes: int
-    modified_ms: int
-
-
-def landed_stats(folder: Path, paths: Iterable[str]) -> list[LandedFile]:
-    """Return size and time of the files that are there."""
+def deliveries(folder: Path, paths: Iterable[str]) -> list[Delivery]:
+    """Return size, time and hash of the files that are there; no hash of one that cannot be read now."""
     found = []
     for path in paths:
         with suppress(OSError):
             stat = os.stat(path)  # noqa: PTH116 -- a Path for each file costs more than the look
-            found.append(LandedFile(path_below(folder, path), stat.st_size, stat.st_mtime_ns // 1_000_000))
+            one = Delivery(path_below(folder, path), stat.st_size, stat.st_mtime_ns // 1_000_000)
+            found.append(one)
+            found[-1] = one._replace(hash=hash_of(path))
     return found
 
 

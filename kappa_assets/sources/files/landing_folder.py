@@ -1,17 +1,16 @@
-"""The landing folder and the checkpoint that reads it: whether what Spark remembers is still about this folder."""
+"""The landing folder of a tape that an early version has read: whether files lie there that it passed by."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 from kappa_assets.errors import SourceError
+from kappa_assets.log.checkpoint import Checkpoint
+from kappa_assets.sources.ledger.delivery_plans import DeliveryPlans
 
-_TAIL = 1 << 16
 _NOT_SEEN = (".", "_")
 
 
@@ -23,25 +22,13 @@ class LandingFolder:
     checkpoint: Path
 
     def check(self) -> None:
-        """Raise SourceError when files would be read twice that Spark knows under other paths, or passed by so far."""
-        seen = self._last_seen()
-        if seen is not None:
-            self._refuse_moved(seen)
+        """Raise SourceError when files would be read that an early version passed by."""
         if self._reads_subfolders.exists():
             return
-        if seen is not None:
+        if self._has_seen_files():
             self._refuse_files_passed_by()
         self.checkpoint.mkdir(parents=True, exist_ok=True)
         self._reads_subfolders.touch()
-
-    def _refuse_moved(self, seen: str) -> None:
-        folder = os.path.normpath(self.folder.absolute())
-        if not seen.startswith(f"{folder.rstrip('/')}/"):
-            raise SourceError(
-                f"the landing folder is {folder!r} now, but this tape was read from another; last of all {seen!r}",
-                hint="Files are known by their whole paths: here, all would be read a second time. Name the folder "
-                "as before with --landing or KAPPA_LANDING, or move it back; a bind mount gives a disk its old path.",
-            )
 
     def _refuse_files_passed_by(self) -> None:
         """Files in subfolders were not read before; what has gathered there need not be meant for the tape."""
@@ -66,14 +53,7 @@ class LandingFolder:
             if Path(root) != self.folder:
                 yield from (os.path.relpath(Path(root, n), self.folder) for n in names if not n.startswith(_NOT_SEEN))
 
-    def _last_seen(self) -> str | None:
-        """Return the file that Spark has seen last, or None when it has seen none."""
+    def _has_seen_files(self) -> bool:
+        """Return whether an early version has read this folder: its checkpoint has no plans."""
         log = self.checkpoint / "sources" / "0"
-        entries = [p for p in log.iterdir() if p.name.partition(".")[0].isdigit()] if log.is_dir() else []
-        if not entries:
-            return None
-        newest = max(entries, key=lambda path: int(path.name.partition(".")[0]))
-        with newest.open("rb") as stream:
-            stream.seek(max(0, newest.stat().st_size - _TAIL))
-            last = stream.read().splitlines()[-1]
-        return f"/{unquote(json.loads(last)['path'].removeprefix('file:')).lstrip('/')}"
+        return log.is_dir() and any(log.iterdir()) and not DeliveryPlans(Checkpoint(self.checkpoint)).folder.is_dir()

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +26,7 @@ from kappa_assets.names import TableName
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, describe_files
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.sources.ledger.ledger import Delivery
 
 _COLUMNS = StructType(
     [
@@ -33,6 +35,9 @@ _COLUMNS = StructType(
         StructField("batch", LongType()),
         StructField("at", TimestampType()),
         StructField("retried_as", StringType()),
+        StructField("bytes", LongType()),
+        StructField("modified_ms", LongType()),
+        StructField("hash", StringType()),
     ]
 )
 _ROWS = pa.schema(
@@ -42,6 +47,9 @@ _ROWS = pa.schema(
         ("batch", pa.int64()),
         ("at", pa.timestamp("us", tz="UTC")),
         ("retried_as", pa.string()),
+        ("bytes", pa.int64()),
+        ("modified_ms", pa.int64()),
+        ("hash", pa.string()),
     ]
 )
 _PACKED = ".gz"
@@ -56,6 +64,10 @@ class Rejected:
     batch: int
     at: dt.datetime
     retried_as: str | None = None
+    bytes: int | None = None
+    modified_ms: int | None = None
+    hash: str | None = None
+    """Size, time and hash of what was set aside; None where an earlier version did not write them down."""
 
 
 class SetAsideFiles:
@@ -67,23 +79,19 @@ class SetAsideFiles:
         self._folder = lake.rejects(bronze)
         self._writer = DeltaWriter(f"rejects of {bronze}", self._folder)
 
-    def is_noted(self, app: str, batch: int) -> bool:
-        """Return whether it is committed under `app` which files a micro-batch set aside, or that it set none aside."""
-        return self._writer.is_committed(app, batch)
-
-    def of_batch(self, batch: int) -> frozenset[str]:
-        """Return the files that an earlier try of a micro-batch set aside: they stay set aside."""
-        return frozenset(row.file for row in self._rows() if row.batch == batch)
-
-    def add(self, app: str, batch: int, aside: Mapping[str, str]) -> None:
+    def add(self, app: str, batch: int, aside: Mapping[str, str], found: Iterable[Delivery] = ()) -> None:
         """Commit the files that a micro-batch sets aside, with the reasons; those of an earlier try are not among them.
+
+        `found`: what they were when they were looked at.
 
         `app`: the id of the transaction. Where an earlier try has used it, one of its own is made.
         """
         tries = (app if n == 0 else f"{app}/{n}" for n in itertools.count())
         free = next(app for app in tries if not self._writer.is_committed(app, batch))
         now = dt.datetime.now(dt.UTC)
-        self._commit([Rejected(file, reason, batch, now) for file, reason in aside.items()], free, batch)
+        was = {one.file: one for one in found}
+        rows = [Rejected(file, reason, batch, now) for file, reason in aside.items()]
+        self._commit([replace(row, **_as_found(was.get(row.file))) for row in rows], free, batch)
 
     def all(self) -> list[Rejected]:
         """Return every file that was set aside, oldest first, once for each time it was."""
@@ -189,3 +197,7 @@ class SetAsideFiles:
                 hint="Check that the disk is there, writable and not full.",
             ) from error
         return describe_files(self._folder, [relative], ())
+
+
+def _as_found(one: Delivery | None) -> dict[str, Any]:
+    return {} if one is None else {"bytes": one.bytes, "modified_ms": one.modified_ms, "hash": one.hash}
