@@ -15,9 +15,9 @@ from deltalake import DeltaTable
 
 from kappa_assets.graph import Pipeline
 from kappa_assets.log.delta_log import last_note
-from kappa_assets.log.note import CommitNote, InputRange, Offset, Position
+from kappa_assets.log.note import LANDED, CommitNote, InputRange, Offset, Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.log_files import latest_version
 from kappa_assets.place.registry import Registry
@@ -39,7 +39,7 @@ def make_old(lake: Lake, pipeline: Pipeline, batches: int) -> None:
         assert found is not None, f"{table} has no note"
         firsts[table] = newest + 1
         tape = pipeline.tape_of(table)
-        if table.layer is Layer.BRONZE:
+        if table.is_tape:
             heads[table] = Position(Tape(lake, table).head().batch + 1, newest + 1)
         else:
             upstream = pipeline.upstreams[table]
@@ -47,8 +47,9 @@ def make_old(lake: Lake, pipeline: Pipeline, batches: int) -> None:
         for index in range(batches):
             at = Position(heads[tape].batch + index, heads[tape].version + index)
             note = replace(found[1], batch=found[1].batch + index + 1, rows=0, position={str(tape): at}, rejected={})
-            if table.layer is Layer.BRONZE:
-                note = replace(note, tape_batch=at.batch)
+            if table.is_tape:
+                delivery = [f"old/{at.batch}.csv.gz", 100, 1_700_000_000_000 + at.batch, f"{at.batch:032x}"]
+                note = replace(note, tape_batch=at.batch, source={**note.source, LANDED: [delivery]})
             else:
                 note = replace(note, reads={str(upstream): _read(found[1], upstream, firsts[upstream], index)})
             _write(folder, newest + 1 + index, note, batches - index)
