@@ -43,7 +43,7 @@ from kappa_assets.sources.files.file_batch import (
 from kappa_assets.sources.files.inspect_files import SetAside
 from kappa_assets.sources.files.landed_names import deliveries, path_below
 from kappa_assets.sources.files.landing_folder import LandingFolder
-from kappa_assets.sources.files.patience import Patience
+from kappa_assets.sources.files.patience import Patience, written_again
 from kappa_assets.sources.files.set_aside import SetAsideFiles
 from kappa_assets.sources.ledger import tape_checkpoint
 from kappa_assets.sources.ledger.delivery_plans import DeliveryPlans
@@ -180,6 +180,10 @@ class TapeQuery:
         with self._tape.next_batch() as tape_batch:
             readable = tuple(str(folder.absolute() / one.file) for one in fresh)
             written = self._write(batch, _Given(number, tape_batch, readable))
+            if again := written_again(folder, fresh):
+                again = self._patience.wait_for(number, again)
+                sound = tuple(path for path in readable if path not in {one.file for one in again})
+                written = self._write(batch, _Given(number, tape_batch, sound, again))
             aside = {path_below(folder, a.file): a.reason for a in written.taken.set_aside}
             if aside:
                 self._set_aside.add(self._app("rejects"), number, aside, fresh)

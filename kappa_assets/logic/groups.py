@@ -104,15 +104,10 @@ def _no_columns(by: tuple[str, ...], of: dict[str, Node | None], top: Traced) ->
             hint = f"by= takes columns of the upstream, or what is grouped by first: leave {name!r} out, {WHOLE}."
             refusals.append(Refusal("Project", name, what, hint))
     for one in top.node.expressions("projectList"):
-        if one.fields["name"] in by and "map" in _type_of(one):
+        if one.fields["name"] in by and "'type': 'map'" in str(one.fields.get("dataType")):
             what = f"names its groups by {one.fields['name']!r}, which holds a map"
             refusals.append(Refusal("Project", str(one.fields["name"]), what, "Maps have no order: take its entries."))
     return refusals
-
-
-def _type_of(column: Node) -> str:
-    found = column.fields.get("dataType")
-    return str(found.get("type")) + str(found) if isinstance(found, dict) and "'type': 'map'" in str(found) else ""
 
 
 def _nothing_left(table: Gold, of: dict[str, Node | None]) -> Refusal:
@@ -229,11 +224,10 @@ def _feed(way: list[Traced], groups: list[Node]) -> Feed | None:
         if together and kind in ("Filter", "Join"):
             return None
         together = together or not alone
-        places = [n for group in groups for n, c in enumerate(at.columns) if at.says.get(c) == group]
-        by_group = [next((n for n, c in enumerate(at.columns) if at.says.get(c) == group), None) for group in groups]
-        whole = tuple(n for n in by_group if n is not None)
-        if places and len(whole) == len(groups):
-            return Feed(at.path, whole)
+        found = [next((n for n, c in enumerate(at.columns) if at.says.get(c) == group), None) for group in groups]
+        places = tuple(place for place in found if place is not None)
+        if len(places) == len(groups):
+            return Feed(at.path, places)
     return None
 
 

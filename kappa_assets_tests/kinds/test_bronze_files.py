@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -222,6 +222,31 @@ def test_a_batch_that_is_repeated_puts_each_delivery_on_one_side(
     assert found[1].source["set_aside"] == counted
     shop.batch(0, "bad.csv", "good.csv", "other.csv")
     assert (shop.tape, set(shop.aside)) == (tape, aside)
+
+
+def test_a_file_that_is_written_again_while_it_is_read_is_on_the_tape_as_one_delivery(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.land("a.csv")
+    shop.land("b.csv")
+    write, tries = tape_query.write_files, list[int]()  # type: ignore[attr-defined]  # the module's own import
+
+    def then_write_again(*args: Any, **options: Any) -> Any:
+        written = write(*args, **options)
+        if len(tries) < 2:
+            tries.append(1)
+            shop.land("a.csv", f"id\nnew-{len(tries)}\n".encode(), at=NOW + dt.timedelta(seconds=len(tries)))
+        return written
+
+    monkeypatch.setattr(tape_query, "write_files", then_write_again)
+    for number in range(2):
+        with pytest.raises(
+            SourceError, match=rf"a.csv' was written again while it was read \(try {number + 1} of 20\)"
+        ):
+            shop.batch(0, "a.csv", "b.csv")
+        assert shop.tape == []
+    shop.batch(0, "a.csv", "b.csv")
+    assert (shop.tape, set(shop.aside)) == (["b.csv", "new-2"], set())
 
 
 def test_a_file_server_whose_clock_is_ahead_makes_nothing_implausible(shop: Shop) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kappa_assets.errors import SourceError
 from kappa_assets.sources.files.inspect_files import SetAside
+from kappa_assets.sources.ledger.ledger import Delivery
 
 TRIES = 20
 """A host that streams makes them in about eight minutes, for a shop's chmod or a mount that comes back. Longer, and one
@@ -42,7 +44,8 @@ class Patience:
                 hint="Mend its rights, the disk or the mount, and reading goes on by itself. After the last try it is "
                 "set aside, and `kappa retry` takes it again.",
             )
-        return tuple(a if not a.for_now else replace(a, reason=f"{a.reason}, in {TRIES} tries") for a in found)
+        ended = (replace(a, reason=f"{a.reason}, in {TRIES} tries", for_now=False) for a in found if a.for_now)
+        return (*(a for a in found if not a.for_now), *ended)
 
     def _tried(self, batch: int) -> dict[str, int]:
         try:
@@ -55,3 +58,18 @@ class Patience:
         fresh = self.path.with_suffix(".fresh")
         fresh.write_text(json.dumps({"batch": batch, "tries": tries}))
         fresh.replace(self.path)
+
+
+def written_again(folder: Path, read: Iterable[Delivery]) -> tuple[SetAside, ...]:
+    """Return the files that were written again while they were read: nobody knows which bytes are on the tape then.
+
+    One that is gone meanwhile was read, or it would have been set aside.
+    """
+    found = []
+    for one in read:
+        with suppress(OSError):
+            stat = (folder / one.file).stat()
+            if (stat.st_size, stat.st_mtime_ns // 1_000_000) != (one.bytes, one.modified_ms):
+                path = str(folder.absolute() / one.file)
+                found.append(SetAside(path, "was written again while it was read", for_now=True))
+    return tuple(found)
