@@ -128,6 +128,6 @@ def test_a_host_that_lives_is_never_taken_for_the_frozen_one_before_it(
     assert before is not None
     assert (before.ended, before.pid) == ("at once", os.getpid())
     ended: list[Holder | None] = []
-    monkeypatch.setattr(host_module, "end_holder", lambda _, whom: ended.append(whom))
+    monkeypatch.setattr(host_module, "end_holder_of", lambda _, __, whom: ended.append(whom))
     Host(stage.setting(spark), pipeline, wanted=lambda: "at once", watch=HostWatch(frozen_after=-1.0)).drain()
     assert ended == [], "nobody holds the lock, so nobody is to be ended"
