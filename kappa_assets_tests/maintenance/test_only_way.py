@@ -36,11 +36,11 @@ ALLOWED = {
         "place/local/local_table.py",
         "_set_aside",
     ): "rows set aside, in files of this batch's own that are committed elsewhere",
-    ("place/local/delta_write/commit_file.py", "put_commit"): "the commit's first name; linked, it has its own by then",
+    ("place/local/delta_write/commit_file.py", "put_commit"): "the first name of a commit; linked, it has another",
     (
         "log/checkpoint.py",
         "retire",
-    ): "the tape's checkpoint that was put aside before this one: the tape knows all of it",
+    ): "a checkpoint put aside before this one: the tape knows all of it",
     ("sources/ledger/delivery_plans.py", "begin"): "plans that are done, or that Spark never saw: they are made anew",
     ("sources/ledger/delivery_plans.py", "remove_before"): "plans that Spark has logged as done",
     ("sources/ledger/ledger.py", "_throw_away"): "what is no database any more; it is made again from the tape",
