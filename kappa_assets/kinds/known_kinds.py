@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from kappa_assets.declare.tables import Derived, Gold, Silver
+from kappa_assets.declare.tables import Derived, Gold, Silver, Table
 from kappa_assets.errors import LogicError
 from kappa_assets.kinds.append import APPEND
 from kappa_assets.kinds.combined import COMBINED
 from kappa_assets.kinds.keyed import KEYED
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.kinds.whole import WHOLE
+
+
+def is_sliced(table: Table) -> bool:
+    """Return whether a table's rows lie in slices, which are partitions in Dagster: a tape's do, and by its kind."""
+    return not isinstance(table, Derived) or kind_of(table).keeps_addresses
 
 
 @singledispatch

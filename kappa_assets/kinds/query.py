@@ -100,14 +100,6 @@ class LooksForItself(Protocol):
         ...
 
 
-def app_id(table: TableName, generation: int, write: str) -> str:
-    """Return the transaction's application id: table, generation, and which of a batch's writes it is.
-
-    The same id on a new checkpoint would silently skip rows, hence the generation.
-    """
-    return f"kappa/{table}/g{generation}/{write}"
-
-
 def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:
     """Return the checkpoint of a generation's query."""
     return Checkpoint(lake.checkpoint(generation.table, generation.number))

@@ -18,7 +18,7 @@ from kappa_assets.declare.tables import Bronze, Silver
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.addressed import addressed
-from kappa_assets.kinds.query import Setting, StartAgain, app_id
+from kappa_assets.kinds.query import Setting, StartAgain
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import notes_back
 from kappa_assets.log.note import IMPLAUSIBLE, LANDED, CommitNote, Position
@@ -273,7 +273,7 @@ class TapeQuery:
 
     def _app(self, write: str) -> str:
         """Return a transaction's id. A new checkpoint counts from 0 again, so it has ids of its own."""
-        return app_id(self.table, self.generation, f"{self._source.label}/{self.checkpoint.id()}/{write}")
+        return replace(self._main, part=f"{self._source.label}/{self.checkpoint.id()}/{write}").app
 
 
 def _unpacked_size(paths: Iterable[str]) -> int:

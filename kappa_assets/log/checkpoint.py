@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kappa_assets.errors import LakeError
 from kappa_assets.log.note import Offset
@@ -51,17 +52,11 @@ class Checkpoint:
 
     def newest_done(self) -> int | None:
         """Return the newest batch that Spark has logged as done; None before the first."""
-        folder = self.path / "commits"
-        return (
-            max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None) if folder.is_dir() else None
-        )
+        return self._newest("commits")
 
     def newest_begun(self) -> int | None:
         """Return the newest batch whose offsets Spark has logged, done or not; None before the first."""
-        folder = self.path / "offsets"
-        return (
-            max((int(p.name) for p in folder.iterdir() if p.name.isdigit()), default=None) if folder.is_dir() else None
-        )
+        return self._newest("offsets")
 
     def logged_files(self) -> list[tuple[str, int]]:
         """Return the files that the one file source has seen, and the number of its log's entry that has each."""
@@ -83,13 +78,8 @@ class Checkpoint:
         An offset that is not there any more was logged long before those that are.
         """
         done = self.newest_done()
-        if done is None:
-            return -1
-        try:
-            lines = (self.path / "offsets" / str(done)).read_text(encoding="utf-8").split("\n")
-        except FileNotFoundError:
-            return -1
-        return int(json.loads(lines[2])["logOffset"])
+        offset = None if done is None else self._offset(done)
+        return -1 if offset is None else int(offset["logOffset"])
 
     def retire(self) -> Path:
         """Put the folder aside in one step, for a checkpoint that begins anew; return where it lies now."""
@@ -123,14 +113,24 @@ class Checkpoint:
 
     def newest_offset(self) -> Offset | None:
         """Return how far the one Delta source has been told to read; None before its first micro-batch."""
-        folder = self.path / "offsets"
-        batches = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
-        return self._delta_offset(max(batches)) if batches else None
+        begun = self.newest_begun()
+        return None if begun is None else self._delta_offset(begun)
 
     def _delta_offset(self, batch: int) -> Offset | None:
+        body = self._offset(batch)
+        return None if body is None else Offset(body["reservoirVersion"], body["index"], body["isStartingVersion"])
+
+    def _offset(self, batch: int) -> dict[str, Any] | None:
+        """Return what is logged of the one source of a batch; None when the batch has no entry."""
         try:
             lines = (self.path / "offsets" / str(batch)).read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             return None
-        body = json.loads(lines[2])
-        return Offset(body["reservoirVersion"], body["index"], body["isStartingVersion"])
+        body: dict[str, Any] = json.loads(lines[2])
+        return body
+
+    def _newest(self, log: str) -> int | None:
+        """Return the newest batch that one of Spark's logs has an entry of; None where it has none."""
+        folder = self.path / log
+        batches = (int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else ()
+        return max(batches, default=None)

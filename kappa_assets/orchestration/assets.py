@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.tables import Derived, Gold, Table
+from kappa_assets.declare.tables import Gold, Table
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.kinds.known_kinds import kind_of
+from kappa_assets.kinds.known_kinds import is_sliced
 from kappa_assets.orchestration.catch_up import as_result
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.rebuild import Rebuild
@@ -25,11 +25,6 @@ def slices_of(pipeline: Pipeline) -> dg.DailyPartitionsDefinition:
     """Return the partitions of Bronze and Silver: one per day of arrival, UTC, today's too, which is still growing."""
     start = dt.datetime.combine(pipeline.start, dt.time(), dt.UTC)
     return dg.DailyPartitionsDefinition(start, timezone="UTC", end_offset=1)
-
-
-def is_sliced(table: Table) -> bool:
-    """Return whether a table has partitions in Dagster: Bronze and row-by-row Silver do."""
-    return not isinstance(table, Derived) or kind_of(table).keeps_addresses
 
 
 def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSpec:

@@ -115,9 +115,8 @@ class CarriedOver:
         kept, others = source.content(spark, schema).rows, old.others(spark, schema)
         stay = 0 if others is None else others.count()
         done = Repair(day.isoformat(), last, version, old.rows - stay)
-        parts = [
-            part for part in (None if kept is None else kept.where(F.col(BATCH_ID) <= last), others) if part is not None
-        ]
+        earlier = None if kept is None else kept.where(F.col(BATCH_ID) <= last)
+        parts = [part for part in (earlier, others) if part is not None]
         rows = reduce(DataFrame.unionByName, parts) if parts else spark.createDataFrame([], schema)
         write = Write(str(self.candidate.table), self.candidate.number, f"carried/{day}", version)
         change = Change(

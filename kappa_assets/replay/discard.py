@@ -16,7 +16,7 @@ from kappa_assets.place.registry import Registry, events
 
 
 def discard_replay(lake: Lake, replay_id: str) -> None:
-    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError."""
+    """Give up a replay that is not promoted, and remove all it wrote. Raises ReplayError, ReplayRunning."""
     with lease(lake, REPLAYS, f"discard of {replay_id}"):
         discard_candidates(lake, Registry(lake), replay_id)
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from kappa_assets.columns import ARRIVAL_DATE
-from kappa_assets.declare.tables import Derived, Table
+from kappa_assets.declare.tables import Table
 from kappa_assets.errors import TapeGap
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.host_status import QueryStatus
-from kappa_assets.kinds.known_kinds import kind_of
+from kappa_assets.kinds.known_kinds import is_sliced
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
 from kappa_assets.log.generation_positions import live_position
@@ -150,7 +150,7 @@ def _news(
         within = [] if version is None or version <= after else [sight.logs.commit(folder, version)]
     if not within:
         return None
-    sliced = not isinstance(table, Derived) or kind_of(table).keeps_addresses
+    sliced = is_sliced(table)
     found = sight.logs.last_note(folder, at_most=within[-1].version)
     note = None if found is None else found[1]
     upstream = sight.pipeline.upstreams.get(table.name)

@@ -85,7 +85,7 @@ def _is(path: Path, taken: Delivery | None) -> bool:
         stat = path.stat()
     except OSError:
         return False
-    return taken is None or (stat.st_size, stat.st_mtime_ns // 1_000_000) == (taken.bytes, taken.modified_ms)
+    return taken is None or taken.is_as(stat)
 
 
 def _free(path: Path) -> Path:

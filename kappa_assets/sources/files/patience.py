@@ -68,8 +68,7 @@ def written_again(folder: Path, read: Iterable[Delivery]) -> tuple[SetAside, ...
     found = []
     for one in read:
         with suppress(OSError):
-            stat = (folder / one.file).stat()
-            if (stat.st_size, stat.st_mtime_ns // 1_000_000) != (one.bytes, one.modified_ms):
+            if not one.is_as((folder / one.file).stat()):
                 path = str(folder.absolute() / one.file)
                 found.append(SetAside(path, "was written again while it was read", for_now=True))
     return tuple(found)

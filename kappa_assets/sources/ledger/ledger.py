@@ -7,6 +7,7 @@ cleaned, and from its files set aside. Lost, or of another day than the tape, it
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,6 +48,10 @@ class Delivery(NamedTuple):
     modified_ms: int
     hash: str | None = None
     """The first half of the SHA-256 of its bytes; None where that was not written down."""
+
+    def is_as(self, stat: os.stat_result) -> bool:
+        """Return whether a file has the size and the time of this delivery."""
+        return (stat.st_size, stat.st_mtime_ns // 1_000_000) == (self.bytes, self.modified_ms)
 
 
 class Known(NamedTuple):
