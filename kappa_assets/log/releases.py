@@ -6,7 +6,7 @@ from typing import Literal
 
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import InputRange
-from kappa_assets.log.unread import unread_after
+from kappa_assets.log.unread import unread_of
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.log_files import versions
@@ -52,7 +52,7 @@ def _is_stuck(lake: Lake, state: State, table: TableName, number: int) -> bool:
 
 def _is_gone(lake: Lake, state: State, upstream: TableName, read: InputRange) -> bool:
     folder = lake.folder(upstream, read.generation)
-    unread, log = unread_after(folder, read.until), versions(folder)
+    unread, log = unread_of(folder, read), versions(folder)
     if not log or unread.version < log[0]:
         return True
     return unread.data is not None and unread.data <= state.vacuumed.get((upstream, read.generation), -1)

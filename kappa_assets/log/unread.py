@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kappa_assets.log.logs import ON_DISK
-from kappa_assets.log.note import Offset
+from kappa_assets.log.note import InputRange, Offset
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Unread:
     """What a reader has not read of its upstream yet."""
 
     version: int
-    """Where it goes on: the log must be there from this version on."""
+    """Where it goes on, or lists commits again: the log must be there from this version on."""
     data: int | None
     """The first version whose files it still needs; None when nothing there changed rows (OPTIMIZE did not)."""
 
@@ -27,3 +27,15 @@ def unread_after(folder: Path, offset: Offset) -> Unread:
     if offset.starting or offset.index >= 0:
         return Unread(offset.version, offset.version)
     return Unread(offset.version, ON_DISK.first_data_after(folder, offset.version - 1))
+
+
+def unread_of(folder: Path, read: InputRange) -> Unread:
+    """Return what a reader whose last batch was `read` has not read of the table in `folder`.
+
+    Spark plans that batch once more when the query starts, though it is done: it lists its commits again, or the
+    version of a first snapshot. Without their entries in the log it fails, at each start (Spark 4.2.0, Delta
+    4.4.0: DELTA_MISSING_FILES_UNEXPECTED_VERSION). It opens no file of them.
+    """
+    unread = unread_after(folder, read.until)
+    began = read.until.version - 1 if read.since is None else read.since.version
+    return replace(unread, version=max(0, min(unread.version, began)))

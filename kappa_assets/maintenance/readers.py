@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
-from kappa_assets.log.unread import Unread, unread_after
+from kappa_assets.log.unread import Unread, unread_after, unread_of
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.log_files import latest_version, log_file, versions
@@ -18,11 +18,13 @@ from kappa_assets.place.registry import Generation
 
 def unread_by(lake: Lake, reader: Generation, upstream: TableName) -> Unread | None:
     """Return what a reader has not read of `upstream`; None when it will begin anew."""
+    folder = lake.folder(upstream, 1 if upstream.is_tape else reader.upstream)
     found = last_note(lake.folder(reader.table, reader.number))
     read = None if found is None else found[1].reads.get(str(upstream))
-    offset = read.until if read else Checkpoint(lake.checkpoint(reader.table, reader.number)).newest_offset()
-    number = 1 if upstream.is_tape else reader.upstream
-    return None if offset is None else unread_after(lake.folder(upstream, number), offset)
+    if read is not None:
+        return unread_of(folder, read)
+    offset = Checkpoint(lake.checkpoint(reader.table, reader.number)).newest_offset()
+    return None if offset is None else unread_after(folder, offset)
 
 
 def first_kept(folder: Path, unread: Iterable[Unread], since: dt.datetime) -> int:

@@ -70,14 +70,16 @@ def _write(folder: Path, version: int, note: CommitNote, seconds_ago: int) -> No
 
 
 def _move_offset(checkpoint: Path, version: int) -> None:
-    """Have the newest batch of a query end before `version` of its upstream; a lake made without Spark has none."""
-    numbers = [int(p.name) for p in checkpoint.glob("offsets/*") if p.name.isdigit()]
-    if not numbers:
-        return
-    path = checkpoint / "offsets" / str(max(numbers))
-    lines = path.read_text().splitlines()
-    offset = json.loads(lines[2]) | {"reservoirVersion": version, "index": -1, "isStartingVersion": False}
-    _rewrite(path, [*lines[:2], json.dumps(offset)])
+    """Have the newest batch of a query end before `version` of its upstream, and the one before it one version earlier.
+
+    A lake made without Spark has none.
+    """
+    numbers = sorted(int(p.name) for p in checkpoint.glob("offsets/*") if p.name.isdigit())
+    for before, number in enumerate(reversed(numbers[-2:])):
+        path = checkpoint / "offsets" / str(number)
+        lines = path.read_text().splitlines()
+        moved = {"reservoirVersion": version - before, "index": -1, "isStartingVersion": False}
+        _rewrite(path, [*lines[:2], json.dumps(json.loads(lines[2]) | moved)])
 
 
 def _rewrite(path: Path, lines: list[str]) -> None:

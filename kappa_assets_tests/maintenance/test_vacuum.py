@@ -182,6 +182,10 @@ def test_a_reader_that_is_behind_keeps_the_log_as_long_as_it_needs_it(hand: Hand
     assert versions(hand.folder(CLICKS))[0] <= 4
     hand.read()
     run(hand, policy=Policy(keep_commits=100))
+    assert versions(hand.folder(CLICKS))[0] <= 4, "Spark lists the commits of a query's last batch again at its start"
+    hand.land(MONDAY)
+    hand.read()
+    run(hand, policy=Policy(keep_commits=100))
     assert versions(hand.folder(CLICKS))[0] == 20
 
 

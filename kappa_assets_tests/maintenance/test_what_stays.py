@@ -98,10 +98,13 @@ def test_what_a_live_table_has_not_read_stays_whatever_is_deployed(
     state = hand.registry.state()
     assert [release_condition(hand.lake, state, r) for r in state.releases.values()] == ["kept"]
     hand.read(PAGES)
+    hand.land(MONDAY)  # a batch after the one that took 24 versions: Spark lists those of its last batch again
+    hand.read()
+    hand.read(PAGES)
     for days in (0, 30):
         run(hand, PIPELINE, at=now(days=days))
     assert versions(hand.folder(VISITS))[0] >= 20, "what is read goes"
-    assert len(hand.files(VISITS)) == 1
+    assert not unread & hand.files(VISITS)
 
 
 def test_a_deployment_that_lacks_a_live_table_is_told_of_it(hand: HandLake) -> None:
