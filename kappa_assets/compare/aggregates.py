@@ -99,7 +99,7 @@ def _by_slice(rows: DataFrame, other: DataFrame, measures: Sequence[str], slice_
     """Return what each slice adds up to; a table without slices is one, `""`."""
     kinds = dict(rows.dtypes)
     shared = sorted(c for c in rows.columns if c in other.columns)
-    digest = F.sum(row_digest(comparable(shared, kinds, dict(other.dtypes))))
+    digest = F.sum(row_digest(comparable(shared, rows.schema, other.schema)))
     sums = [_sum(c, kinds[c]).alias(f"_s{i}") for i, c in enumerate(measures)]
     by = F.lit("") if slice_column is None else _slice(slice_column)
     counted = [F.count(F.lit(1)).alias("_n"), digest.alias("_d")]

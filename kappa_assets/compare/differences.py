@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
 from kappa_assets.compare.comparison import MOST_SAMPLES, Difference
-from kappa_assets.compare.row_digest import comparable, row_digest
+from kappa_assets.compare.row_digest import Value, comparable, row_digest
 
 _LONGEST = 200
 """Characters kept of a value in a sample: the registry is read whole."""
@@ -67,18 +67,20 @@ class _Side:
         self.names = (*by, *values)
         self.keys = [f"_k{i}" for i in range(len(by))]
         self.values = [f"_v{i}" for i in range(len(values))]
-        columns = comparable(self.names, dict(rows.dtypes), dict(other.dtypes))
-        self.rows = rows.select(*[c.alias(name) for c, name in zip(columns, [*self.keys, *self.values], strict=True)])
+        found = comparable(self.names, rows.schema, other.schema)
+        named = zip(found, [*self.keys, *self.values], strict=True)
+        self.rows = rows.select(*[one.column.alias(name) for one, name in named])
+        self._compared = [Value(F.col(n), v.kind) for n, v in zip(self.values, found[len(by) :], strict=True)]
 
     def digests(self, sign: int) -> DataFrame:
         """Return, for each row, its key, a 1 for its side, and digests of the row and of each column times `sign`."""
         # A null alone hashes to 42, Spark's seed, of which no bit is left after the shift: it would not be counted.
-        columns = [F.shiftright(F.xxhash64(F.isnull(v), v), _BITS_DROPPED) * sign for v in self.values]
+        columns = [F.shiftright(F.xxhash64(*v.hashed), _BITS_DROPPED) * sign for v in self._compared]
         return self.rows.select(
             *self.keys,
             F.lit(int(sign > 0)).alias("_live"),
             F.lit(int(sign < 0)).alias("_candidate"),
-            (row_digest([F.col(v) for v in self.values]) * sign).alias("_row"),
+            (row_digest(self._compared) * sign).alias("_row"),
             *[c.alias(f"_d{i}") for i, c in enumerate(columns)],
         )
 

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, StructType
 
 from kappa_assets.columns import quoted
+from kappa_assets.place.row_hash import hash_parts
 
 _CHANGE = "_change_type"
 _DIGESTS = ("_digest_1", "_digest_2")
@@ -41,9 +42,6 @@ def changed_rows(old: DataFrame, new: DataFrame) -> Iterator[DataFrame | None]:
     longer than to compute and write them.
     """
     digests = _digests(new.schema)
-    if not digests:
-        yield _counted(old, new, new.columns)
-        return
     keyed = [rows.withColumns(dict(zip(_DIGESTS, digests, strict=True))) for rows in (old, new)]
     old_digests, new_digests = (rows.select(*_DIGESTS) for rows in keyed)
     differing = _counted(old_digests, new_digests, list(_DIGESTS), each=False).persist()
@@ -74,23 +72,6 @@ def _counted(old: DataFrame, new: DataFrame, columns: list[str], *, each: bool =
 
 
 def _digests(schema: StructType) -> list[Column]:
-    """Return two hashes of a row; none where it holds arrays.
-
-    A hash leaves nulls out, and would not see one move to its neighbour: so it hashes what is null too, which within an
-    array it cannot.
-    """
-    leaves = [leaf for f in schema for leaf in _leaves(F.col(quoted(f.name)), f.dataType)]
-    if any(isinstance(kind, ArrayType) for _, kind in leaves):
-        return []
-    parts = [part for value, _ in leaves for part in (F.isnull(value), value)]
+    """Return two hashes of a row."""
+    parts = [part for f in schema for part in hash_parts(F.col(quoted(f.name)), f.dataType)]
     return [F.xxhash64(*parts), F.xxhash64(F.lit(1), *parts)]
-
-
-def _leaves(value: Column, kind: DataType) -> Iterator[tuple[Column, DataType]]:
-    """Yield a column, or the fields of a struct at any depth, and whether the struct itself is null."""
-    if not isinstance(kind, StructType):
-        yield value, kind
-        return
-    yield F.isnull(value), kind
-    for field in kind:
-        yield from _leaves(value.getField(field.name), field.dataType)
