@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
+from kappa_assets.declare.tables import Bronze, Derived, Table
 from kappa_assets.errors import DeclarationError, PipelineNotFound, TableNotDeclared
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.names import Layer, TableName, identifier
@@ -90,14 +90,14 @@ class Pipeline:
         return tuple(t for t in self if isinstance(t, Bronze))
 
     @property
-    def derived(self) -> tuple[Silver | Gold, ...]:
+    def derived(self) -> tuple[Derived, ...]:
         """Silver and Gold tables, upstream first."""
-        return tuple(t for t in self if isinstance(t, Silver | Gold))
+        return tuple(t for t in self if isinstance(t, Derived))
 
-    def derived_table(self, name: TableName) -> Silver | Gold:
+    def derived_table(self, name: TableName) -> Derived:
         """Return the Silver or Gold table of that name."""
         table = self[name]
-        if not isinstance(table, Silver | Gold):
+        if not isinstance(table, Derived):
             raise DeclarationError(
                 f"{name} is a tape: it is never replayed, only played",
                 origin=table.origin,

@@ -12,7 +12,7 @@ from kappa_assets.errors import KappaError
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
-    from kappa_assets.declare.tables import Gold, Silver
+    from kappa_assets.declare.tables import Derived
     from kappa_assets.graph import Pipeline
     from kappa_assets.names import TableName
     from kappa_assets.place.local.lake import Lake
@@ -63,30 +63,22 @@ def _check_tables(pipeline: Pipeline, lake: Lake | None) -> list[Mapping[str, ob
     return rows
 
 
-def _check_table(
-    pipeline: Pipeline, table: Silver | Gold, schemas: dict[TableName, StructType]
-) -> tuple[Result, str | None]:
+def _check_table(pipeline: Pipeline, table: Derived, schemas: dict[TableName, StructType]) -> tuple[Result, str | None]:
     """Check one table's plan, and note its output's columns for the tables below it."""
     upstream = pipeline.upstreams[table.name]
     schema = schemas.get(upstream)
     if schema is None:
         return "unchecked", f"the columns of {upstream} are not known: nothing has landed, or it is refused"
-    from kappa_assets.declare.tables import Gold
     from kappa_assets.host.session import build_session
-    from kappa_assets.logic.logic_check import check_groups, check_logic
+    from kappa_assets.kinds.known_kinds import kind_of
 
-    detail = None
     try:
         empty = build_session("kappa check", extra=_NAME_LINES).createDataFrame([], schema)
-        if isinstance(table, Gold) and table.keys:
-            output, verdict = check_groups(table, empty)
-            detail = f"groups by {', '.join(verdict.groups)}"
-        else:
-            output = check_logic(table, empty)
+        answer = kind_of(table).check(table, empty)
     except KappaError as error:
         return "refused", str(error)
-    schemas[table.name] = output.schema
-    return "ok", detail
+    schemas[table.name] = answer.rows.schema
+    return "ok", None if answer.groups is None else f"groups by {', '.join(answer.groups.groups)}"
 
 
 def _tapes_with_columns(pipeline: Pipeline, lake: Lake) -> dict[TableName, StructType]:

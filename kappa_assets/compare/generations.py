@@ -10,11 +10,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID
+from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID
 from kappa_assets.compare.aggregates import aggregates
 from kappa_assets.compare.comparison import UNLIMITED, Comparison, Limits, TableComparison
 from kappa_assets.compare.differences import Differences, differences
-from kappa_assets.declare.tables import Gold
+from kappa_assets.declare.tables import Derived
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.kinds.known_kinds import kind_of
@@ -36,8 +36,8 @@ def compare(
 ) -> Comparison:
     """Return how each candidate differs from what readers see, at the newest position that both can show.
 
-    A Silver is cut by its rows' place on the tape. A Gold has no such column: its newest version is taken where that
-    stands at a position the candidate has reached; else, with the deployed logic, it is computed from the live Silver
+    A table whose rows keep their addresses is cut by them. Of any other its newest version is taken where that
+    stands at a position the candidate has reached; else, with the deployed logic, it is computed from its live upstream
     cut there; else an earlier version is read. Where none of it is possible the table is not comparable, and says why.
     """
     comparer = _Comparer(setting, pipeline, state)
@@ -46,7 +46,7 @@ def compare(
 
 @dataclass(frozen=True)
 class _Shown:
-    """A Gold's content as of a tape batch."""
+    """A table's content as of a tape batch."""
 
     rows: DataFrame
     batch: int
@@ -65,10 +65,11 @@ class _Comparer:
     def compared(self, candidate: Generation) -> TableComparison:
         table = self._pipeline.derived_table(candidate.table)
         live = self._state.live(candidate.table)
-        if not isinstance(table, Gold) or kind_of(table).keeps_addresses:
-            return self._silver(candidate, live)
+        keys = kind_of(table).matched_by(table)
+        if kind_of(table).keeps_addresses:
+            return self._by_address(candidate, live, keys)
         try:
-            return self._gold(table, candidate, live)
+            return self._by_content(table, candidate, live, keys)
         except PySparkException as error:  # a version or file that is in the log, but cannot be read any more
             lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
             return _not_comparable(candidate.table, -1, f"it cannot be read: {lines[0]}")
@@ -76,42 +77,44 @@ class _Comparer:
             while self._kept:
                 self._kept.pop().unpersist()
 
-    def _silver(self, candidate: Generation, live: Generation | None) -> TableComparison:
+    def _by_address(self, candidate: Generation, live: Generation | None, keys: tuple[str, ...]) -> TableComparison:
         batch = self._noted_batch(candidate.table, candidate.number)
         new = self._load(candidate.table, candidate.number)
         if live is None:
-            return self._new_table(candidate.table, batch, new, ADDRESS, ARRIVAL_DATE)
+            return self._new_table(candidate.table, batch, new, keys, ARRIVAL_DATE)
         batch = min(batch, self._noted_batch(live.table, live.number))
         old = _cut(self._load(live.table, live.number), batch)
-        return self._compared(candidate, live, _Shown(old, batch), _cut(new, batch), ADDRESS, ARRIVAL_DATE)
+        return self._compared(candidate, live, _Shown(old, batch), _cut(new, batch), keys, ARRIVAL_DATE)
 
-    def _gold(self, gold: Gold, candidate: Generation, live: Generation | None) -> TableComparison:
-        upstream = self._pipeline.upstreams[gold.name]
+    def _by_content(
+        self, table: Derived, candidate: Generation, live: Generation | None, keys: tuple[str, ...]
+    ) -> TableComparison:
+        upstream = self._pipeline.upstreams[table.name]
         reached = self._noted_batch(upstream, candidate.upstream)
         if candidate.to_batch is not None:
             reached = min(reached, candidate.to_batch)
         if live is None:
-            return self._new_table(gold.name, reached, self._candidate_gold(gold, candidate, reached), gold.keys, None)
-        shown = self._live_gold(gold, live, reached)
+            return self._new_table(table.name, reached, self._candidate_at(table, candidate, reached), keys, None)
+        shown = self._live_at(table, live, reached)
         if isinstance(shown, str):
-            return _not_comparable(gold.name, reached, shown)
-        new = self._candidate_gold(gold, candidate, shown.batch)
-        keys = gold.keys if set(gold.keys) <= set(shown.rows.columns) else ()
+            return _not_comparable(table.name, reached, shown)
+        new = self._candidate_at(table, candidate, shown.batch)
+        keys = keys if set(keys) <= set(shown.rows.columns) else ()
         if not set(shown.rows.columns) & set(new.columns):
-            return _not_comparable(gold.name, shown.batch, "it has no column in common with the live table")
+            return _not_comparable(table.name, shown.batch, "it has no column in common with the live table")
         return self._compared(candidate, live, shown, new, keys, None)
 
-    def _live_gold(self, gold: Gold, live: Generation, reached: int) -> _Shown | str:
+    def _live_at(self, table: Derived, live: Generation, reached: int) -> _Shown | str:
         """Return the live content at the newest position the candidate has reached too, or why there is none."""
-        upstream = self._pipeline.upstreams[gold.name]
+        upstream = self._pipeline.upstreams[table.name]
         found = last_note(self._lake.folder(live.table, live.number))
         batch = self._exact_batch(found[1], upstream) if found else None
         if found and batch is not None and batch <= reached:
             return _Shown(self._load(live.table, live.number, found[0]), batch)
-        if live.code_version == code_version(gold):
+        if live.code_version == code_version(table):
             cut = min(reached, self._noted_batch(upstream, live.upstream))
             if cut >= 0:
-                return _Shown(self._computed(gold, live, cut), cut)
+                return _Shown(self._computed(table, live, cut), cut)
         return self._earlier_version(live, upstream, reached)
 
     def _earlier_version(self, live: Generation, upstream: TableName, reached: int) -> _Shown | str:
@@ -124,23 +127,23 @@ class _Comparer:
             f"{reached}, which the candidate has reached"
         )
 
-    def _candidate_gold(self, gold: Gold, candidate: Generation, batch: int) -> DataFrame:
+    def _candidate_at(self, table: Derived, candidate: Generation, batch: int) -> DataFrame:
         """Return the candidate as of `batch`: as it is, when it stands there; else from its own upstream, cut there."""
-        upstream = self._pipeline.upstreams[gold.name]
+        upstream = self._pipeline.upstreams[table.name]
         found = last_note(self._lake.folder(candidate.table, candidate.number))
         if found and self._exact_batch(found[1], upstream) == batch:
             return self._load(candidate.table, candidate.number)
-        return self._computed(gold, candidate, batch)
+        return self._computed(table, candidate, batch)
 
-    def _computed(self, gold: Gold, generation: Generation, batch: int) -> DataFrame:
-        """Return what a Gold holds at a batch, from its upstream; kept on disk, since a comparison reads it often."""
-        above = self._load(self._pipeline.upstreams[gold.name], generation.upstream)
-        rows = gold(_cut(above, batch)).persist(StorageLevel.DISK_ONLY)
+    def _computed(self, table: Derived, generation: Generation, batch: int) -> DataFrame:
+        """Return what a table holds at a batch, from its upstream; kept on disk, since a comparison reads it often."""
+        above = self._load(self._pipeline.upstreams[table.name], generation.upstream)
+        rows = table(_cut(above, batch)).persist(StorageLevel.DISK_ONLY)
         self._kept.append(rows)
         return rows
 
     def _exact_batch(self, note: CommitNote, upstream: TableName) -> int | None:
-        """Return the batch that a Gold's commit reflects, if that is more than a lower bound."""
+        """Return the batch that a commit reflects, if that is more than a lower bound."""
         version = exact_version(note, str(upstream))
         if version is None:
             return None
@@ -154,7 +157,7 @@ class _Comparer:
         """Return the batch that a table's newest commit names; -1 for none. It is where both sides are cut.
 
         Another question than how far the table reflects (`position_of`): batches without rows behind that commit add
-        nothing to a cut, and no commit of a Gold stands there. What is stored would then never be looked at, and be
+        nothing to a cut, and no commit stands there. What is stored would then never be looked at, and be
         computed anew from the upstream instead.
         """
         found = last_note(self._lake.folder(table, generation))

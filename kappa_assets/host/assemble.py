@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
-from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.declare.tables import Derived
 from kappa_assets.faults import fault_point
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
@@ -14,6 +15,7 @@ from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting, TableQuery
 from kappa_assets.kinds.tape_query import TapeQuery
 from kappa_assets.log.tape import Tape
+from kappa_assets.logic.tape_readers import Reader
 from kappa_assets.names import TableName
 from kappa_assets.place.registry import Event, Generation, Registry, State, events
 
@@ -71,11 +73,11 @@ def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapp
     return LiveQueries(tuple(queries), held)
 
 
-def _readers(pipeline: Pipeline, bronze: TableName) -> tuple[Silver, ...]:
-    return tuple(t for t in pipeline.derived if isinstance(t, Silver) and pipeline.upstreams[t.name] == bronze)
+def _readers(pipeline: Pipeline, bronze: TableName) -> tuple[Reader, ...]:
+    return tuple(partial(kind_of(t).check, t) for t in pipeline.derived if pipeline.upstreams[t.name] == bronze)
 
 
-def hold_reason(live: Generation, table: Silver | Gold) -> str | None:
+def hold_reason(live: Generation, table: Derived) -> str | None:
     """Return why a table may not go on with the deployed logic, or None when it may."""
     deployed = code_version(table)
     if live.code_version == deployed:
@@ -89,7 +91,7 @@ def hold_reason(live: Generation, table: Silver | Gold) -> str | None:
 def query_of(
     setting: Setting, pipeline: Pipeline, generation: Generation, tapes: Mapping[TableName, Tape]
 ) -> TableQuery:
-    """Return the query that writes one generation of a Silver or Gold table, with the deployed logic."""
+    """Return the query that writes one generation of a derived table, with the deployed logic."""
     table = pipeline.derived_table(generation.table)
     upstream = pipeline.upstreams[table.name]
     standing = Standing(upstream, tapes[pipeline.tape_of(upstream)], code_version(table))

@@ -29,7 +29,6 @@ from kappa_assets.log.positions import (
 )
 from kappa_assets.log.tape import Tape
 from kappa_assets.logic.analysed import columns_used
-from kappa_assets.logic.logic_check import check_logic
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Change, Counts, Everything, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
@@ -109,9 +108,9 @@ class AggregateQuery(ABC):
         self._writer.prepare(self._kept_as(output))
         self._target.take_over(self._write(0), self._setting.fence)
 
+    @abstractmethod
     def _answer(self, upstream: DataFrame) -> DataFrame:
         """Return what the function makes of `upstream`, which is empty, its plan checked. Raises LogicError."""
-        return check_logic(self._gold, upstream)
 
     def _needed(self) -> frozenset[str]:
         """Return the columns of the upstream that batches are read for beside those that the function uses."""
@@ -234,6 +233,11 @@ class AggregateQuery(ABC):
 
     def _write(self, number: int) -> Write:
         return Write(str(self.table), self.generation, "main", number)
+
+
+def keys_of(gold: Gold) -> tuple[str, ...]:
+    """Return the columns that tell the rows of a Gold apart."""
+    return gold.keys
 
 
 def made_by(query: type[AggregateQuery]) -> MakeQuery:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID, LINEAGE, quoted
+from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID, LINEAGE, quoted
 from kappa_assets.declare.tables import Silver
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
@@ -26,7 +26,7 @@ from kappa_assets.log.positions import (
     read_bytes,
 )
 from kappa_assets.log.tape import Tape
-from kappa_assets.logic.logic_check import check_logic, text_casts
+from kappa_assets.logic.logic_check import check_row_by_row, text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Aside, Change, Counts, Write
@@ -84,7 +84,7 @@ class AppendQuery:
         if schema is None:
             raise TableMissing(f"{self.table} has nothing to read yet: {self._tape.bronze} is not written", hint=WAIT)
         empty = self._setting.spark.createDataFrame([], schema)
-        output = check_logic(self._silver, empty)
+        output = check_row_by_row(self._silver, empty).rows
         self._times = text_casts(self._silver, empty)
         self._writer.prepare(output.schema)
         self._target.take_over(self._write(0), self._setting.fence)
@@ -184,7 +184,20 @@ def _query(setting: Setting, silver: Silver, generation: Generation, standing: S
     return AppendQuery(setting, silver, generation, standing.tape, standing.code_version)
 
 
-APPEND = Kind("append", _query, keeps_addresses=True, repairable=True, keeps_rows=True, sets_aside=True)
+def _address(silver: Silver) -> tuple[str, ...]:  # noqa: ARG001 -- the same of each
+    return ADDRESS
+
+
+APPEND = Kind(
+    "append",
+    _query,
+    check_row_by_row,
+    _address,
+    keeps_addresses=True,
+    repairable=True,
+    keeps_rows=True,
+    sets_aside=True,
+)
 """Row by row: what the function gives of a batch is added."""
 
 

@@ -7,17 +7,20 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructType
 
 from kappa_assets.columns import quoted
-from kappa_assets.kinds.aggregate import made_by
+from kappa_assets.kinds.aggregate import keys_of, made_by
 from kappa_assets.kinds.keyed import KeyedQuery
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import may_hold_deletes
+from kappa_assets.logic.logic_check import check_combined
 
 _MERGE = {"sum": F.sum, "count": F.sum, "min": F.min, "max": F.max}
 
 
 class CombinedQuery(KeyedQuery):
     """The query of a Gold that merges; groups are recomputed, as with keys alone, where rows were taken away."""
+
+    _checked = staticmethod(check_combined)
 
     def _content(
         self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
@@ -44,5 +47,5 @@ class CombinedQuery(KeyedQuery):
         return merged.select(*wide).select(*map(quoted, rows.columns))
 
 
-COMBINED = Kind("combined", made_by(CombinedQuery))
+COMBINED = Kind("combined", made_by(CombinedQuery), check_combined, keys_of)
 """The aggregates of a batch are merged into those of the table."""

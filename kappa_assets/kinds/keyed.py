@@ -6,7 +6,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from kappa_assets.errors import GroupsMixed
-from kappa_assets.kinds.aggregate import AggregateQuery, made_by
+from kappa_assets.kinds.aggregate import AggregateQuery, keys_of, made_by
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, touched_groups, what_is_mixed
 from kappa_assets.log.note import InputRange
@@ -19,6 +19,7 @@ class KeyedQuery(AggregateQuery):
     """The query of a Gold whose touched groups are recomputed from the upstream at one version of it."""
 
     _verdict: Verdict
+    _checked = staticmethod(check_groups)
 
     def apply(self, batch: DataFrame, number: int) -> None:
         try:
@@ -31,8 +32,10 @@ class KeyedQuery(AggregateQuery):
             raise GroupsMixed(f"{self._gold.origin}: {self.table} gives {mixed}", hint=hint) from error
 
     def _answer(self, upstream: DataFrame) -> DataFrame:
-        output, self._verdict = check_groups(self._gold, upstream)
-        return output
+        answer = self._checked(self._gold, upstream)
+        assert answer.groups is not None  # noqa: S101 -- for mypy; a table with keys has groups, or is refused
+        self._verdict = answer.groups
+        return answer.rows
 
     def _needed(self) -> frozenset[str]:
         return frozenset(self._verdict.columns)
@@ -53,5 +56,5 @@ class KeyedQuery(AggregateQuery):
         return checked(self._verdict, self._gold.keys, answer, touched)
 
 
-KEYED = Kind("keyed", made_by(KeyedQuery))
+KEYED = Kind("keyed", made_by(KeyedQuery), check_groups, keys_of)
 """The groups that a batch touches are computed anew."""

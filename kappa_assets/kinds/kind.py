@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pyspark.sql import DataFrame
+
 from kappa_assets.kinds.query import Setting, TableQuery
 from kappa_assets.log.tape import Tape
+from kappa_assets.logic.logic_check import Answer
 from kappa_assets.names import TableName
 from kappa_assets.place.registry import Generation
 
@@ -21,6 +24,10 @@ class Standing:
     code_version: str
 
 
+def _by_nothing(table: object) -> tuple[str, ...]:  # noqa: ARG001 -- of a kind, not of a table
+    return ()
+
+
 MakeQuery = Callable[[Setting, Any, Generation, Standing], TableQuery]
 """Makes the query of one generation of a table, which is declared as the kind's own type."""
 
@@ -32,6 +39,9 @@ class Kind:
     Args:
         name: the field's word for it; shown to people.
         query: makes the query that writes a generation; what a batch becomes is a Change that its `apply` makes.
+        check: gives what a table's function makes of its upstream, which may be empty, by the rules of this kind.
+            Raises LogicError.
+        matched_by: the columns by which the rows of two generations are matched; none: whole rows, counted.
         keeps_addresses: whether each row tells where on the tape it is from, and lies in the slice of its arrival. Then
             slices are partitions in Dagster, lineage is told by slice, two generations are compared row by row as of
             one batch, and each batch adds rows. Else each batch writes the table anew, and it is compared as a whole.
@@ -42,6 +52,8 @@ class Kind:
 
     name: str
     query: MakeQuery
+    check: Callable[[Any, DataFrame], Answer]
+    matched_by: Callable[[Any], tuple[str, ...]] = _by_nothing
     keeps_addresses: bool = False
     repairable: bool = False
     keeps_rows: bool = False

@@ -14,7 +14,7 @@ from kappa_assets.columns import (
     ARRIVAL_DATE,
     OF_THE_TAPE,
 )
-from kappa_assets.declare.tables import Bronze, Silver
+from kappa_assets.declare.tables import Bronze
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.addressed import addressed
@@ -23,7 +23,7 @@ from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import notes_back
 from kappa_assets.log.note import IMPLAUSIBLE, LANDED, CommitNote, Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.logic.tape_readers import TapeReaders
+from kappa_assets.logic.tape_readers import Reader, TapeReaders
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
@@ -86,9 +86,9 @@ class TapeQuery:
         tape: Tape,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         *,
-        readers: tuple[Silver, ...] = (),
+        readers: tuple[Reader, ...] = (),
     ) -> None:
-        """`readers`: the Silvers that stand on this tape."""
+        """`readers`: the tables that stand on this tape."""
         self._readers = readers
         self._clock = clock
         self._setting = setting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pyspark.sql.types import (
     ArrayType,
@@ -20,8 +20,7 @@ from pyspark.sql.types import (
     VariantType,
 )
 
-from kappa_assets.columns import LINEAGE
-from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.declare.tables import Derived, Expectation
 from kappa_assets.logic.plan_rules import refuse
 
 _KEPT = (
@@ -39,17 +38,20 @@ _CHANGE_FEED = {"_change_type", "_commit_version", "_commit_timestamp"}
 """Columns that Delta's change feed adds to those of the table. A Silver has one."""
 
 
-def check_columns(table: Silver | Gold, schema: StructType) -> None:
-    """Refuse columns that are missing, or that Delta or we cannot keep. Raises LogicError with the column's name."""
-    _check_required(table, schema.names)
+def check_columns(table: Derived, schema: StructType, *, required: Sequence[str] = (), hint: str = "") -> None:
+    """Refuse columns that are missing, with `hint`, or that Delta or we cannot keep.
+
+    Raises LogicError with the column's name.
+    """
+    missing = [column for column in required if column not in schema.names]
+    if missing:
+        refuse(table, f"leaves out {', '.join(missing)}", hint)
     lower = [column.lower() for column in schema.names]
     for column in schema.names:
         if lower.count(column.lower()) > 1:
             refuse(table, f"has two columns named {column!r}", "Rename one, or select the columns by name.")
         if set(column) & _NOT_IN_DELTA:
             refuse(table, f"has a column named {column!r}, which Delta does not take", "Name it with alias().")
-        if isinstance(table, Silver):
-            _check_name(table, column)
     stored = [path for field in schema for path, _ in _types(field.name, field.dataType)]
     for path in stored:
         if stored.count(path) > 1:
@@ -60,25 +62,19 @@ def check_columns(table: Silver | Gold, schema: StructType) -> None:
             _check_type(table, path, kind)
 
 
-def _check_required(table: Silver | Gold, columns: list[str]) -> None:
-    required = LINEAGE if isinstance(table, Silver) else (*table.keys, *table.combine)
-    missing = [column for column in required if column not in columns]
-    if missing:
-        hint = "Add *LINEAGE to its select." if isinstance(table, Silver) else f"It has {columns}."
-        refuse(table, f"leaves out {', '.join(missing)}", hint)
+def check_free_names(table: Derived, schema: StructType, expectations: Sequence[Expectation]) -> None:
+    """Refuse names of the change feed, which tables below read, and of what expectations are judged with."""
+    judging = {"_rejected", *(f"_meets_{e.name}" for e in expectations)} if expectations else set()
+    for column in schema.names:
+        if column.lower() in _CHANGE_FEED:
+            what = f"has a column named {column!r}, a name of the change feed that its Golds read"
+            refuse(table, what, "Name it with alias().")
+        if column.lower() in judging:
+            what = f"has a column named {column!r}, a name that is used while its expectations are judged"
+            refuse(table, what, "Name it with alias().")
 
 
-def _check_name(table: Silver, column: str) -> None:
-    if column.lower() in _CHANGE_FEED:
-        what = f"has a column named {column!r}, a name of the change feed that its Golds read"
-        refuse(table, what, "Name it with alias().")
-    judging = {"_rejected", *(f"_meets_{e.name}" for e in table.expectations)} if table.expectations else set()
-    if column.lower() in judging:
-        what = f"has a column named {column!r}, a name that is used while its expectations are judged"
-        refuse(table, what, "Name it with alias().")
-
-
-def _check_type(table: Silver | Gold, path: str, kind: DataType) -> None:
+def _check_type(table: Derived, path: str, kind: DataType) -> None:
     if isinstance(kind, NullType):
         hint = "Nothing but null is in it: give it a type, such as F.lit(None).cast('string')."
         refuse(table, f"has a column {path} of type void, which cannot be kept", hint)

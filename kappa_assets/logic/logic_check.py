@@ -1,22 +1,25 @@
-"""Whether a table's function keeps the rules of its layer, judged on Spark's plan before any data flows.
+"""Whether a table's function keeps the rules of its kind, judged on Spark's plan before any data flows.
 
-A Silver is row by row: Project, Filter and Generate on its upstream alone, with LINEAGE passed on, so that
-any part of the tape can be redone by itself. For a Gold with `combine`, see `combine_check`. Every table
+A row-by-row table is Project, Filter and Generate on its upstream alone, with LINEAGE passed on, so that any part of
+the tape can be redone by itself. For a table with `combine`, see `combine_check`; for groups, `groups`. Every table
 gives the same answer whenever it is computed: no clock, no dice.
+
+On Spark Connect, which shows no plan, only the columns are checked, and groups are refused.
 """
 
 from __future__ import annotations
 
 import re
 import traceback
+from dataclasses import dataclass
 
 from pyspark.errors import PySparkException, QueryContextType
 from pyspark.sql import DataFrame
 
 from kappa_assets.columns import LINEAGE
-from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.declare.tables import Derived, Gold, Silver
 from kappa_assets.logic.analysed import SparkPlan, analysed, readings
-from kappa_assets.logic.column_rules import check_columns
+from kappa_assets.logic.column_rules import check_columns, check_free_names
 from kappa_assets.logic.combine_check import check_combine
 from kappa_assets.logic.groups import judge
 from kappa_assets.logic.plan_rules import (
@@ -36,41 +39,81 @@ _PYTHON_LINE = re.compile(r".+\.py:\d+")
 _SPARKS_OWN = re.compile(r"/(pyspark|py4j)/")
 
 
-def check_logic(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
-    """Return what the table's function makes of `upstream`, which may be empty; its schema is the table's.
+@dataclass(frozen=True)
+class Answer:
+    """What a table's function makes of its upstream, whose rules it keeps."""
 
-    On Spark Connect, which shows no plan, only the columns are checked.
+    rows: DataFrame
+    groups: Verdict | None = None
+    """Which groups may be recomputed alone, of a table that has some."""
 
-    Raises LogicError, with the file and line of the declaration, for what breaks a rule of the layer.
+
+def check_row_by_row(table: Silver, upstream: DataFrame) -> Answer:
+    """Return the function's answer to `upstream`, which may be empty; its schema is the table's.
+
+    Raises LogicError, with the file and line of the declaration, for what is not row by row, and for expectations that
+    its columns cannot meet.
     """
-    return _checked(table, upstream)[0]
+    frame, mine = _leaf(upstream)
+    output = _call(table, frame)
+    check_columns(table, output.schema, required=LINEAGE, hint="Add *LINEAGE to its select.")
+    check_free_names(table, output.schema, table.expectations)
+    plan = analysed(_with_expectations(table, output))
+    if plan is not None:
+        check_same_answer(table, plan.top)
+        check_rows(table, plan.top, mine)
+        _check_lineage(table, plan, mine)
+        _check_deterministic(table, plan)
+    return Answer(output)
 
 
-def check_groups(table: Gold, upstream: DataFrame) -> tuple[DataFrame, Verdict]:
-    """Return what `check_logic` does, and which groups of a Gold with keys may be recomputed alone.
+def check_combined(table: Gold, upstream: DataFrame) -> Answer:
+    """Return what `check_groups` does, of a table whose batches are merged. Raises LogicError as it does."""
+    return _grouped(table, upstream, (*table.keys, *table.combine))
 
-    Raises LogicError as it does, and on Spark Connect, where no plan shows that they may.
+
+def check_groups(table: Gold, upstream: DataFrame) -> Answer:
+    """Return the function's answer to `upstream`, which may be empty, and which groups of it may be recomputed alone.
+
+    Raises LogicError, with the file and line of the declaration, for what does not keep groups apart; and on Spark
+    Connect, where no plan shows that it does.
     """
-    output, verdict = _checked(table, upstream)
-    if verdict is None:
+    return _grouped(table, upstream, table.keys)
+
+
+def check_whole(table: Gold, upstream: DataFrame) -> Answer:
+    """Return the function's answer to `upstream`, which may be empty.
+
+    Raises LogicError, with the file and line of the declaration, for what gives another answer another time, and for
+    tables that the function opens by itself.
+    """
+    frame, _ = _leaf(upstream)
+    output = _call(table, frame)
+    check_columns(table, output.schema)
+    plan = analysed(output)
+    if plan is not None:
+        check_same_answer(table, plan.top)
+        check_reads_no_table(table, plan.top)
+    return Answer(output)
+
+
+def _grouped(table: Gold, upstream: DataFrame, required: tuple[str, ...]) -> Answer:
+    frame, mine = _leaf(upstream)
+    output = _call(table, frame)
+    check_columns(table, output.schema, required=required, hint=f"It has {output.columns}.")
+    plan = analysed(output)
+    if plan is None:
         hint = (
             "Its keys need a plan that says which rows belong together: leave them out, or use Spark without Connect."
         )
         refuse(table, "shows no plan", hint)
-    return output, verdict
-
-
-def _checked(table: Silver | Gold, upstream: DataFrame) -> tuple[DataFrame, Verdict | None]:
-    frame, mine = _leaf(upstream)
-    output = _call(table, frame)
-    check_columns(table, output.schema)
-    plan = analysed(_with_expectations(table, output))
-    if plan is None:
-        return output, None
-    _check_plan(table, plan, output, mine)
-    if not isinstance(table, Gold) or not table.keys:
-        return output, None
-    return output, _groups(table, plan, output, frame)
+    check_same_answer(table, plan.top)
+    if table.combine:
+        check_combine(table, plan.top, output.schema, mine)
+        _check_deterministic(table, plan)
+    else:  # its aggregates may be what Spark calls non-deterministic: collect_set, first
+        check_reads_no_table(table, plan.top)
+    return Answer(output, _groups(table, plan, output, frame))
 
 
 def _groups(table: Gold, plan: SparkPlan, output: DataFrame, upstream: DataFrame) -> Verdict:
@@ -91,17 +134,7 @@ def text_casts(table: Silver, upstream: DataFrame) -> frozenset[str]:
     return frozenset() if plan is None else columns_of_casts(plan, frame, ids)
 
 
-def _check_plan(table: Silver | Gold, plan: SparkPlan, output: DataFrame, mine: dict[int | None, str]) -> None:
-    check_same_answer(table, plan.top)
-    match table:
-        case Silver():
-            check_rows(table, plan.top, mine)
-            _check_lineage(table, plan, mine)
-        case Gold(combine=combine) if combine:
-            check_combine(table, plan.top, output.schema, mine)
-        case Gold():  # its aggregates may be what Spark calls non-deterministic: collect_set, first
-            check_reads_no_table(table, plan.top)
-            return
+def _check_deterministic(table: Derived, plan: SparkPlan) -> None:
     if not plan.deterministic:
         hint = "A replay would give another answer: derive every column from the row alone."
         refuse(table, "uses an expression that Spark calls non-deterministic", hint)
@@ -117,7 +150,7 @@ def _leaf(upstream: DataFrame) -> tuple[DataFrame, dict[int | None, str]]:
     return upstream, {column.id: str(column.fields["name"]) for column in plan.top.expressions("projectList")}
 
 
-def _call(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
+def _call(table: Derived, upstream: DataFrame) -> DataFrame:
     try:
         output = table(upstream)
     except PySparkException as error:
@@ -132,15 +165,14 @@ def _call(table: Silver | Gold, upstream: DataFrame) -> DataFrame:
     return output
 
 
-def _with_expectations(table: Silver | Gold, output: DataFrame) -> DataFrame:
+def _with_expectations(table: Silver, output: DataFrame) -> DataFrame:
     """Return `output` filtered by every expectation: their columns are resolved, their plan is checked."""
-    if isinstance(table, Silver):
-        for expectation in table.expectations:
-            try:
-                output = output.filter(expectation.condition)
-            except PySparkException as error:
-                what = f"cannot meet its expectation {expectation.name!r}: {_short(error)}"
-                refuse(table, what, f"A condition is SQL on the output: {output.columns}.", error)
+    for expectation in table.expectations:
+        try:
+            output = output.filter(expectation.condition)
+        except PySparkException as error:
+            what = f"cannot meet its expectation {expectation.name!r}: {_short(error)}"
+            refuse(table, what, f"A condition is SQL on the output: {output.columns}.", error)
     return output
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
-from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import LogicError
 from kappa_assets.logic.analysed import Node
 
@@ -54,7 +54,7 @@ _DICE = {
 }
 
 
-def check_same_answer(table: Silver | Gold, plan: Node) -> None:
+def check_same_answer(table: Derived, plan: Node) -> None:
     """Refuse the clock and dice: a replay would give another answer."""
     _check_no_text_of_today(table, plan)
     if any(node.kind == "Sample" for node in plan):
@@ -70,7 +70,7 @@ def check_same_answer(table: Silver | Gold, plan: Node) -> None:
             refuse(table, f"uses the non-deterministic function {fields.get('name')!r}", hint)
 
 
-def _check_no_text_of_today(table: Silver | Gold, plan: Node) -> None:
+def _check_no_text_of_today(table: Derived, plan: Node) -> None:
     """Refuse a constant text that Spark reads as a moment of today: `now`, or a time without a date."""
     for one in (inner for node in plan for operand in node.operands() for inner in operand):
         child = one.children[0] if one.kind == "Cast" and one.children else None
@@ -82,7 +82,7 @@ def _check_no_text_of_today(table: Silver | Gold, plan: Node) -> None:
             refuse(table, f"casts {text!r} to {kind}, which is one of the day on which it is computed", hint)
 
 
-def check_rows(table: Silver | Gold, plan: Node, mine: dict[int | None, str]) -> None:
+def check_rows(table: Derived, plan: Node, mine: dict[int | None, str]) -> None:
     """Refuse what does not work row by row on the upstream alone."""
     for node in plan:
         if any(kind in _SUBQUERIES for kind, _ in node.mentioned()):
@@ -99,7 +99,7 @@ def check_rows(table: Silver | Gold, plan: Node, mine: dict[int | None, str]) ->
             refuse(table, f"is not row by row: its plan has {node.kind}", "Use select, filter and explode.")
 
 
-def check_reads_no_table(table: Gold, plan: Node) -> None:
+def check_reads_no_table(table: Derived, plan: Node) -> None:
     """Refuse tables and files that the function opens by itself."""
     for node in plan:
         if node.kind in _NAMED_TABLES:
@@ -126,6 +126,6 @@ def origin_of(column: int | None, before: dict[int | None, int | None]) -> int |
     return column
 
 
-def refuse(table: Silver | Gold, what: str, hint: str, cause: Exception | None = None) -> NoReturn:
+def refuse(table: Derived, what: str, hint: str, cause: Exception | None = None) -> NoReturn:
     """Raise LogicError with the place of the declaration."""
     raise LogicError(f"{table.origin}: {table.name} {what}", hint=hint) from cause

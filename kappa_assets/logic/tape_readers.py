@@ -1,10 +1,11 @@
-"""What the Silvers below a tape read of it: whether columns that share none with the tape are still theirs."""
+"""What the tables on a tape read of it: whether columns that share none with the tape are still theirs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import (
     DateType,
     LongType,
@@ -15,8 +16,7 @@ from pyspark.sql.types import (
 )
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT, BATCH_ID, INGESTED_AT, ROW, SOURCE
-from kappa_assets.declare.tables import Silver
-from kappa_assets.logic.logic_check import check_logic
+from kappa_assets.logic.logic_check import Answer
 
 _SOURCE = StructType(
     [StructField("file", StringType()), StructField("bytes", LongType()), StructField("modified_at", TimestampType())]
@@ -31,27 +31,31 @@ _ADDED_BY_THE_TAPE = (
 )
 
 
+Reader = Callable[[DataFrame], Answer]
+"""Gives what a table on the tape makes of rows of it, or raises."""
+
+
 @dataclass(frozen=True)
 class TapeReaders:
-    """The Silvers that stand on one tape, and that tape's payload columns."""
+    """The tables that stand on one tape, and that tape's payload columns."""
 
     spark: SparkSession
-    silvers: tuple[Silver, ...]
+    readers: tuple[Reader, ...]
     tape: StructType
 
     def wait_for(self, columns: tuple[str, ...]) -> bool:
-        """Return whether the Silvers work on these columns, and not on those of the tape.
+        """Return whether the readers work on these columns, and not on those of the tape.
 
         Then a file that is none of this source made the tape, and one that shares no column with it is no stranger.
         """
         theirs = StructType([StructField(c, StringType()) for c in columns])
-        return bool(self.silvers) and self._work_on(theirs) and not self._work_on(self.tape)
+        return bool(self.readers) and self._work_on(theirs) and not self._work_on(self.tape)
 
     def _work_on(self, payload: StructType) -> bool:
         empty = self.spark.createDataFrame([], StructType([*payload, *_ADDED_BY_THE_TAPE]))
         try:
-            for silver in self.silvers:
-                check_logic(silver, empty)
+            for reader in self.readers:
+                reader(empty)
         except Exception:  # noqa: BLE001 -- the user's function, on columns that it may never have thought of
             return False
         return True

@@ -13,7 +13,7 @@ from kappa_assets.maintenance.needed import at_rest, discarded, expired, needed
 from kappa_assets.maintenance.optimize import small_files
 from kappa_assets.maintenance.steps import CleanLog, Expire, MaintenanceStep, Optimize, Vacuum, fold_registry, tidy
 from kappa_assets.maintenance.upstreams import Key, known_upstreams
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Event, State, events
 
@@ -78,8 +78,7 @@ def _side_tables(lake: Lake, pipeline: Pipeline) -> Iterator[tuple[str, Path]]:
 
 
 def _rejects(lake: Lake, pipeline: Pipeline) -> list[tuple[str, Path]]:
-    tables = [t.name for t in pipeline if t.name.layer is not Layer.GOLD]
-    return [(f"rejects of {name}", lake.rejects(name)) for name in tables]
+    return [(f"rejects of {table.name}", lake.rejects(table.name)) for table in pipeline]
 
 
 def _name(key: tuple[TableName, int]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.tables import Gold, Table
+from kappa_assets.declare.tables import Table
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.kinds.known_kinds import is_sliced
@@ -44,10 +44,9 @@ def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSp
             ]
         ),
     }
-    if isinstance(table, Gold) and table.keys:
-        metadata["kappa/keys"] = ", ".join(table.keys)
-        if table.by:
-            metadata["kappa/by"] = ", ".join(table.by)
+    metadata |= {
+        f"kappa/{what}": ", ".join(columns) for what in ("keys", "by") if (columns := getattr(table, what, ()))
+    }
     columns = columns_of(lake.link(table.name)) or columns_of(lake.folder(table.name))
     if columns is not None:
         metadata["dagster/column_schema"] = columns

@@ -85,7 +85,7 @@ def plan_repair(
     and for a Bronze version that does not exist; LogicChanged when other logic wrote the table.
     """
     silver = pipeline.derived_table(table)
-    if not isinstance(silver, Silver) or not kind_of(silver).repairable:
+    if not kind_of(silver).repairable:
         raise ReplayError(
             f"{table} has no slices to repair",
             hint=f"Repair {pipeline.upstreams[table]}: {table} follows through its change feed. Or replay {table}.",

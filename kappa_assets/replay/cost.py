@@ -12,7 +12,7 @@ from deltalake.exceptions import TableNotFoundError
 from kappa_assets.columns import BATCH_ID
 from kappa_assets.errors import ReplayError
 from kappa_assets.log.tape import Tape
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import State
@@ -76,9 +76,7 @@ def table_bytes(lake: Lake, table: TableName, generation: int | None) -> int:
 
 
 def reject_bytes(lake: Lake, state: State, table: TableName) -> int:
-    """Return about how much one generation of a Silver sets aside: the side table's size, shared among those in it."""
-    if table.layer is not Layer.SILVER:
-        return 0
+    """Return about how much one generation sets aside: the size of its side table, shared among those in it."""
     try:
         sizes = pa.table(DeltaTable(lake.rejects(table)).get_add_actions()).column("size_bytes").to_pylist()
     except TableNotFoundError:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from kappa_assets.errors import ReplayError
 from kappa_assets.maintenance.gate import Gate
-from kappa_assets.names import Layer, TableName
+from kappa_assets.names import TableName
 from kappa_assets.place.local.delta_write.rows import delete_rows
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.lease import REPLAYS, lease
@@ -36,15 +35,13 @@ def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
     gate = Gate(lake)
     for table, number in replay.candidates.items():
         gate.remove_generation(table, number)
-        if table.layer is Layer.SILVER:
-            _remove_rejects(lake, table, number)
+        _remove_rejects(lake, table, number)
 
 
 def _remove_rejects(lake: Lake, table: TableName, number: int) -> None:
-    """Take a candidate's rows out of the side table, between two commits of the stream that shares it."""
+    """Take a candidate's rows out of the side table, if there is one, between two commits of who shares it."""
     folder = lake.rejects(table)
+    if not DeltaTable.is_deltatable(str(folder)):
+        return
     with table_turn(folder):
-        try:
-            delete_rows(DeltaTable(folder), folder, "generation", number)
-        except TableNotFoundError:
-            return
+        delete_rows(DeltaTable(folder), folder, "generation", number)

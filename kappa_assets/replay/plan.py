@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import ReplayError
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
@@ -207,7 +207,7 @@ class _Planner:
         self._begun = open_replay.candidates
         self.steps: dict[TableName, ReplayStep] = {}
 
-    def add(self, table: Silver | Gold, tape: Tape, part: TapeRange) -> None:
+    def add(self, table: Derived, tape: Tape, part: TapeRange) -> None:
         """Add the step of one table."""
         upstream = self._pipeline.upstreams[table.name]
         live = self._state.live(table.name)
@@ -235,7 +235,7 @@ class _Planner:
             seconds=None if rate is None else rows / rate,
         )
 
-    def _kept(self, table: Silver | Gold, live: Generation | None, tape: Tape, part: TapeRange) -> int | None:
+    def _kept(self, table: Derived, live: Generation | None, tape: Tape, part: TapeRange) -> int | None:
         """Return the generation whose rows before the range are kept: a row-by-row Silver's live one."""
         if part.first == 0 or live is None or not kind_of(table).keeps_rows:
             return None

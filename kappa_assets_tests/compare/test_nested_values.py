@@ -25,7 +25,7 @@ ROW = st.tuples(
     st.none() | st.dictionaries(st.just("x"), _NUMBER),
 )
 ONE = (1, None)
-MANY = [
+MANY: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = [
     ((ONE, [1], [], None), ((None, 1), [1], [], None)),
     ((None, [None, 1], None, {}), (None, [1, None], None, {})),
     ((None, [], [[ONE], [ONE]], None), (None, [], [[ONE, ONE]], None)),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import kappa_assets
 from kappa_assets import load_pipeline
 from kappa_assets.declare.tables import Gold
-from kappa_assets.logic.logic_check import check_groups, check_logic
+from kappa_assets.kinds.known_kinds import kind_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -45,10 +45,11 @@ def test_the_golds_of_readme_keep_customers_apart_and_hold_what_it_says(spark: S
     schema = f"customer string, city string, item string, at string, amount string, {_TAPE}"
     orders = spark.createDataFrame([(*o, 0, n, _NINE, _DAY) for n, o in enumerate(_ORDERS)], schema)
     silver = next(table for table in shop.derived if not isinstance(table, Gold))
-    purchases = check_logic(silver, orders)
+    purchases = kind_of(silver).check(silver, orders).rows
     empty = spark.createDataFrame([], purchases.schema)
     golds = {str(table.name): table for table in shop.derived if isinstance(table, Gold)}
-    assert {check_groups(table, empty)[1].by for table in golds.values()} == {("customer",)}
+    verdicts = [kind_of(table).check(table, empty).groups for table in golds.values()]
+    assert [verdict and verdict.by for verdict in verdicts] == [("customer",)] * len(golds)
 
     def at(hour: int, minute: int = 0) -> dt.datetime:
         return dt.datetime(2026, 1, 5, hour, minute, tzinfo=dt.UTC).astimezone().replace(tzinfo=None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kappa_assets import Files, Pipeline, Silver, bronze, silver
-from kappa_assets.columns import LINEAGE
+from kappa_assets.columns import ADDRESS, LINEAGE
 from kappa_assets.faults import Point, inject
 from kappa_assets.host.host import Host
 from kappa_assets.host.session import build_session
@@ -22,6 +22,7 @@ from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Pace, Setting, checkpoint_of
 from kappa_assets.log.note import CommitNote
 from kappa_assets.log.positions import input_range, position_of_bronze_version
+from kappa_assets.logic.logic_check import check_row_by_row
 from kappa_assets.place.change import Change, Counts, Everything, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.lake import Lake
@@ -77,7 +78,7 @@ class NewestQuery:
         return Write(str(self.table), self.generation, "main", number)
 
 
-NEWEST = Kind("newest", NewestQuery, keeps_addresses=True)
+NEWEST = Kind("newest", NewestQuery, check_row_by_row, lambda _: ADDRESS, keeps_addresses=True)
 
 
 @kind_of.register

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets import gold, silver
+from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import LogicError
-from kappa_assets.logic.logic_check import check_logic
+from kappa_assets.kinds.known_kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,8 @@ def gold_of(logic: Logic, **options: object) -> object:
 
 
 def check(table: object, upstream: DataFrame) -> DataFrame:
-    return check_logic(table, upstream)  # type: ignore[arg-type]
+    assert isinstance(table, Derived)
+    return kind_of(table).check(table, upstream).rows
 
 
 def refusal(table: object, upstream: DataFrame) -> str:

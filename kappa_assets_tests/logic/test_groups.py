@@ -9,7 +9,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from kappa_assets.errors import LogicError
-from kappa_assets.logic.logic_check import check_groups
+from kappa_assets.logic.logic_check import check_combined, check_groups
 from kappa_assets_tests.logic.declared_logic import gold_of
 from kappa_assets_tests.logic.grouped_logic import (
     by_country,
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 
 def verdict_of(logic: Logic, upstream: DataFrame, keys: Sequence[str], by: Sequence[str] = ()) -> Verdict:
-    return check_groups(gold_of(logic, keys=keys, by=by), upstream)[1]  # type: ignore[arg-type]
+    verdict = check_groups(gold_of(logic, keys=keys, by=by), upstream).groups  # type: ignore[arg-type]
+    assert verdict is not None
+    return verdict
 
 
 ACCEPTED: dict[str, tuple[Logic, list[str], list[str], tuple[str, ...], tuple[str, ...]]] = {
@@ -190,7 +192,7 @@ def test_a_merged_gold_cannot_follow_sessions(sales: DataFrame) -> None:
         return s.groupBy("country", F.session_window("_arrived_at", "1 hour").alias("w")).agg(F.count("*").alias("n"))
 
     with pytest.raises(LogicError, match="'w', which is no column of its upstream"):
-        check_groups(gold_of(counted, keys=["country", "w"], combine={"n": "count"}), sales)  # type: ignore[arg-type]
+        check_combined(gold_of(counted, keys=["country", "w"], combine={"n": "count"}), sales)  # type: ignore[arg-type]
 
 
 def test_the_plan_proves_that_no_key_comes_twice_where_it_does(sales: DataFrame) -> None:

@@ -10,7 +10,6 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from kappa_assets import LINEAGE, expect
-from kappa_assets.logic.logic_check import check_logic
 from kappa_assets.names import TableName
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets_tests.logic.declared_logic import TAPE, check, gold_of, refusal, silver_of
@@ -36,9 +35,9 @@ def test_every_table_of_the_example_pipeline_keeps_its_rules(spark: SparkSession
     ]
     schema = ", ".join([*(f"{c} string" for c in raw), TAPE.partition(", value")[0]])
     upstream = spark.createDataFrame([], schema)
-    output = check_logic(pipeline[TableName.parse("silver.sales")], upstream)  # type: ignore[arg-type]
+    output = check(pipeline[TableName.parse("silver.sales")], upstream)
     for table in pipeline.derived[1:]:
-        assert check_logic(table, output).columns
+        assert check(table, output).columns
 
 
 ROW_BY_ROW: dict[str, Logic] = {
