@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
-
 from kappa_assets.errors import ReplayError
 from kappa_assets.maintenance.gate import Gate
 from kappa_assets.names import Layer, TableName
-from kappa_assets.place.local.delta_write.rows import delete_rows
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.lease import REPLAYS, lease
-from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.registry import Registry, events
 
 
@@ -42,9 +37,4 @@ def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
 
 def _remove_rejects(lake: Lake, table: TableName, number: int) -> None:
     """Take a candidate's rows out of the side table, between two commits of the stream that shares it."""
-    folder = lake.rejects(table)
-    with table_turn(folder):
-        try:
-            delete_rows(DeltaTable(folder), folder, "generation", number)
-        except TableNotFoundError:
-            return
+    lake.set_aside(table).take_out("generation", number)
