@@ -108,4 +108,4 @@ class LooksForItself(Protocol):
 
 def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:
     """Return the checkpoint of a generation's query."""
-    return Checkpoint(lake.checkpoint(generation.table, generation.number))
+    return Checkpoint(lake.checkpoint_of(generation.table, generation.number))

@@ -32,7 +32,7 @@ class Tape:
         self.bronze = bronze
         self._logs = logs
         self._table = lake.table(bronze)
-        self._index = TapeIndex(lake.tape_index(bronze))
+        self._index = TapeIndex(lake.index_of(bronze))
         self._looking = threading.Lock()
         self._numbering = threading.Lock()
         self._held: list[TapeCommit] = []

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kappa_assets.names import TableName
 from kappa_assets.place.change import Already, Applied, Change, Conflict, Fence, Write
 
 if TYPE_CHECKING:
@@ -63,8 +64,11 @@ class StoredTable(Protocol):
         ...
 
     # its rows and files
-    def read(self, spark: SparkSession, version: int) -> DataFrame:
-        """Return the rows of one version. Raises AnalysisException when it cannot be read any more."""
+    def read(self, spark: SparkSession, version: int, *, pruned: bool = False) -> DataFrame:
+        """Return the rows of one version. Raises AnalysisException when it cannot be read any more.
+
+        `pruned`: a filter that follows leaves whole slices out. It is dearer, and pays where few of many are read.
+        """
         ...
 
     def changes(self, spark: SparkSession, *, feed: bool, limits: Mapping[str, str]) -> DataFrame:
@@ -105,6 +109,13 @@ class StoredTable(Protocol):
     # its writers
     def turn(self) -> AbstractContextManager[None]:
         """Wait for, and hold, the turn in which one process commits to the table."""
+        ...
+
+    def put(self, rows: pa.Table, on: int | None, *, instead: bool = False) -> None:
+        """Add rows to a side table that is still as it was at version `on`, or that is not there yet: None.
+
+        `instead`: in the place of all that it holds. In one commit. Raises CommitFailedError when it has moved on.
+        """
         ...
 
     def take_out(self, column: str, value: int) -> None:
@@ -162,4 +173,99 @@ class OpenTable(Protocol):
 
     def apply(self, change: Change, fence: Fence) -> Applied | Already | Conflict:
         """Bring a change in as one commit, or not at all. Raises Fenced, CommitOvertaken, LakeError."""
+        ...
+
+
+class StoredCheckpoint(Protocol):
+    """What Spark keeps for one streaming query, as a value."""
+
+    @property
+    def location(self) -> str:
+        """Where Spark keeps it."""
+        ...
+
+    def entries(self, log: str) -> list[int]:
+        """Return the numbers of the entries of one of its logs (`offsets`, `commits`), in any order."""
+        ...
+
+    def entry(self, log: str, number: int) -> str | None:
+        """Return one entry; None when it is not there."""
+        ...
+
+    def metadata(self) -> str:
+        """Return what Spark has written when it made the checkpoint. Raises OSError when it is not there."""
+        ...
+
+    def file_log(self) -> list[dict[str, Any]]:
+        """Return the entries of the log of its one file source."""
+        ...
+
+    def clean_leftovers(self) -> list[str]:
+        """Remove what a kill left of entries that were being written, and return it."""
+        ...
+
+    def retire(self) -> str:
+        """Put all of it aside in one step, and return where it lies now."""
+        ...
+
+    def sync(self, names: Iterable[str]) -> None:
+        """See to it that entries outlive a loss of power."""
+        ...
+
+
+class HostFiles(Protocol):
+    """What the host of a lake says about itself: small texts by name."""
+
+    def read(self, name: str) -> str:
+        """Return what was said last. Raises OSError when nothing was."""
+        ...
+
+    def replace(self, name: str, text: str) -> None:
+        """Say it anew; a reader sees the old or the new. Raises OSError."""
+        ...
+
+    def write_over(self, name: str, text: bytes) -> None:
+        """Write over what was said before with as many bytes: a full disk takes it too. Raises OSError."""
+        ...
+
+
+class Place(Protocol):
+    """A lake: hands out its tables, checkpoints and what the host says."""
+
+    @property
+    def called(self) -> str:
+        """What people call the lake: its folder, or a URL."""
+        ...
+
+    def table(self, name: TableName, generation: int = 1) -> StoredTable:
+        """One generation of a table. Bronze has one for ever."""
+        ...
+
+    def shown(self, table: TableName) -> StoredTable:
+        """What readers outside open: the live generation, whichever that is."""
+        ...
+
+    def set_aside(self, table: TableName) -> StoredTable:
+        """The side table of rows (Silver) or files (Bronze) that were set aside."""
+        ...
+
+    def index_of(self, bronze: TableName) -> StoredTable:
+        """The index of a tape: one line for each of its batches."""
+        ...
+
+    def tapes(self) -> list[TableName]:
+        """The Bronze tables that lie here, whoever declares them."""
+        ...
+
+    def checkpoint_of(self, table: TableName, generation: int = 1) -> StoredCheckpoint:
+        """The checkpoint of the query that writes one generation."""
+        ...
+
+    @property
+    def host_files(self) -> HostFiles:
+        """What the host says about itself."""
+        ...
+
+    def free_bytes(self) -> int:
+        """How much more the lake can take."""
         ...

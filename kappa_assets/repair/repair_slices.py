@@ -177,7 +177,8 @@ class _Repair:
     def _try(self, day: dt.date) -> RepairedSlice | None:
         """Compute the slice and put it in place of its files; None when these are not there any more."""
         plan = self._plan
-        tape = self._setting.spark.read.format("delta").load(str(self._setting.lake.folder(self._bronze)))
+        bronze = self._setting.lake.table(self._bronze)
+        tape = bronze.read(self._setting.spark, bronze.newest() or 0, pruned=True)
         of_slice = (tape[ARRIVAL_DATE] == day) & tape[BATCH_ID].between(plan.from_batch, plan.upto.batch)
         fresh = judged_rows(self._silver, tape.where(of_slice))
         self._target.prepare(fresh.schema)

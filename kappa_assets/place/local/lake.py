@@ -10,6 +10,8 @@ from pathlib import Path
 
 from kappa_assets.errors import LakeError
 from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.checkpoint_files import LocalCheckpointFiles
+from kappa_assets.place.local.host_files import LocalHostFiles
 from kappa_assets.place.local.stored_table import LocalStoredTable
 
 _NO_PATH = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
@@ -59,6 +61,11 @@ class Lake:
         return [TableName(Layer.BRONZE, name) for name in found]
 
     @property
+    def called(self) -> str:
+        """What people call the lake."""
+        return str(self.root)
+
+    @property
     def system(self) -> Path:
         """What is kappa_assets' own: generations, checkpoints, registry, rejects, locks."""
         return self.root / "_kappa"
@@ -81,6 +88,10 @@ class Lake:
         """The side table of rows (Silver) or files (Bronze) that were set aside."""
         return LocalStoredTable(self.rejects(table), f"rejects of {table}")
 
+    def index_of(self, bronze: TableName) -> LocalStoredTable:
+        """The index of a tape: one line for each of its batches."""
+        return LocalStoredTable(self.tape_index(bronze), f"tape index of {bronze}")
+
     def tape_index(self, bronze: TableName) -> Path:
         """Where the index of a tape lies, a Delta table."""
         return self.system / "tape" / bronze.name
@@ -102,6 +113,15 @@ class Lake:
     def checkpoint(self, table: TableName, generation: int = 1) -> Path:
         """Where the checkpoint of one generation's query lies."""
         return self.system / "checkpoints" / table.layer / table.name / _numbered(generation)
+
+    def checkpoint_of(self, table: TableName, generation: int = 1) -> LocalCheckpointFiles:
+        """The checkpoint of the query that writes one generation."""
+        return LocalCheckpointFiles(self.checkpoint(table, generation))
+
+    @property
+    def host_files(self) -> LocalHostFiles:
+        """What the host says about itself."""
+        return LocalHostFiles(self.host)
 
     def link(self, table: TableName) -> Path:
         """What readers outside open; a symlink to the live generation for Silver and Gold."""

@@ -74,10 +74,10 @@ class LocalStoredTable:
     def actions(self, version: int) -> list[dict[str, Any]]:
         return log_files.read_actions(log_files.log_file(self.folder, version))
 
-    def read(self, spark: SparkSession, version: int) -> DataFrame:
+    def read(self, spark: SparkSession, version: int, *, pruned: bool = False) -> DataFrame:
         from kappa_assets.place.local.pinned import read_at
 
-        return read_at(spark, self.folder, version)
+        return read_at(spark, self.folder, version, pruned=pruned)
 
     def changes(self, spark: SparkSession, *, feed: bool, limits: Mapping[str, str]) -> DataFrame:
         reader = spark.readStream.format("delta").options(**limits)
@@ -110,6 +110,14 @@ class LocalStoredTable:
 
     def turn(self) -> AbstractContextManager[None]:
         return table_turn(self.folder)
+
+    def put(self, rows: pa.Table, on: int | None, *, instead: bool = False) -> None:
+        from kappa_assets.place.local.delta_write.rows import append_rows, create_with_rows, replace_rows
+
+        if on is None:
+            create_with_rows(self.folder, rows)
+        else:
+            (replace_rows if instead else append_rows)(self._at(on), self.folder, rows)
 
     def take_out(self, column: str, value: int) -> None:
         from deltalake import DeltaTable
