@@ -5,10 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-import pyarrow as pa
-from deltalake import DeltaTable
 
 from kappa_assets.declare.tables import Bronze, Derived, Table
 from kappa_assets.fingerprint.code_version import code_version
@@ -20,7 +16,7 @@ from kappa_assets.log.note import Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Registry, State
 
 
@@ -99,13 +95,12 @@ def lag_behind(tape: Tape, position: Position, now: dt.datetime) -> Lag:
     return Lag(batches, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
 
 
-def row_count(folder: str | Path) -> int:
-    """Return the rows of a Delta table: from the statistics in its log, or counted where a file has none."""
-    table = DeltaTable(folder)
-    actions = pa.table(table.get_add_actions(flatten=True))
+def row_count(table: StoredTable, version: int) -> int:
+    """Return the rows of one version: from the statistics in its log, or counted where a file has none."""
+    actions = table.files(version)
     counts = actions.column("num_records").to_pylist() if actions.num_rows else []
     if None in counts:
-        return int(table.to_pyarrow_dataset().count_rows())
+        return int(table.arrow(version).count_rows())
     return int(sum(counts))
 
 
@@ -120,15 +115,15 @@ def _status(
 ) -> TableStatus:
     live = state.live(table.name)
     number = 1 if isinstance(table, Bronze) else (live.number if live else None)
-    folder = None if number is None else lake.folder(table.name, number)
-    version = None if folder is None else latest_version(folder)
-    last = None if folder is None or version is None else delta_log.read_commit(folder, version)
+    stored = None if number is None else lake.table(table.name, number)
+    version = None if stored is None else stored.newest()
+    last = None if stored is None or version is None else delta_log.read_commit(stored, version)
     lag = lag_behind(tape, position, now)
     return TableStatus(
         table=table.name,
         generation=None if version is None else number,
         version=version,
-        rows=None if folder is None or version is None else row_count(folder),
+        rows=None if stored is None or version is None else row_count(stored, version),
         position={str(tape.bronze): position},
         head={str(tape.bronze): tape.head()},
         lag_batches=lag.batches,

@@ -15,6 +15,7 @@ from kappa_assets.host.host_status import HostStatus, QueryStatus, write_status
 from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.place.local.leases.lease import HOST
 from kappa_assets.place.local.leases.lock import exclusive
+from kappa_assets.place.local.stored_table import LocalStoredTable
 from kappa_assets.status import TableStatus, row_count, table_statuses
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 
@@ -96,10 +97,10 @@ def test_the_words_of_a_host_that_is_gone_are_not_repeated(web: WrittenLake) -> 
 
 def test_rows_are_counted_where_a_file_has_no_statistics(tmp_path: Path) -> None:
     write_deltalake(tmp_path, pa.table({"a": [1, 2, 3]}))
-    assert row_count(tmp_path) == 3
+    assert row_count(LocalStoredTable(tmp_path), 0) == 3
     log = tmp_path / "_delta_log" / f"{0:020d}.json"
     actions = [json.loads(line) for line in log.read_text().splitlines()]
     for action in actions:
         action.get("add", {}).pop("stats", None)
     log.write_text("\n".join(json.dumps(a) for a in actions))
-    assert row_count(tmp_path) == 3
+    assert row_count(LocalStoredTable(tmp_path), 0) == 3

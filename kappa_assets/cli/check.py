@@ -82,9 +82,7 @@ def _check_table(pipeline: Pipeline, table: Derived, schemas: dict[TableName, St
 
 
 def _tapes_with_columns(pipeline: Pipeline, lake: Lake) -> dict[TableName, StructType]:
-    from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
-
-    found = {b.name: DeltaWriter(str(b.name), lake.folder(b.name)).schema() for b in pipeline.bronzes}
+    found = {b.name: lake.table(b.name).open().schema() for b in pipeline.bronzes}
     return {name: schema for name, schema in found.items() if schema is not None}
 
 

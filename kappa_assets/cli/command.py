@@ -175,7 +175,7 @@ def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
         "logic",
     )
     errors = "\n".join(f"{row['table']}: {row['error']}" for row in rows if row["error"])
-    return Answer(rows, shown, f"{lake.root}, {host}", remark=errors or None)
+    return Answer(rows, shown, f"{lake.called}, {host}", remark=errors or None)
 
 
 def _logic(written: str | None, deployed: str | None) -> str | None:

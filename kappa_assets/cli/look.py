@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -97,9 +96,10 @@ def show(where: Where, table: TableName, limit: int) -> Answer:
     """Show rows of a table, as its live generation holds them."""
     from kappa_assets.cli.table_rows import first_rows, python_rows
 
-    folder = _folders(where.lake(), table)[0]
-    found = first_rows(Path(str(folder["path"])), limit)
-    return Answer(python_rows(found), found.column_names, f"{table} g{folder['generation']}")
+    lake = where.lake()
+    generation = _folders(lake, table)[0]["generation"]
+    found = first_rows(lake.table(table, int(str(generation))), limit)
+    return Answer(python_rows(found), found.column_names, f"{table} g{generation}")
 
 
 @command
@@ -116,7 +116,6 @@ def path(where: Where, table: TableName | None) -> Answer:
 
 def _folders(lake: Lake, table: TableName | None) -> list[Mapping[str, object]]:
     """Return where the live generations lie. Raises TableMissing for a table that holds nothing yet."""
-    from kappa_assets.place.local.log_files import latest_version
     from kappa_assets.place.registry import Registry
 
     state = Registry(lake).state()
@@ -129,10 +128,10 @@ def _folders(lake: Lake, table: TableName | None) -> list[Mapping[str, object]]:
             "table": str(name),
             "generation": number,
             "release": state.current,
-            "path": str(lake.folder(name, number)),
+            "path": lake.table(name, number).location,
         }
         for name, number in chosen.items()
-        if latest_version(lake.folder(name, number)) is not None
+        if lake.table(name, number).newest() is not None
     ]
     if table is not None and not rows:
         raise _missing(table, "Its stream has not committed anything; kappa status shows how it is.")
@@ -141,9 +140,7 @@ def _folders(lake: Lake, table: TableName | None) -> list[Mapping[str, object]]:
 
 def _live_generations(lake: Lake, state: State) -> dict[TableName, int]:
     """Return the live generation of every table, the tapes included."""
-    folder = lake.root / Layer.BRONZE
-    bronzes = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
-    found = {TableName(Layer.BRONZE, name): 1 for name in bronzes}
+    found = dict.fromkeys(lake.tapes(), 1)
     found |= state.release.tables if state.release else {}
     return dict(sorted(found.items(), key=lambda item: (list(Layer).index(item[0].layer), item[0].name)))
 

@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from deltalake import DeltaTable
 
-from kappa_assets.place.local.delta_write.held_files import held_files
+from kappa_assets.place.local.stored_table import Where, stored
 
 _FOUR_CENTURIES = 146_097
 """Days after which the calendar repeats itself."""
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-def first_rows(folder: Path, limit: int) -> pa.Table:
+def first_rows(where: Where, limit: int) -> pa.Table:
     """Return the first rows of a table, with its partition columns."""
-    table = DeltaTable(folder)
-    try:
-        return table.to_pyarrow_dataset().head(limit)
-    except ValueError:  # statistics of Spark's with days outside the years 1 to 9999, which delta-rs makes Python's of
-        return _read(table, folder, limit)
+    table = stored(where)
+    return table.head(table.newest() or 0, limit)
 
 
 def python_rows(rows: pa.Table) -> list[dict[str, Any]]:
     """Return the rows as Python values; a time that Python has no equal of as text, bytes that are no text escaped."""
     columns = [_values(rows.column(n)) for n in range(rows.num_columns)]
     return [dict(zip(rows.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _read(table: DeltaTable, folder: Path, limit: int) -> pa.Table:
-    schema = pa.schema(table.schema().to_arrow())
-    found, count = [schema.empty_table()], 0
-    for held in held_files(table):
-        with pq.ParquetFile(folder / held["path"]) as file:
-            for batch in file.iter_batches(limit):
-                if count < limit:
-                    found.append(_fitted(pa.table(batch), held, schema))
-                    count += batch.num_rows
-    return pa.concat_tables(found).slice(0, limit)
-
-
-def _fitted(rows: pa.Table, held: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    columns = [
-        rows.column(f.name).cast(f.type)
-        if f.name in rows.column_names
-        else pa.chunked_array([pa.repeat(pa.scalar(held.get(f"partition.{f.name}"), f.type), rows.num_rows)])
-        for f in schema
-    ]
-    return pa.table(columns, schema=schema)
 
 
 def _values(column: Any) -> list[Any]:

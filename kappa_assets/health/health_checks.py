@@ -6,8 +6,6 @@ import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 
-from deltalake import DeltaTable
-
 from kappa_assets.declare.tables import Bronze, Derived
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
@@ -24,7 +22,7 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.machine import Moment
-from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Registry, State
 from kappa_assets.status import lag_behind
 
@@ -52,7 +50,7 @@ class HealthChecks:
         self._registry = Registry(lake)
         self._logs = logs or FollowedLogs()
         self._tapes = {b.name: _TapeHealth(lake, b, pipeline.start, landing, self._logs) for b in pipeline.bronzes}
-        self._findings: dict[Path, LogFindings] = {}
+        self._findings: dict[StoredTable, LogFindings] = {}
 
     def run(self, *, now: dt.datetime | None = None) -> list[CheckOutcome]:
         """Return the outcome of every check of every table, upstream first."""
@@ -77,11 +75,11 @@ class HealthChecks:
             live = state.live(table.name)
             if live is None and isinstance(table, Derived):
                 continue
-            folder = self._lake.folder(table.name, live.number if live else 1)
-            if folder not in self._findings:
+            stored = self._lake.table(table.name, live.number if live else 1)
+            if stored not in self._findings:
                 upstream = self._pipeline.upstreams.get(table.name)
-                self._findings[folder] = LogFindings(self._logs, folder, table.name, upstream)
-            found = findings[table.name] = self._findings[folder]
+                self._findings[stored] = LogFindings(self._logs, stored, table.name, upstream)
+            found = findings[table.name] = self._findings[stored]
             fresh = found.follow()
             if table.name in self._tapes:
                 self._tapes[table.name].grow(fresh, found.life)
@@ -108,7 +106,7 @@ class _TapeHealth:
         self.tape = Tape(lake, bronze.name, logs)
         self._name = bronze.name
         self._start = start
-        self._rejects = lake.rejects(bronze.name)
+        self._rejects = lake.set_aside(bronze.name)
         self._rejects_version = -1
         self._set_aside: list[Mapping[str, object]] = []
         folder = None if landing is None else landing / bronze.source.folder
@@ -156,10 +154,10 @@ class _TapeHealth:
         ]
 
     def _files_set_aside(self) -> list[Mapping[str, object]]:
-        version = latest_version(self._rejects)
+        version = self._rejects.newest()
         if version is not None and version != self._rejects_version:
             self._rejects_version = version
-            rows = DeltaTable(self._rejects).to_pyarrow_table().sort_by("at").to_pylist()
+            rows = self._rejects.arrow(version).to_table().sort_by("at").to_pylist()
             put_back = {row["file"] for row in rows if row.get("retried_as")}
             self._set_aside = [row for row in rows if row["file"] not in put_back]
         return self._set_aside

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from kappa_assets.errors import TapeGap
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
 from kappa_assets.log.note import Offset
 from kappa_assets.names import TableName
+from kappa_assets.place.port import StoredTable
 
 _KEPT = 100
 """Findings kept per table: enough to see what is wrong."""
@@ -22,9 +22,9 @@ class LogFindings:
     commits of ours whose input does not begin where that of the one before ended.
     """
 
-    def __init__(self, logs: FollowedLogs, folder: Path, table: TableName, upstream: TableName | None) -> None:
+    def __init__(self, logs: FollowedLogs, stored: StoredTable, table: TableName, upstream: TableName | None) -> None:
         self._logs = logs
-        self._folder = folder
+        self._stored = stored
         self._table = str(table)
         self._upstream = str(upstream)
         self._forget(0)
@@ -46,13 +46,13 @@ class LogFindings:
         self._continuous = True
 
     def _fresh(self) -> list[Commit]:
-        life = self._logs.life(self._folder)
+        life = self._logs.life(self._stored)
         if life != self.life:
             self._forget(life)
         try:
-            fresh = list(self._logs.commits(self._folder, after=self._version))
+            fresh = list(self._logs.commits(self._stored, after=self._version))
         except TapeGap:
-            fresh = [c for c in self._logs.commits(self._folder) if c.version > self._version]
+            fresh = [c for c in self._logs.commits(self._stored) if c.version > self._version]
         self._continuous = not fresh or fresh[0].version == self._version + 1
         return fresh
 

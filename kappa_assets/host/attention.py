@@ -8,9 +8,8 @@ upstream gets a commit, or is about to.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
-from kappa_assets.place.local.log_files import newest_from
+from kappa_assets.place.port import StoredTable
 
 QUIET_AFTER = 30.0
 """Seconds without anything new after which a query sleeps: longer than the pauses between files of a busy shop."""
@@ -22,7 +21,7 @@ class Attention:
     Every method is for the host's one thread, but `worked` and `interrupted`, which only set what that thread reads.
     """
 
-    def __init__(self, upstream: Path | None, clock: Callable[[], float]) -> None:
+    def __init__(self, upstream: StoredTable | None, clock: Callable[[], float]) -> None:
         self._upstream = upstream
         self._clock = clock
         self._version: int | None = None
@@ -34,7 +33,7 @@ class Attention:
         """Take in what happened since the last look. `coming`: a table above is at a batch just now."""
         if self._upstream is None:
             return
-        newest = newest_from(self._upstream, self._version)
+        newest = self._upstream.newest(self._version)
         if newest != self._version:
             self._version, self.news = newest, True
         elif not coming:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
@@ -83,10 +82,7 @@ class Beat:
 
 def write_status(lake: Lake, status: HostStatus) -> None:
     """Replace what the host last said of its tables. Raises OSError when the disk does not take it."""
-    path = lake.host / "status.json"
-    fresh = path.with_name(f".status.{os.getpid()}")
-    fresh.write_text(json.dumps(asdict(status)))
-    fresh.replace(path)
+    lake.host_files.replace("status.json", json.dumps(asdict(status)))
 
 
 def read_status(lake: Lake) -> HostStatus | None:
@@ -95,7 +91,7 @@ def read_status(lake: Lake) -> HostStatus | None:
     While its disk was full, what it says of its tables is older than the heartbeat.
     """
     try:
-        body: Mapping[str, object] = json.loads((lake.host / "status.json").read_text())
+        body: Mapping[str, object] = json.loads(lake.host_files.read("status.json"))
     except (OSError, ValueError):
         return None
     queries = tuple(QueryStatus(**q) for q in body["queries"])  # type: ignore[attr-defined]  # our own JSON
@@ -109,17 +105,13 @@ def read_status(lake: Lake) -> HostStatus | None:
 
 def write_beat(lake: Lake, beat: Beat) -> None:
     """Write the beat over the one before: no space is needed once the file is there. Raises OSError."""
-    descriptor = os.open(lake.host / "beat", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.pwrite(descriptor, json.dumps(asdict(beat)).encode().ljust(_BEAT_BYTES), 0)
-    finally:
-        os.close(descriptor)
+    lake.host_files.write_over("beat", json.dumps(asdict(beat)).encode().ljust(_BEAT_BYTES))
 
 
 def read_beat(lake: Lake) -> Beat | None:
     """Return the last beat of the last host; None when there never was one, or it is just being written."""
     try:
-        return Beat(**json.loads((lake.host / "beat").read_text()))
+        return Beat(**json.loads(lake.host_files.read("beat")))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -205,7 +205,7 @@ class Runner:
         self._streaming = (
             self.query.stream()
             .writeStream.foreachBatch(self._apply)
-            .option("checkpointLocation", str(self.query.checkpoint.path))
+            .option("checkpointLocation", self.query.checkpoint.location)
             .queryName(f"{self.query.table} g{self.query.generation}")
             .trigger(**trigger)  # type: ignore[arg-type]  # one of pyspark's keyword overloads
             .start()

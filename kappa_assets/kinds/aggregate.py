@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -31,11 +30,9 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.logic.analysed import columns_used
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Change, Counts, Everything, Write
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
-from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.local.pinned import read_pinned
-from kappa_assets.place.local.spark_paths import literal_path
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Generation
 from kappa_assets.sources.column_names import same_name
 
@@ -65,10 +62,10 @@ class AggregateQuery(ABC):
         self._bronze_name = str(bronze)
         self._tape = Tape(setting.lake, bronze)
         self._silver_name = str(upstream)
-        self._silver_path = setting.lake.folder(upstream, generation.upstream)
-        self._silver = DeltaWriter(self._silver_name, self._silver_path)
-        self._writer = DeltaWriter(str(gold.name), setting.lake.folder(gold.name, generation.number))
-        self._target = LocalTable(self._writer)
+        self._upstream = setting.lake.table(upstream, generation.upstream)
+        self._silver = self._upstream.open()
+        self._written = setting.lake.table(gold.name, generation.number)
+        self._target = self._written.open()
         self._read = StructType()
         self._columns: list[str] = []
 
@@ -81,8 +78,8 @@ class AggregateQuery(ABC):
         return self._generation.number
 
     @property
-    def upstream(self) -> Path:
-        return self._silver_path
+    def upstream(self) -> StoredTable:
+        return self._upstream
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -105,7 +102,7 @@ class AggregateQuery(ABC):
         self._read = schema
         needed = None if used is None else used | self._needed()
         self._columns = [name for name in schema.names if needed is None or name in needed] or schema.names[:1]
-        self._writer.prepare(self._kept_as(output))
+        self._target.prepare(self._kept_as(output))
         self._target.take_over(self._write(0), self._setting.fence)
 
     @abstractmethod
@@ -126,11 +123,7 @@ class AggregateQuery(ABC):
         They are chosen here because Spark cannot leave a column out of what it hands to `foreachBatch`.
         """
         return self._bounded(
-            self._setting.spark.readStream.format("delta")
-            .option("readChangeFeed", "true")
-            .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
-            .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
-            .load(str(self._silver_path))
+            self._upstream.changes(self._setting.spark, feed=True, limits=self._setting.pace.limits)
         ).select(*map(quoted, self._columns))
 
     def apply(self, batch: DataFrame, number: int) -> None:
@@ -138,13 +131,13 @@ class AggregateQuery(ABC):
         since, until = self.checkpoint.delta_range(number)
         write = self._write(number)
         if self._target.is_in(write):
-            check_repeated(str(self.table), self._writer.folder, self._silver_name, number, (since, until))
+            check_repeated(str(self.table), self._written, self._silver_name, number, (since, until))
             return
-        read = input_range(self._silver_path, self._generation.upstream, since, until)
+        read = input_range(self._upstream, self._generation.upstream, since, until)
         before = self._last_note()
         check_tiles(str(self.table), None if before is None else before.reads.get(self._silver_name), read)
-        size = sum(Path(path).stat().st_size for path in self._writer.files())
-        small = size <= SMALL_BATCH and read_bytes(self._silver_path, read) <= SMALL_BATCH
+        size = self._target.size()
+        small = size <= SMALL_BATCH and read_bytes(self._upstream, read) <= SMALL_BATCH
         ahead = None if before is None else before.recomputed
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
         content, version = self._content(batch.coalesce(1) if small else batch, read, ahead, small=small)
@@ -170,7 +163,7 @@ class AggregateQuery(ABC):
 
     def _upstream_at(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
         """Return the upstream as of `version`, or of its newest where that is gone, and which it is."""
-        rows, version = read_pinned(spark, self._silver_path, version)
+        rows, version = read_pinned(spark, self._upstream, version)
         return self._bounded(self._complete(rows)), version
 
     def _complete(self, rows: DataFrame) -> DataFrame:
@@ -187,16 +180,11 @@ class AggregateQuery(ABC):
         return rows.select(*[F.col(quoted(f.name)).cast(f.dataType).alias(f.name) for f in self._schema()])
 
     def _current(self, batch: DataFrame) -> DataFrame:
-        """Return the table as it stands, from its own files: opening it through Delta costs a state reconstruction."""
-        files = self._writer.files()
-        spark = batch.sparkSession
-        if not files:
-            # An empty createDataFrame would start a Python worker to read nothing.
-            return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in self._schema()])
-        return spark.read.schema(self._schema()).parquet(*map(literal_path, files))
+        """Return the table as it stands."""
+        return self._target.rows(batch.sparkSession, self._schema())
 
     def _schema(self) -> StructType:
-        known = self._writer.schema()
+        known = self._target.schema()
         if known is None:
             raise TableMissing(f"{self.table} was not prepared", hint="Start its query through the host.")
         return StructType([StructField(f.name, f.dataType, True) for f in known])
@@ -224,11 +212,11 @@ class AggregateQuery(ABC):
         ).to_json()
 
     def _position(self, read: InputRange) -> Position:
-        reached = position_of_silver_version(self._silver_path, read.version).get(self._bronze_name, BEFORE_THE_TAPE)
+        reached = position_of_silver_version(self._upstream, read.version).get(self._bronze_name, BEFORE_THE_TAPE)
         return self._tape.bounded(reached, self._generation.to_batch)
 
     def _last_note(self) -> CommitNote | None:
-        found = last_note(self._writer.folder, at_most=self._writer.version())
+        found = last_note(self._written, at_most=self._target.version())
         return None if found is None else found[1]
 
     def _write(self, number: int) -> Write:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import partial, reduce
-from pathlib import Path
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -30,9 +29,8 @@ from kappa_assets.logic.logic_check import check_row_by_row, text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Aside, Change, Counts, Write
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
-from kappa_assets.place.local.local_table import LocalTable
+from kappa_assets.place.port import OpenTable, StoredTable
 from kappa_assets.place.registry import Generation
 
 PROPERTIES = {"delta.enableChangeDataFeed": "true"}
@@ -53,11 +51,10 @@ class AppendQuery:
         self._sliced = -1  # the Bronze version up to which `_first_slice` is known to hold
         self._times: frozenset[str] = frozenset()
         lake = setting.lake
-        self._upstream = lake.folder(tape.bronze)
-        self._bronze = DeltaWriter(str(tape.bronze), self._upstream)
-        self._writer = silver_writer(setting, silver.name, generation.number)
-        beside = DeltaWriter(f"rejects of {silver.name}", lake.rejects(silver.name))
-        self._target = LocalTable(self._writer, beside)
+        self._upstream = lake.table(tape.bronze)
+        self._bronze = self._upstream.open()
+        self._written = lake.table(silver.name, generation.number)
+        self._target = open_silver(setting, silver.name, generation.number)
 
     @property
     def table(self) -> TableName:
@@ -68,7 +65,7 @@ class AppendQuery:
         return self._generation.number
 
     @property
-    def upstream(self) -> Path:
+    def upstream(self) -> StoredTable:
         return self._upstream
 
     @property
@@ -86,16 +83,11 @@ class AppendQuery:
         empty = self._setting.spark.createDataFrame([], schema)
         output = check_row_by_row(self._silver, empty).rows
         self._times = text_casts(self._silver, empty)
-        self._writer.prepare(output.schema)
+        self._target.prepare(output.schema)
         self._target.take_over(self._write(0), self._setting.fence)
 
     def stream(self) -> DataFrame:
-        stream = (
-            self._setting.spark.readStream.format("delta")
-            .option("maxBytesPerTrigger", self._setting.pace.table_bytes)
-            .option("maxFilesPerTrigger", str(self._setting.pace.table_files))
-            .load(str(self._upstream))
-        )
+        stream = self._upstream.changes(self._setting.spark, feed=False, limits=self._setting.pace.limits)
         start, end = self._generation.from_batch, self._generation.to_batch
         self._first_slice = self._oldest_slice_since(start) if start else None
         if self._first_slice is not None:  # prunes files; `_batch_id` alone would have the whole tape opened
@@ -108,14 +100,14 @@ class AppendQuery:
         since, until = self.checkpoint.delta_range(number)
         write = self._write(number)
         if self._target.is_in(write):
-            check_repeated(str(self.table), self._writer.folder, str(self._tape.bronze), number, (since, until))
+            check_repeated(str(self.table), self._written, str(self._tape.bronze), number, (since, until))
             return
         read = input_range(self._upstream, 1, since, until)
         self._check_tiles(read)
         self._check_slices(read)
         small = read_bytes(self._upstream, read) <= SMALL_BATCH
         rows = self._silver(with_days(batch.coalesce(1) if small else batch, self._times))
-        self._writer.prepare(rows.schema)
+        self._target.prepare(rows.schema)
         note = partial(self._note, number, read)
         self._target.apply(Change(write, rows, note, aside=self._aside(number), small=small), self._setting.fence)
         fault_point("after_commit", str(self.table))
@@ -172,7 +164,7 @@ class AppendQuery:
         self._sliced = taken[-1].version if taken else self._sliced
 
     def _check_tiles(self, read: InputRange) -> None:
-        found = last_note(self._writer.folder, at_most=self._writer.version())
+        found = last_note(self._written, at_most=self._target.version())
         before = None if found is None else found[1].reads.get(str(self._tape.bronze))
         check_tiles(str(self.table), before, read)
 
@@ -201,11 +193,11 @@ APPEND = Kind(
 """Row by row: what the function gives of a batch is added."""
 
 
-def silver_writer(setting: Setting, table: TableName, generation: int) -> DeltaWriter:
-    """Return the writer of one generation of a Silver table."""
-    return DeltaWriter(
-        str(table), setting.lake.folder(table, generation), partition_by=(ARRIVAL_DATE,), properties=PROPERTIES
-    )
+def open_silver(setting: Setting, table: TableName, generation: int) -> OpenTable:
+    """Return one generation of a Silver table held open, to be written."""
+    lake = setting.lake
+    beside = lake.set_aside(table)
+    return lake.table(table, generation).open(partition_by=(ARRIVAL_DATE,), properties=PROPERTIES, beside=beside)
 
 
 def failing(silver: Silver) -> dict[str, Column]:

@@ -25,7 +25,7 @@ class CombinedQuery(KeyedQuery):
     def _content(
         self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
     ) -> tuple[DataFrame, int | None]:
-        if ahead is not None or may_hold_deletes(self._silver_path, read):
+        if ahead is not None or may_hold_deletes(self._upstream, read):
             return super()._content(batch, read, ahead, small=small)
         both = self._current(batch).unionByName(self._fitted(self._gold(self._complete(batch))))
         return self._merge(both.coalesce(1) if small else both), None

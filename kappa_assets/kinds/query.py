@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # for the landing folder, which is of no lake
 from typing import Protocol, runtime_checkable
 
 from pyspark.sql import DataFrame, SparkSession
@@ -12,6 +12,7 @@ from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.names import TableName
 from kappa_assets.place.change import NO_LEASE, Fence
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Generation
 
 WAIT = "Nothing is wrong with the table: let its upstream catch up first, with kappa drain or its stream."
@@ -29,6 +30,11 @@ class Pace:
     landed_files: int = 1_000
     table_files: int = 2**31 - 1
     table_bytes: str = "8g"
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """What one batch of an upstream table takes at most, as Delta names it."""
+        return {"maxBytesPerTrigger": self.table_bytes, "maxFilesPerTrigger": str(self.table_files)}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class TableQuery(Protocol):
         ...
 
     @property
-    def upstream(self) -> Path | None:
+    def upstream(self) -> StoredTable | None:
         """The Delta table that it reads; None for a tape, which reads a landing folder."""
         ...
 
@@ -102,4 +108,4 @@ class LooksForItself(Protocol):
 
 def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:
     """Return the checkpoint of a generation's query."""
-    return Checkpoint(lake.checkpoint(generation.table, generation.number))
+    return Checkpoint(lake.checkpoint_of(generation.table, generation.number))

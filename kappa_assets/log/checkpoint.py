@@ -1,76 +1,72 @@
-"""A streaming query's checkpoint folder: its offset log read, and the leftovers of a kill cleaned."""
+"""A streaming query's checkpoint: its offset log read, and the leftovers of a kill cleaned."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kappa_assets.errors import LakeError
 from kappa_assets.log.note import Offset
-from kappa_assets.place.local import durable
+from kappa_assets.place.local.checkpoint_files import WhereLogged, folder_of_logs, logged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kappa_assets.place.port import StoredCheckpoint
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The folder of one query's checkpoint. It holds offsets only: all state is in the tables."""
+    """The checkpoint of one query. It holds offsets only: all state is in the tables."""
 
-    path: Path
+    where: WhereLogged
 
-    def clean_leftovers(self) -> list[Path]:
+    @property
+    def files(self) -> StoredCheckpoint:
+        """What Spark has written, as the place has it."""
+        return logged(self.where)
+
+    @property
+    def path(self) -> Path:
+        """The folder of a checkpoint in a local lake; what a source keeps of its own lies there too."""
+        return folder_of_logs(self.where)
+
+    @property
+    def location(self) -> str:
+        """Where Spark keeps it."""
+        return self.files.location
+
+    def clean_leftovers(self) -> list[str]:
         """Remove what a kill during a write left, and return it. Only under the host's lock.
 
         Spark refuses to start on a checkpoint whose offset log holds only `.0.<uuid>.tmp`: "should be empty on
         batch 0". A temporary file was never renamed into place, so nothing was decided by it. An offset or commit file
         that a full disk left empty says nothing either, when it is the newest of its log.
         """
-        removed = []
-        for log in ("offsets", "commits", "sources/0"):
-            folder = self.path / log
-            if not folder.is_dir():
-                continue
-            stale = [p for p in folder.iterdir() if p.name.startswith(".") and ".tmp" in p.name]
-            newest = max((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name), default=None)
-            if newest is not None and newest.stat().st_size == 0:
-                stale += [newest, folder / f".{newest.name}.crc"]
-            for leftover in stale:
-                leftover.unlink(missing_ok=True)
-                removed.append(leftover)
-        return removed
+        return self.files.clean_leftovers()
 
     def id(self) -> str:
         """Return the id that Spark gave the checkpoint when it made it. Raises LakeError when it is not there."""
         try:
-            return str(json.loads((self.path / "metadata").read_text())["id"])
+            return str(json.loads(self.files.metadata())["id"])
         except (OSError, ValueError, KeyError) as error:
             raise LakeError(
-                f"the checkpoint {str(self.path)!r} does not say its id: {error}",
+                f"the checkpoint {self.location!r} does not say its id: {error}",
                 hint="Spark writes it before the first batch; put back the file 'metadata' of this checkpoint.",
             ) from error
 
     def newest_done(self) -> int | None:
         """Return the newest batch that Spark has logged as done; None before the first."""
-        return self._newest("commits")
+        return max(self.files.entries("commits"), default=None)
 
     def newest_begun(self) -> int | None:
         """Return the newest batch whose offsets Spark has logged, done or not; None before the first."""
-        return self._newest("offsets")
+        return max(self.files.entries("offsets"), default=None)
 
     def logged_files(self) -> list[tuple[str, int]]:
         """Return the files that the one file source has seen, and the number of its log's entry that has each."""
-        folder = self.path / "sources" / "0"
-        found: list[tuple[str, int]] = []
-        logs = sorted(folder.iterdir(), key=lambda p: p.name) if folder.is_dir() else []
-        logs = [p for p in logs if p.name.partition(".")[0].isdigit()]
-        compact = max((int(p.stem) for p in logs if p.suffix == ".compact"), default=-1)
-        for path in logs:
-            number = int(path.name.partition(".")[0])
-            if number > compact or (number == compact and path.suffix == ".compact"):
-                entries = (json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[1:] if line)
-                found += [(entry["path"], entry["batchId"]) for entry in entries]
-        return found
+        return [(entry["path"], entry["batchId"]) for entry in self.files.file_log()]
 
     def files_done(self) -> int:
         """Return the number of the newest entry in the log of the one file source that a done batch took; -1 for none.
@@ -81,22 +77,17 @@ class Checkpoint:
         offset = None if done is None else self._offset(done)
         return -1 if offset is None else int(offset["logOffset"])
 
-    def retire(self) -> Path:
-        """Put the folder aside in one step, for a checkpoint that begins anew; return where it lies now."""
-        aside = self.path.with_name(f"{self.path.name}.retired")
-        if aside.exists():
-            shutil.rmtree(aside)
-        self.path.rename(aside)
-        return aside
+    def retire(self) -> str:
+        """Put all of it aside in one step, for a checkpoint that begins anew; return where it lies now."""
+        return self.files.retire()
 
     def sync(self, batch: int) -> None:
         """See to it that what a micro-batch consists of outlives a loss of power, before its rows are committed.
 
         Else Spark would choose anew for a number that is in the table already, and what it chose would never be read.
         """
-        entries = [self.path / log / str(batch) for log in ("offsets", "sources/0")]
-        begun = self.path / ("metadata" if batch == 0 else f"commits/{batch - 1}")
-        durable.sync([*entries, begun], self.path)
+        begun = "metadata" if batch == 0 else f"commits/{batch - 1}"
+        self.files.sync([f"offsets/{batch}", f"sources/0/{batch}", begun])
 
     def delta_range(self, batch: int) -> tuple[Offset | None, Offset]:
         """Return how far the one Delta source had read before micro-batch `batch`, and after it.
@@ -106,7 +97,7 @@ class Checkpoint:
         until = self._delta_offset(batch)
         if until is None:
             raise LakeError(
-                f"the checkpoint {str(self.path)!r} has no offsets of batch {batch}",
+                f"the checkpoint {self.location!r} has no offsets of batch {batch}",
                 hint="It was changed while its query ran; replay the table to get a new one.",
             )
         return (self._delta_offset(batch - 1) if batch > 0 else None), until
@@ -122,15 +113,8 @@ class Checkpoint:
 
     def _offset(self, batch: int) -> dict[str, Any] | None:
         """Return what is logged of the one source of a batch; None when the batch has no entry."""
-        try:
-            lines = (self.path / "offsets" / str(batch)).read_text(encoding="utf-8").split("\n")
-        except FileNotFoundError:
+        text = self.files.entry("offsets", batch)
+        if text is None:
             return None
-        body: dict[str, Any] = json.loads(lines[2])
+        body: dict[str, Any] = json.loads(text.split("\n")[2])
         return body
-
-    def _newest(self, log: str) -> int | None:
-        """Return the newest batch that one of Spark's logs has an entry of; None where it has none."""
-        folder = self.path / log
-        batches = (int(p.name) for p in folder.iterdir() if p.name.isdigit()) if folder.is_dir() else ()
-        return max(batches, default=None)

@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from kappa_assets.columns import ARRIVAL_DATE
 from kappa_assets.errors import LakeError, TapeGap
 from kappa_assets.log.note import CommitNote
-from kappa_assets.place.local.lake import table_called
-from kappa_assets.place.local.log_files import latest_version, log_file, read_actions, versions
+from kappa_assets.place.local.stored_table import Where, stored
+from kappa_assets.place.port import StoredTable
 
 _SLICE_IN_PATH = re.compile(rf"{ARRIVAL_DATE}=(\d{{4}}-\d{{2}}-\d{{2}})/")
 
@@ -47,35 +46,36 @@ class Commit:
         return sum(self.rows_by_slice.values())
 
 
-def commits(table: Path, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
+def commits(where: Where, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
     """Yield the commits with `after` < version <= `upto`, oldest first.
 
     A table that does not exist has none. Raises TapeGap when one in the range has been cleaned from the log,
     unless `after` is -1: then the commits that are still there are given.
     """
-    if after >= 0 and log_file(table, after + 1).exists():  # as nearly always: then nothing need be listed
+    table = stored(where)
+    if after >= 0 and table.has(after + 1):  # as nearly always: then nothing need be listed
         yield from _following(table, after + 1, upto)
         return
     if _is_newest(table, after):
         return
-    wanted = [v for v in versions(table) if v > after and (upto is None or v <= upto)]
+    wanted = [v for v in table.versions() if v > after and (upto is None or v <= upto)]
     if wanted and after >= 0 and wanted[0] != after + 1:
         raise TapeGap(
-            f"the log of {table_called(table)} no longer holds versions {after + 1} to {wanted[0] - 1}",
+            f"the log of {table.called} no longer holds versions {after + 1} to {wanted[0] - 1}",
             hint="They were cleaned up before they were read; the tape index, where kept, still has their positions.",
         )
     for version in wanted:
         yield read_commit(table, version)
 
 
-def read_commit(table: Path, version: int) -> Commit:
+def read_commit(where: Where, version: int) -> Commit:
     """Return one commit. Raises LakeError when its log file is missing or cannot be understood."""
-    path = log_file(table, version)
+    table = stored(where)
     try:
-        actions = read_actions(path)
+        actions = table.actions(version)
     except (OSError, ValueError) as error:
         raise LakeError(
-            f"commit {version} of {table_called(table)} cannot be read: {error}",
+            f"commit {version} of {table.called} cannot be read: {error}",
             hint="If the log was cleaned up, ask for a newer version.",
         ) from error
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
@@ -110,27 +110,28 @@ def read_commit(table: Path, version: int) -> Commit:
     )
 
 
-def last_note(table: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
+def last_note(where: Where, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
     """Return the newest (version, note) of ours, at or before version `at_most`; None when there is none.
 
     Commits of other writers in between (OPTIMIZE, VACUUM) are stepped over.
     """
-    return next(notes_back(table, at_most=at_most), None)
+    return next(notes_back(where, at_most=at_most), None)
 
 
-def notes_back(table: Path, *, at_most: int | None = None) -> Iterator[tuple[int, CommitNote]]:
+def notes_back(where: Where, *, at_most: int | None = None) -> Iterator[tuple[int, CommitNote]]:
     """Yield the (version, note) of our commits, newest first, as far as the log reaches back without a hole."""
-    version = latest_version(table) if at_most is None else at_most
-    while version is not None and version >= 0 and log_file(table, version).exists():
+    table = stored(where)
+    version = table.newest() if at_most is None else at_most
+    while version is not None and version >= 0 and table.has(version):
         note = read_commit(table, version).note
         if note is not None:
             yield version, note
         version -= 1
 
 
-def _following(table: Path, version: int, upto: int | None) -> Iterator[Commit]:
+def _following(table: StoredTable, version: int, upto: int | None) -> Iterator[Commit]:
     """Yield the commits from `version` on, to the last one whose log file is there."""
-    while (upto is None or version <= upto) and log_file(table, version).exists():
+    while (upto is None or version <= upto) and table.has(version):
         yield read_commit(table, version)
         version += 1
 
@@ -147,6 +148,6 @@ def _slice_of(remove: Mapping[str, Any]) -> str:
     return values.get(ARRIVAL_DATE) or (found[1] if found else "")
 
 
-def _is_newest(table: Path, version: int) -> bool:
+def _is_newest(table: StoredTable, version: int) -> bool:
     """Return whether nothing follows `version`, without listing the log: logs are cleaned from their old end."""
-    return version >= 0 and not log_file(table, version + 1).exists() and log_file(table, version).exists()
+    return version >= 0 and not table.has(version + 1) and table.has(version)

@@ -6,15 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from kappa_assets.errors import LakeError, TapeGap
 from kappa_assets.log import delta_log
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.logs import Logs
 from kappa_assets.log.note import CommitNote
-from kappa_assets.place.local.lake import table_called
-from kappa_assets.place.local.log_files import identity_of, newest_from, versions
+from kappa_assets.place.local.stored_table import Where, stored
+from kappa_assets.place.port import StoredTable
 
 _REMEMBERED = 20_000
 """Commits kept in memory, over all tables; about 2 KB each. Where a lake has more, the oldest are read once more by
@@ -37,75 +36,78 @@ class FollowedLogs(Logs):
     def __init__(self, *, remembered: int = _REMEMBERED) -> None:
         self._remembered = remembered
         self._turn = threading.RLock()
-        self._logs: dict[Path, _Followed] = {}
-        self._commits: OrderedDict[tuple[Path, int, int], Commit] = OrderedDict()
+        self._logs: dict[StoredTable, _Followed] = {}
+        self._commits: OrderedDict[tuple[StoredTable, int, int], Commit] = OrderedDict()
 
-    def newest(self, folder: Path) -> int | None:
+    def newest(self, where: Where) -> int | None:
         """Return the table's newest version, or None when there is no table yet."""
         with self._turn:
-            return self._look(folder).newest
+            return self._look(stored(where)).newest
 
-    def life(self, folder: Path) -> int:
+    def life(self, where: Where) -> int:
         """Return how often the table was seen to be removed or made anew."""
         with self._turn:
-            return self._look(folder).life
+            return self._look(stored(where)).life
 
-    def commit(self, folder: Path, version: int) -> Commit:
+    def commit(self, where: Where, version: int) -> Commit:
         """Return one commit. Raises LakeError when it is not there any more."""
+        table = stored(where)
         with self._turn:
-            key = folder, self._logs.setdefault(folder, _Followed()).life, version
+            key = table, self._logs.setdefault(table, _Followed()).life, version
             found = self._commits.get(key)
             if found is None:
-                found = self._commits[key] = delta_log.read_commit(folder, version)
+                found = self._commits[key] = delta_log.read_commit(table, version)
                 if len(self._commits) > self._remembered:
                     self._commits.popitem(last=False)
             return found
 
-    def commits(self, folder: Path, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
+    def commits(self, where: Where, *, after: int = -1, upto: int | None = None) -> Iterator[Commit]:
         """Yield the commits with `after` < version <= `upto`, oldest first; none of a table that does not exist.
 
         Raises TapeGap when one has been cleaned from the log, unless `after` is -1: then those still there are given.
         """
-        newest = self.newest(folder)
+        table = stored(where)
+        newest = self.newest(table)
         if newest is None:
             return
         last = newest if upto is None else min(newest, upto)
-        for version in range(after + 1, last + 1) if after >= 0 else [v for v in versions(folder) if v <= last]:
+        for version in range(after + 1, last + 1) if after >= 0 else [v for v in table.versions() if v <= last]:
             try:
-                yield self.commit(folder, version)
+                yield self.commit(table, version)
             except LakeError as error:
                 raise TapeGap(
-                    f"the log of {table_called(folder)} no longer holds version {version}",
+                    f"the log of {table.called} no longer holds version {version}",
                     hint="It was cleaned up before it was read; the tables themselves are whole.",
                 ) from error
 
-    def last_note(self, folder: Path, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
+    def last_note(self, where: Where, *, at_most: int | None = None) -> tuple[int, CommitNote] | None:
         """Return the newest (version, note) of ours, at or before version `at_most`; None before the first."""
-        newest = self.newest(folder)
+        table = stored(where)
+        newest = self.newest(table)
         if newest is None:
             return None
         for version in range(newest if at_most is None else min(newest, at_most), -1, -1):
             try:
-                note = self.commit(folder, version).note
+                note = self.commit(table, version).note
             except LakeError:
                 return None
             if note is not None:
                 return version, note
         return None
 
-    def _look(self, folder: Path) -> _Followed:
+    def _look(self, table: StoredTable) -> _Followed:
         """Return what is known of a log, after following it to its end as of now. The caller holds the turn."""
-        log = self._logs.setdefault(folder, _Followed())
+        log = self._logs.setdefault(table, _Followed())
         known = log.newest
-        intact = known is not None and identity_of(folder, known) == log.identity
-        newest = newest_from(folder, known if intact else None)
+        intact = known is not None and table.identity(known) == log.identity
+        newest = table.newest(known if intact else None)
         if intact and newest == known:
             return log
-        identity = None if newest is None else identity_of(folder, newest)
+        identity = None if newest is None else table.identity(newest)
         if identity is None:  # no table yet, or it was removed just now
             newest = None
         # A log whose known end is gone, but that reaches farther now, went on and was cleaned: it is the same table's.
-        anew = known is not None and not intact and identity_of(folder, known) is not None
+        anew = known is not None and not intact and table.identity(known) is not None
         if anew or (known is not None and (newest is None or newest < known)):
             log.life += 1
         log.newest, log.identity = newest, identity

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from kappa_assets.graph import Pipeline
 from kappa_assets.log.logs import ON_DISK, Logs
 from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import State
 
 
@@ -40,25 +39,25 @@ def position_of(
     upstream = pipeline.upstreams.get(table)
     if upstream is None:
         return tape.head()
-    found = logs.last_note(lake.folder(table, generation))
+    found = logs.last_note(lake.table(table, generation))
     if found is None:
         return BEFORE_THE_TAPE
     own = found[1].position.get(str(tape.bronze), BEFORE_THE_TAPE)
     read = found[1].reads.get(str(upstream))
     if read is None or read.version < 0:  # in the upstream's first snapshot: its order says nothing
         return own
-    folder = lake.folder(upstream, read.generation)
+    above_table = lake.table(upstream, read.generation)
     # The upstream's position is taken before its log is looked at: what arrives in between is then unread.
     above = position_of(lake, pipeline, tape, upstream, read.generation, logs)
-    unread = logs.first_data_after(folder, read.version)
+    unread = logs.first_data_after(above_table, read.version)
     if unread is None:
         return max(own, above)
-    return max(own, _noted_before(folder, unread, tape, upstream, logs))
+    return max(own, _noted_before(above_table, unread, tape, upstream, logs))
 
 
-def _noted_before(folder: Path, version: int, tape: Tape, upstream: TableName, logs: Logs) -> Position:
+def _noted_before(table: StoredTable, version: int, tape: Tape, upstream: TableName, logs: Logs) -> Position:
     """Return the tape position that an upstream had reached just before `version`."""
     if upstream == tape.bronze:
         return tape.position_before(version)
-    found = logs.last_note(folder, at_most=version - 1)
+    found = logs.last_note(table, at_most=version - 1)
     return BEFORE_THE_TAPE if found is None else found[1].position.get(str(tape.bronze), BEFORE_THE_TAPE)

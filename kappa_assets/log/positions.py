@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 from kappa_assets.errors import CheckpointMismatch, TapeGap
 from kappa_assets.log.delta_log import commits, last_note, notes_back, read_commit
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, InputRange, Offset, Position
 from kappa_assets.log.tape import Tape
+from kappa_assets.place.local.stored_table import Where
 
 
-def input_range(upstream: Path, generation: int, since: Offset | None, until: Offset) -> InputRange:
+def input_range(upstream: Where, generation: int, since: Offset | None, until: Offset) -> InputRange:
     """Return what a batch read of `upstream`, with the last version that is wholly in."""
     return InputRange(generation, since, until, wholly_read(upstream, until))
 
 
-def wholly_read(upstream: Path, offset: Offset) -> int:
+def wholly_read(upstream: Where, offset: Offset) -> int:
     """Return the last version of `upstream` that `offset` has wholly passed; -1 while in the first snapshot.
 
     `(v, -1, not starting)` means everything before v. An index in v means that so many of its files are read: the
@@ -35,7 +35,7 @@ def holds_all_read(offset: Offset) -> int:
     return offset.version - 1 if offset.index < 0 and not offset.starting else offset.version
 
 
-def may_hold_deletes(upstream: Path, read: InputRange) -> bool:
+def may_hold_deletes(upstream: Where, read: InputRange) -> bool:
     """Return whether a batch may hold rows that were taken away, as the commits it read tell.
 
     A first snapshot holds none, but the batch that ends it goes on with the commits behind it. Where one batch is all
@@ -67,7 +67,7 @@ def exact_version(note: CommitNote, upstream: str) -> int | None:
     return read.version if exact else None
 
 
-def read_bytes(upstream: Path, read: InputRange) -> float:
+def read_bytes(upstream: Where, read: InputRange) -> float:
     """Return the size of the files that a batch read; infinite for a first snapshot, whose part is not known."""
     if read.since is None or read.since.starting or read.until.starting:
         return math.inf
@@ -80,7 +80,7 @@ def position_of_bronze_version(tape: Tape, version: int) -> Position:
     return BEFORE_THE_TAPE if version < 0 else tape.position_at(version)
 
 
-def position_of_silver_version(silver: Path, version: int) -> dict[str, Position]:
+def position_of_silver_version(silver: Where, version: int) -> dict[str, Position]:
     """Return the tape positions, by Bronze table, that a Silver table had reached at `version`.
 
     Empty before its first commit of ours.
@@ -89,12 +89,14 @@ def position_of_silver_version(silver: Path, version: int) -> dict[str, Position
     return {} if found is None else dict(found[1].position)
 
 
-def check_repeated(table: str, folder: Path, upstream: str, number: int, offsets: tuple[Offset | None, Offset]) -> None:
+def check_repeated(
+    table: str, written: Where, upstream: str, number: int, offsets: tuple[Offset | None, Offset]
+) -> None:
     """Raise CheckpointMismatch unless the commit of micro-batch `number` read from the one offset to the other.
 
     The number alone proves nothing: a new checkpoint, or one put back from an older day, gives it to other rows.
     """
-    notes = (note for _, note in notes_back(folder) if note.batch == number and upstream in note.reads)
+    notes = (note for _, note in notes_back(written) if note.batch == number and upstream in note.reads)
     found = next(notes, None)
     if found is not None and (found.reads[upstream].since, found.reads[upstream].until) == offsets:
         return

@@ -9,7 +9,6 @@ from kappa_assets.log.note import InputRange
 from kappa_assets.log.unread import unread_of
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.log_files import versions
 from kappa_assets.place.registry import Release, State
 
 ReleaseCondition = Literal["kept", "needs replay", "expired"]
@@ -45,14 +44,14 @@ def stuck_remark(lake: Lake, state: State, release: Release) -> str | None:
 
 
 def _is_stuck(lake: Lake, state: State, table: TableName, number: int) -> bool:
-    found = last_note(lake.folder(table, number))
+    found = last_note(lake.table(table, number))
     reads = {} if found is None else found[1].reads
     return any(_is_gone(lake, state, TableName.parse(name), read) for name, read in reads.items())
 
 
 def _is_gone(lake: Lake, state: State, upstream: TableName, read: InputRange) -> bool:
-    folder = lake.folder(upstream, read.generation)
-    unread, log = unread_of(folder, read), versions(folder)
+    table = lake.table(upstream, read.generation)
+    unread, log = unread_of(table, read), table.versions()
     if not log or unread.version < log[0]:
         return True
     return unread.data is not None and unread.data <= state.vacuumed.get((upstream, read.generation), -1)

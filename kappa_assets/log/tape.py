@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 from kappa_assets.errors import ReplayError, TapeGap
 from kappa_assets.log.delta_log import Commit
@@ -16,7 +15,6 @@ from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.log.tape_index import TapeCommit, TapeIndex
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.log_files import versions
 
 __all__ = ["Tape", "TapeCommit"]
 
@@ -33,8 +31,8 @@ class Tape:
     def __init__(self, lake: Lake, bronze: TableName, logs: Logs = ON_DISK) -> None:
         self.bronze = bronze
         self._logs = logs
-        self._table: Path = lake.folder(bronze)
-        self._index = TapeIndex(lake.tape_index(bronze))
+        self._table = lake.table(bronze)
+        self._index = TapeIndex(lake.index_of(bronze))
         self._looking = threading.Lock()
         self._numbering = threading.Lock()
         self._held: list[TapeCommit] = []
@@ -178,7 +176,7 @@ class Tape:
         if indexed < end - 1:
             after = max(indexed, first - 1)
             if last is None:  # then the tape begins where its log does
-                after = max(after, next(iter(versions(self._table)), end) - 1)
+                after = max(after, next(iter(self._table.versions()), end) - 1)
             found += _on_tape(self._logs.commits(self._table, after=after, upto=end - 1))
         return found
 

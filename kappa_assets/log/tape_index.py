@@ -7,18 +7,14 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from kappa_assets.log.note import Position
-from kappa_assets.place.local.delta_write.held_files import held_files
-from kappa_assets.place.local.delta_write.rows import append_rows, create_with_rows, replace_rows
-from kappa_assets.place.local.leases.lock import table_turn
+from kappa_assets.place.held import held
+from kappa_assets.place.local.stored_table import Where, stored
 
 _SCHEMA = pa.schema(
     [
@@ -54,12 +50,12 @@ class TapeIndex:
     is given once, and `mend` takes the others out.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, lines: Where) -> None:
+        self._lines = stored(lines)
 
     def turn(self) -> AbstractContextManager[None]:
         """Hold the index's write lock for the block."""
-        return table_turn(self._folder)
+        return self._lines.turn()
 
     def last(self) -> Position | None:
         """Return the newest position in the index, from its files' statistics; None for an index without lines."""
@@ -82,25 +78,20 @@ class TapeIndex:
         wanted = (ds.field("version") >= first) & (ds.field("version") < end) & (ds.field("batch") >= since)
         if upto is not None:
             wanted &= ds.field("batch") <= upto
-        try:
-            dataset = DeltaTable(self._folder).to_pyarrow_dataset()
-        except TableNotFoundError:
+        version = self._lines.newest()
+        if version is None:
             return []
-        rows = dataset.to_table(filter=wanted).to_pylist()
+        rows = self._lines.arrow(version).to_table(filter=wanted).to_pylist()
         found = {row["version"]: row for row in rows}
         return [_commit(found[version]) for version in sorted(found)]
 
     def append(self, fresh: Iterable[TapeCommit]) -> None:
         """Add lines. The caller holds the turn, and knows that they go on where the index ends."""
-        try:
-            index = DeltaTable(self._folder)
-        except TableNotFoundError:
-            create_with_rows(self._folder, _table(fresh))
-        else:
-            append_rows(index, self._folder, _table(fresh))
+        self._lines.put(_table(fresh), self._lines.newest())
 
     def mend(self) -> None:
         """Take out lines that are there twice. The caller holds the turn."""
+        version = self._lines.newest()
         files = self._files()
         if not files:
             return
@@ -109,15 +100,12 @@ class TapeIndex:
             return
         once = self.read(0, max(f["max.version"] for f in files) + 1)
         if len(once) < lines:
-            replace_rows(DeltaTable(self._folder), self._folder, _table(once))
+            self._lines.put(_table(once), version, instead=True)
 
     def _files(self) -> list[dict[str, Any]]:
         """Return what the log says of each file of the index that has lines."""
-        try:
-            actions = held_files(DeltaTable(self._folder))
-        except TableNotFoundError:
-            return []
-        return [action for action in actions if action["num_records"]]
+        version = self._lines.newest()
+        return [] if version is None else [file for file in held(self._lines.files(version)) if file["num_records"]]
 
 
 def _table(found: Iterable[TapeCommit]) -> pa.Table:

@@ -23,7 +23,7 @@ def unread_by(lake: Lake, reader: Generation, upstream: TableName) -> Unread | N
     read = None if found is None else found[1].reads.get(str(upstream))
     if read is not None:
         return unread_of(folder, read)
-    offset = Checkpoint(lake.checkpoint(reader.table, reader.number)).newest_offset()
+    offset = Checkpoint(lake.checkpoint_of(reader.table, reader.number)).newest_offset()
     return None if offset is None else unread_after(folder, offset)
 
 

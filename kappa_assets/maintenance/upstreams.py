@@ -57,6 +57,6 @@ def readers_of(state: State, upstream: Key, among: Iterable[Key], known: Upstrea
 
 
 def _noted(lake: Lake, generation: Generation) -> TableName | None:
-    note = last_note(lake.folder(generation.table, generation.number))
+    note = last_note(lake.table(generation.table, generation.number))
     names = [] if note is None else list(note[1].reads)
     return TableName.parse(names[0]) if len(names) == 1 else None

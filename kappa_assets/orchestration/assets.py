@@ -33,7 +33,7 @@ def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSp
     upstream = pipeline.upstreams.get(table.name)
     metadata: dict[str, Any] = {
         "dagster/table_name": str(table.name),
-        "dagster/uri": lake.link(table.name).as_uri(),
+        "dagster/uri": lake.shown(table.name).uri,
         "dagster/code_references": dg.CodeReferencesMetadataValue(
             code_references=[
                 dg.LocalFileCodeReference(
@@ -47,7 +47,7 @@ def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSp
     metadata |= {
         f"kappa/{what}": ", ".join(columns) for what in ("keys", "by") if (columns := getattr(table, what, ()))
     }
-    columns = columns_of(lake.link(table.name)) or columns_of(lake.folder(table.name))
+    columns = columns_of(lake.shown(table.name)) or columns_of(lake.table(table.name))
     if columns is not None:
         metadata["dagster/column_schema"] = columns
     return dg.AssetSpec(

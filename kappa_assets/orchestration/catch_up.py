@@ -28,7 +28,6 @@ from kappa_assets.orchestration.lineage.provenance import (
 )
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.log_files import latest_version
 from kappa_assets.place.registry import Registry
 from kappa_assets.status import living_host, query_statuses
 
@@ -105,7 +104,7 @@ def caught_up_events(
     """
     live = Registry(lake).state().live(table.name)
     generation = live.number if live and not table.name.is_tape else 1
-    version = latest_version(lake.folder(table.name, generation))
+    version = lake.table(table.name, generation).newest()
     if version is None:
         return []
     events = []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import dagster as dg
-from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT, BATCH_ID, INGESTED_AT, ROW, SOURCE
+from kappa_assets.place.port import StoredTable
 
 _SQL = {"byte": "tinyint", "short": "smallint", "integer": "int", "long": "bigint"}
 _OURS = {
@@ -21,10 +19,13 @@ _OURS = {
 }
 
 
-def columns_of(folder: Path) -> dg.TableSchema | None:
+def columns_of(table: StoredTable) -> dg.TableSchema | None:
     """Return the columns of a Delta table, or None when there is no table yet."""
     try:
-        fields = DeltaTable(folder).schema().fields
+        newest = table.newest()
+        if newest is None:
+            return None
+        fields = table.columns(newest)
     except (DeltaError, OSError):
         return None
     return dg.TableSchema(

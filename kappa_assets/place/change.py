@@ -11,6 +11,8 @@ from kappa_assets.faults import Point
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+    from kappa_assets.place.port import StoredTable
+
 _FENCE = "fence"
 
 
@@ -97,27 +99,45 @@ class Aside:
 
 
 @dataclass(frozen=True)
+class HeldFile:
+    """A file of a table, by its path there, and the values of its partition."""
+
+    path: str
+    partition: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """Files of another table of the same place, whose rows a change adds as they are, without reading them."""
+
+    table: StoredTable
+    files: tuple[HeldFile, ...]
+
+
+@dataclass(frozen=True)
 class Change:
     """What a batch, a repair or a replay does to one table: made by a kind, which does not know how it is done.
 
     Args:
         write: its id.
-        rows: to be added.
+        rows: to be added; None: none.
         note: gives what the commit says about itself. It is asked for while nobody else can commit to the table, and
             refuses the change by raising.
         instead_of: what is taken away in the same commit; None: nothing.
+        adopted: files whose rows are added too; None: none.
         aside: which of `rows` are set aside; None: none.
         small: whether `rows` was made of little. It is a hint: what turns out to be large is written all the same.
-        point: where, for tests, the work is when all is written and nothing committed.
+        point: where, for tests, the work is when all is written and nothing committed; None: nowhere.
     """
 
     write: Write
-    rows: DataFrame
+    rows: DataFrame | None
     note: Callable[[Counts], str]
     instead_of: Everything | Files | None = None
+    adopted: Adopted | None = None
     aside: Aside | None = None
     small: bool = False
-    point: Point = "after_rejects"
+    point: Point | None = "after_rejects"
 
 
 @dataclass(frozen=True)

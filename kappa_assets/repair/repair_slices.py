@@ -14,7 +14,7 @@ from kappa_assets.faults import fault_point
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.wanted import never
-from kappa_assets.kinds.append import judged_rows, silver_writer
+from kappa_assets.kinds.append import judged_rows, open_silver
 from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note
@@ -25,7 +25,6 @@ from kappa_assets.names import TableName
 from kappa_assets.place.change import Applied, Change, Counts, Fence, Write
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.epochs import next_epoch
-from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.registry import Registry
 from kappa_assets.repair.slice_files import slice_files
 
@@ -160,7 +159,8 @@ class _Repair:
         self._silver = silver
         self._plan = plan
         self._bronze = pipeline.tape_of(plan.table)
-        self._writer = silver_writer(setting, plan.table, plan.generation)
+        self._written = setting.lake.table(plan.table, plan.generation)
+        self._target = open_silver(setting, plan.table, plan.generation)
         self._registry = Registry(setting.lake)
         self._epoch = next_epoch(setting.lake)
 
@@ -177,11 +177,12 @@ class _Repair:
     def _try(self, day: dt.date) -> RepairedSlice | None:
         """Compute the slice and put it in place of its files; None when these are not there any more."""
         plan = self._plan
-        tape = self._setting.spark.read.format("delta").load(str(self._setting.lake.folder(self._bronze)))
+        bronze = self._setting.lake.table(self._bronze)
+        tape = bronze.read(self._setting.spark, bronze.newest() or 0, pruned=True)
         of_slice = (tape[ARRIVAL_DATE] == day) & tape[BATCH_ID].between(plan.from_batch, plan.upto.batch)
         fresh = judged_rows(self._silver, tape.where(of_slice))
-        self._writer.prepare(fresh.schema)
-        old = slice_files(self._writer.folder, day, plan.from_batch, plan.upto.batch)
+        self._target.prepare(fresh.schema)
+        old = slice_files(self._written, day, plan.from_batch, plan.upto.batch)
         others = old.others(self._setting.spark, fresh.schema)
         kept = 0 if others is None else others.count()
         done = Repair(day.isoformat(), plan.upto.batch, plan.upto.version, old.rows - kept)
@@ -195,7 +196,7 @@ class _Repair:
         rows = fresh if others is None else fresh.unionByName(others)
         taken = old.content(self._setting.spark, fresh.schema)
         change = Change(write, rows, note, taken, point="slice_written")
-        applied = LocalTable(self._writer).apply(change, fence)
+        applied = self._target.apply(change, fence)
         if not isinstance(applied, Applied):
             return None
         fault_point("slice_repaired", str(plan.table))
@@ -220,7 +221,7 @@ class _Repair:
                 "wrong, launch the repair again. Rows that a replay kept from before its start come right by a replay "
                 "from inception.",
             )
-        found = last_note(self._writer.folder)
+        found = last_note(self._written)
         assert found is not None  # noqa: S101 -- for mypy; without a commit of ours there is no position to repair up to
         note = replace(found[1], code_version=self._plan.code_version, rows=rows, rejected={}, repair=done)
         return note.to_json()

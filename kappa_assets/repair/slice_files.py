@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from deltalake import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT, BATCH_ID, quoted
 from kappa_assets.place.change import Files
-from kappa_assets.place.local.delta_write.held_files import held_files
-from kappa_assets.place.local.spark_paths import literal_path
+from kappa_assets.place.held import held
+from kappa_assets.place.port import StoredTable
 
 
 @dataclass(frozen=True)
 class SliceFiles:
     """The files of slice `day` that hold rows of tape batches `first` to `last`."""
 
-    folder: Path
+    table: StoredTable
     day: dt.date
     first: int
     last: int
@@ -34,37 +34,35 @@ class SliceFiles:
 
     def content(self, spark: SparkSession, schema: StructType) -> Files:
         """Return what they hold, to be taken away."""
-        full = [str(self.folder / path) for path in self.paths]
-        return Files(self.paths, rows_in_files(spark, full, schema) if full else None)
+        return Files(self.paths, rows_in_files(spark, self.table, self.paths, schema) if self.paths else None)
 
     def others(self, spark: SparkSession, schema: StructType) -> DataFrame | None:
         """Return the rows of other batches, which are to be written again as they are, or None when there are none."""
         if not self.mixed:
             return None
-        rows = rows_in_files(spark, [str(self.folder / path) for path in self.mixed], schema)
+        rows = rows_in_files(spark, self.table, self.mixed, schema)
         return rows.where(~F.col(BATCH_ID).between(self.first, self.last))
 
 
-def rows_in_files(spark: SparkSession, paths: list[str], schema: StructType) -> DataFrame:
+def rows_in_files(spark: SparkSession, table: StoredTable, paths: Sequence[str], schema: StructType) -> DataFrame:
     """Return the rows of some files of a Silver table, in the columns of `schema`; those they lack are null.
 
-    Read as files: the version they were listed at may be closed to time travel. Their folders say nothing: streams,
-    repairs and maintenance write at different depths, which Spark's partition discovery refuses.
+    Read as files: the version they were listed at may be closed to time travel.
     """
     payload = StructType([f for f in schema if f.name != ARRIVAL_DATE])
-    rows = spark.read.schema(payload).option("recursiveFileLookup", "true").parquet(*map(literal_path, paths))
+    rows = table.read_files(spark, paths, payload)
     return rows.withColumn(ARRIVAL_DATE, F.col(ARRIVED_AT).cast("date")).select(*map(quoted, schema.names))
 
 
-def slices_of(folder: Path) -> set[dt.date]:
+def slices_of(table: StoredTable) -> set[dt.date]:
     """Return the slices that the newest version of a Silver table has files of."""
-    return {action[f"partition.{ARRIVAL_DATE}"] for action in held_files(DeltaTable(folder))}
+    return {action[f"partition.{ARRIVAL_DATE}"] for action in _held(table)}
 
 
-def slice_files(folder: Path, day: dt.date, first: int, last: int) -> SliceFiles:
+def slice_files(table: StoredTable, day: dt.date, first: int, last: int) -> SliceFiles:
     """Return the files of the newest version that a repair of slice `day` must replace."""
     paths, mixed, rows = [], [], 0
-    for action in held_files(DeltaTable(folder)):
+    for action in _held(table):
         if action[f"partition.{ARRIVAL_DATE}"] != day:
             continue
         low, high = action.get(f"min.{BATCH_ID}"), action.get(f"max.{BATCH_ID}")
@@ -75,4 +73,9 @@ def slice_files(folder: Path, day: dt.date, first: int, last: int) -> SliceFiles
         rows += action["num_records"] or 0
         if not known or low < first or high > last:
             mixed.append(action["path"])
-    return SliceFiles(folder, day, first, last, tuple(paths), rows, tuple(mixed))
+    return SliceFiles(table, day, first, last, tuple(paths), rows, tuple(mixed))
+
+
+def _held(table: StoredTable) -> list[Any]:
+    newest = table.newest()
+    return [] if newest is None else held(table.files(newest))

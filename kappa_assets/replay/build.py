@@ -49,7 +49,7 @@ def build(
         if position_of(setting.lake, pipeline, tape, candidate.table, candidate.number) >= tape.head():
             continue  # starting a query to find nothing takes a second, in a promotion too
         query = query_of(setting, pipeline, candidate, tapes)
-        upstream = setting.lake.folder(pipeline.upstreams[candidate.table], candidate.upstream)
+        upstream = setting.lake.table(pipeline.upstreams[candidate.table], candidate.upstream)
         before, began = _rows_taken_in(setting, pipeline, candidate, tape), time.monotonic()
         if candidate.kept_from is not None:
             query.prepare()

@@ -7,24 +7,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
-from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import BATCH_ID
 from kappa_assets.errors import ReplayError, TapeGap
-from kappa_assets.kinds.append import silver_writer
+from kappa_assets.kinds.append import open_silver
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import Repair
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.change import Applied, Change, Write
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.leases.lock import table_turn
-from kappa_assets.place.local.local_table import LocalTable
-from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.port import OpenTable, StoredTable
 from kappa_assets.place.registry import Generation, State
 from kappa_assets.repair.slice_files import slice_files, slices_of
 from kappa_assets.replay.tape_progress import Say
@@ -41,8 +37,9 @@ def live_turns(lake: Lake, state: State, tables: Iterable[TableName]) -> Iterato
     live = [state.live(table) for table in sorted(tables, key=str) if table.layer is Layer.SILVER]
     with ExitStack() as turns:
         for generation in live:
-            if generation is not None and (folder := lake.folder(generation.table, generation.number)).exists():
-                turns.enter_context(table_turn(folder))
+            table = None if generation is None else lake.table(generation.table, generation.number)
+            if table is not None and table.newest() is not None:
+                turns.enter_context(table.turn())
         yield
 
 
@@ -61,9 +58,9 @@ class CarriedOver:
         return [cls(setting, c, _noted(setting.lake, c)) for c in candidates if c.kept_from is not None]
 
     @property
-    def live(self) -> Path:
-        """The folder of the live generation that rows are kept from."""
-        return self.setting.lake.folder(self.candidate.table, self.candidate.kept_from or 1)
+    def live(self) -> StoredTable:
+        """The live generation that rows are kept from."""
+        return self.setting.lake.table(self.candidate.table, self.candidate.kept_from or 1)
 
     def missing(self) -> tuple[dt.date, ...]:
         """Return the slices of the live table that lost or changed rows since."""
@@ -74,7 +71,7 @@ class CarriedOver:
         except TapeGap:  # the log does not tell any more: each slice may be one
             days.add("")
         if "" in days:
-            return tuple(sorted({*slices_of(self.live), *slices_of(self._folder)}))
+            return tuple(sorted({*slices_of(self.live), *slices_of(self._built)}))
         return tuple(sorted(map(dt.date.fromisoformat, days)))
 
     def catch_up(self, progress: Say) -> None:
@@ -82,7 +79,7 @@ class CarriedOver:
 
         Tables above it follow through its change feed, as they follow a repair.
         """
-        version = latest_version(self.live)
+        version = self.live.newest()
         for day in self.missing():
             rows = self._take_over(day, -1 if version is None else version)
             progress(
@@ -92,13 +89,13 @@ class CarriedOver:
         self.version = self.version if version is None else version
 
     @property
-    def _folder(self) -> Path:
-        return self.setting.lake.folder(self.candidate.table, self.candidate.number)
+    def _built(self) -> StoredTable:
+        return self.setting.lake.table(self.candidate.table, self.candidate.number)
 
     def _take_over(self, day: dt.date, version: int) -> int:
-        writer = silver_writer(self.setting, self.candidate.table, self.candidate.number)
+        target = open_silver(self.setting, self.candidate.table, self.candidate.number)
         for _ in range(_TRIES):
-            rows = self._exchanged(writer, day, version)
+            rows = self._exchanged(target, day, version)
             if rows is not None:
                 return rows
         raise ReplayError(
@@ -107,11 +104,11 @@ class CarriedOver:
             hint="Somebody else rewrites the candidate's files; promote again when that is done.",
         )
 
-    def _exchanged(self, writer: DeltaWriter, day: dt.date, version: int) -> int | None:
+    def _exchanged(self, target: OpenTable, day: dt.date, version: int) -> int | None:
         """Put the live table's rows of a slice in the place of those kept; None when these are not there any more."""
-        spark, last, schema = self.setting.spark, self.candidate.from_batch - 1, writer.schema()
+        spark, last, schema = self.setting.spark, self.candidate.from_batch - 1, target.schema()
         assert schema is not None  # noqa: S101 -- for mypy; a candidate that goes live was built
-        source, old = slice_files(self.live, day, 0, last), slice_files(writer.folder, day, 0, last)
+        source, old = slice_files(self.live, day, 0, last), slice_files(self._built, day, 0, last)
         kept, others = source.content(spark, schema).rows, old.others(spark, schema)
         stay = 0 if others is None else others.count()
         done = Repair(day.isoformat(), last, version, old.rows - stay)
@@ -122,16 +119,16 @@ class CarriedOver:
         change = Change(
             write, rows, lambda counts: self._note(done, counts.rows - stay, version), old.content(spark, schema)
         )
-        applied = LocalTable(writer).apply(change, self.setting.fence)
+        applied = target.apply(change, self.setting.fence)
         return applied.counts.rows - stay if isinstance(applied, Applied) else None
 
     def _note(self, done: Repair, rows: int, version: int) -> str:
-        found = last_note(self._folder)
+        found = last_note(self._built)
         assert found is not None  # noqa: S101 -- for mypy; the rows were kept by a commit of ours
         note = replace(found[1], rows=rows, rejected={}, repair=done, source={KEPT_VERSION: version})
         return note.to_json()
 
 
 def _noted(lake: Lake, candidate: Generation) -> int:
-    notes = (c.note for c in commits(lake.folder(candidate.table, candidate.number)) if c.note is not None)
+    notes = (c.note for c in commits(lake.table(candidate.table, candidate.number)) if c.note is not None)
     return max((note.source.get(KEPT_VERSION, -1) for note in notes), default=-1)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-
-import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from kappa_assets.columns import BATCH_ID
 from kappa_assets.errors import ReplayError
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
-from kappa_assets.place.local.delta_write.held_files import held_files
+from kappa_assets.place.held import held
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import State
 from kappa_assets.replay.tape_range import TapeRange
@@ -31,11 +26,9 @@ class DataFile:
 
 def data_files(lake: Lake, table: TableName, generation: int = 1) -> list[DataFile]:
     """Return the files a generation consists of now; none for one that was never written."""
-    try:
-        found = held_files(DeltaTable(lake.folder(table, generation)))
-    except TableNotFoundError:
-        return []
-    return [_data_file(row) for row in found]
+    stored = lake.table(table, generation)
+    newest = stored.newest()
+    return [] if newest is None else [_data_file(row) for row in held(stored.files(newest))]
 
 
 def _data_file(row: dict[str, object]) -> DataFile:
@@ -50,8 +43,7 @@ def tape_bytes(lake: Lake, tape: Tape, part: TapeRange) -> int:
     Raises ReplayError when files, or rows that the tape index counts, are gone.
     """
     files = [f for f in data_files(lake, tape.bronze) if _holds(f, part)]
-    folder = lake.folder(tape.bronze)
-    gone = [f.path for f in files if not (folder / f.path).exists()]
+    gone = lake.table(tape.bronze).gone(f.path for f in files)
     rows = sum(c.rows for c in part.of(tape.commits()))
     there = sum(f.rows for f in files)
     if gone or there < rows:
@@ -77,10 +69,11 @@ def table_bytes(lake: Lake, table: TableName, generation: int | None) -> int:
 
 def reject_bytes(lake: Lake, state: State, table: TableName) -> int:
     """Return about how much one generation sets aside: the size of its side table, shared among those in it."""
-    try:
-        sizes = pa.table(DeltaTable(lake.rejects(table)).get_add_actions()).column("size_bytes").to_pylist()
-    except TableNotFoundError:
+    aside = lake.set_aside(table)
+    newest = aside.newest()
+    if newest is None:
         return 0
+    sizes = aside.files(newest).column("size_bytes").to_pylist()
     there = sum(t == table and state.state_of(g) != "discarded" for (t, _), g in state.generations.items())
     return int(sum(sizes)) // max(there, 1)
 
@@ -96,7 +89,7 @@ def rows_per_second(state: State, table: TableName) -> float | None:
 
 def free_bytes(lake: Lake) -> int:
     """Return how much the disk of the lake can take."""
-    return shutil.disk_usage(lake.root).free
+    return lake.free_bytes()
 
 
 def in_words(size: float) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from deltalake import DeltaTable
-
 from kappa_assets.errors import ReplayError
 from kappa_assets.maintenance.gate import Gate
 from kappa_assets.names import TableName
-from kappa_assets.place.local.delta_write.rows import delete_rows
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.lease import REPLAYS, lease
-from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.registry import Registry, events
 
 
@@ -39,9 +35,5 @@ def discard_candidates(lake: Lake, registry: Registry, replay_id: str) -> None:
 
 
 def _remove_rejects(lake: Lake, table: TableName, number: int) -> None:
-    """Take a candidate's rows out of the side table, if there is one, between two commits of who shares it."""
-    folder = lake.rejects(table)
-    if not DeltaTable.is_deltatable(str(folder)):
-        return
-    with table_turn(folder):
-        delete_rows(DeltaTable(folder), folder, "generation", number)
+    """Take a candidate's rows out of the side table, between two commits of the stream that shares it."""
+    lake.set_aside(table).take_out("generation", number)

@@ -274,7 +274,7 @@ def _check_reached(live: Generation, reached: Position, start: int) -> None:
 def _check_disk(lake: Lake, plan: ReplayPlan) -> None:
     if plan.bytes_to_write > plan.free_bytes:
         raise ReplayError(
-            f"the disk of {str(lake.root)!r} does not hold it: the candidates need about "
+            f"the disk of {lake.called!r} does not hold it: the candidates need about "
             f"{cost.in_words(plan.bytes_to_write)}, {cost.in_words(plan.free_bytes)} are free",
             hint="Make room (kappa discard removes a replay nobody needs), or replay fewer tables.",
         )

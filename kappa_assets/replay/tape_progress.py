@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-import pyarrow as pa
-from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from kappa_assets.kinds.query import TableQuery
 from kappa_assets.log.note import Offset
+from kappa_assets.place.port import StoredTable
 
 Say = Callable[[str], None]
 """Tells somebody who waits a line: how far a replay is."""
@@ -26,7 +24,7 @@ class TapeProgress:
         self,
         spark: SparkSession,
         query: TableQuery,
-        upstream: Path,
+        upstream: StoredTable,
         rows: int,
         progress: Say,
         wanted: Callable[[], str | None],
@@ -57,8 +55,8 @@ class TapeProgress:
     def _share(self) -> float:
         """Return the share of the upstream that is read: whole batches, and the tasks of the one at work."""
         checkpoint = self._query.checkpoint
-        planned, done = _newest(checkpoint.path / "offsets"), _newest(checkpoint.path / "commits")
-        if planned < 0:
+        planned, done = checkpoint.newest_begun(), checkpoint.newest_done()
+        if planned is None:
             return 0.0
         since, until = checkpoint.delta_range(planned)
         start, end = self._share_at(since), self._share_at(until)
@@ -71,8 +69,7 @@ class TapeProgress:
         if not offset.starting:
             return 1.0
         if offset.version not in self._files:
-            actions = pa.table(DeltaTable(self._upstream, version=offset.version).get_add_actions())
-            self._files[offset.version] = actions.num_rows
+            self._files[offset.version] = self._upstream.files(offset.version).num_rows
         return min((offset.index + 1) / max(self._files[offset.version], 1), 1.0)
 
     def _tasks_done(self) -> float:
@@ -84,11 +81,6 @@ class TapeProgress:
         stages = [tracker.getStageInfo(stage) for job in jobs if job for stage in job.stageIds]
         largest = max((s for s in stages if s and s.numActiveTasks), key=lambda s: s.numTasks, default=None)
         return largest.numCompletedTasks / largest.numTasks if largest else 0.0
-
-
-def _newest(log: Path) -> int:
-    """Return the number of the newest micro-batch in one of a checkpoint's logs; -1 for none."""
-    return max((int(p.name) for p in log.iterdir() if p.name.isdigit()), default=-1) if log.is_dir() else -1
 
 
 def progress_line(before: float, share: float, rows: int, seconds: float) -> str:

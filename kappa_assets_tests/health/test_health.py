@@ -17,6 +17,7 @@ from kappa_assets.log.note import CommitNote
 from kappa_assets.names import TableName
 from kappa_assets.place.local.leases.lease import HOST
 from kappa_assets.place.local.leases.lock import exclusive
+from kappa_assets.place.port import StoredTable
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
 
 
@@ -218,7 +219,7 @@ def test_a_second_look_reads_no_commit_again(web: WrittenLake, monkeypatch: pyte
     read: list[tuple[str, int]] = []
     original = delta_log.read_commit
 
-    def counted(table: Path, version: int) -> delta_log.Commit:
+    def counted(table: StoredTable, version: int) -> delta_log.Commit:
         read.append((table.name, version))
         return original(table, version)
 
@@ -227,7 +228,7 @@ def test_a_second_look_reads_no_commit_again(web: WrittenLake, monkeypatch: pyte
     assert read == []
     web.land()
     health.run(now=web.now)
-    assert set(read) == {("clicks", 2)}
+    assert set(read) == {("bronze.clicks", 2)}
 
 
 def test_a_tape_that_was_removed_and_made_anew_is_looked_at_anew(web: WrittenLake, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.names import TableName
+from kappa_assets.place.port import StoredTable
 
 Happening = Callable[["Script"], None]
 
@@ -28,7 +29,7 @@ class Script:
     table: TableName = field(default_factory=lambda: TableName.parse("silver.sales"))
     generation: int = 1
     every: float = 0.0
-    upstream: Path | None = None
+    upstream: StoredTable | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -11,6 +11,7 @@ from kappa_assets.errors import LogicError
 from kappa_assets.host.attention import QUIET_AFTER, Attention
 from kappa_assets.host.runner import Runner
 from kappa_assets.kinds.query import TableQuery
+from kappa_assets.place.local.stored_table import LocalStoredTable
 from kappa_assets_tests.host.scripted_query import Clock, Script
 
 
@@ -23,7 +24,7 @@ class Scene:
         self._commits = 0
         self.commit()
         self.clock = Clock()
-        self.script = Script(tmp_path / "checkpoint", every=every, upstream=self._log.parent)
+        self.script = Script(tmp_path / "checkpoint", every=every, upstream=LocalStoredTable(self._log.parent))
         self.runner = Runner(cast("TableQuery", self.script), self.clock)
 
     def commit(self) -> None:

@@ -20,7 +20,7 @@ from kappa_assets import gold
 from kappa_assets.columns import ARRIVAL_DATE
 from kappa_assets.declare.tables import Gold
 from kappa_assets.host.runner import Runner
-from kappa_assets.kinds.append import silver_writer
+from kappa_assets.kinds.append import PROPERTIES
 from kappa_assets.kinds.kind import Standing
 from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Pace, Setting
@@ -28,7 +28,7 @@ from kappa_assets.log.delta_log import commits
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
-from kappa_assets.place.local.delta_write.delta_writer import Once
+from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, describe_files
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Generation
@@ -113,7 +113,8 @@ class Scene:
     batches: int = 0
 
     def __post_init__(self) -> None:
-        self._writer = silver_writer(self.setting, SILVER, 1)
+        folder = self.setting.lake.folder(SILVER)
+        self._writer = DeltaWriter(str(SILVER), folder, partition_by=(ARRIVAL_DATE,), properties=PROPERTIES)
         self._writer.prepare(SCHEMA)
         self._remember()
 

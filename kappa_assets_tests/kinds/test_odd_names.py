@@ -16,6 +16,7 @@ from kappa_assets import LINEAGE, Files, Pipeline, bronze, expect, gold, silver
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Setting
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.stored_table import LocalStoredTable
 from kappa_assets.repair.slice_files import rows_in_files
 from kappa_assets_tests.kinds.gold_scene import SCHEMA, Follower, scene_at
 
@@ -48,7 +49,7 @@ def test_files_of_a_slice_are_read_below_brackets_with_their_dotted_columns(
     path = tmp_path / ODD / "part-0.parquet"
     path.parent.mkdir()
     pq.write_table(pa.table({"shop": ["a"], "till.no": ["7"]}), path)
-    (row,) = rows_in_files(spark, [str(path)], SCHEMA).collect()
+    (row,) = rows_in_files(spark, LocalStoredTable(path.parent), [path.name], SCHEMA).collect()
     assert (row["shop"], row["till.no"], row["units"]) == ("a", "7", None)
 
 

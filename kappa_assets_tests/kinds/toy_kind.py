@@ -24,9 +24,7 @@ from kappa_assets.log.note import CommitNote
 from kappa_assets.log.positions import input_range, position_of_bronze_version
 from kappa_assets.logic.logic_check import check_row_by_row
 from kappa_assets.place.change import Change, Counts, Everything, Write
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.registry import Generation
 
 if TYPE_CHECKING:
@@ -46,21 +44,19 @@ class NewestQuery:
         self._setting, self._function, self._on = setting, table, standing
         self.table, self._of = table.name, generation
         self.generation, self.checkpoint = generation.number, checkpoint_of(setting.lake, generation)
-        self.upstream = setting.lake.folder(standing.upstream)
-        self._writer = DeltaWriter(str(self.table), setting.lake.folder(self.table, self.generation))
-        self._target = LocalTable(self._writer)
+        self.upstream = setting.lake.table(standing.upstream)
+        self._target = setting.lake.table(self.table, self.generation).open()
 
     def is_ready(self) -> bool:
-        return DeltaWriter("tape", self.upstream).version() > 0
+        return self.upstream.open().version() > 0
 
     def prepare(self) -> None:
-        tape = self._setting.spark.read.format("delta").load(str(self.upstream))
-        self._writer.prepare(self._function(tape).schema)
+        tape = self.upstream.read(self._setting.spark, self.upstream.newest() or 0)
+        self._target.prepare(self._function(tape).schema)
         self._target.take_over(self._write(0), self._setting.fence)
 
     def stream(self) -> DataFrame:
-        reader = self._setting.spark.readStream.format("delta").option("maxFilesPerTrigger", 1)
-        return reader.load(str(self.upstream))
+        return self.upstream.changes(self._setting.spark, feed=False, limits={"maxFilesPerTrigger": "1"})
 
     def apply(self, batch: DataFrame, number: int) -> None:
         read = input_range(self.upstream, 1, *self.checkpoint.delta_range(number))

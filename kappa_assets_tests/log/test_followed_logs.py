@@ -17,6 +17,7 @@ from kappa_assets.log.logs import ON_DISK
 from kappa_assets.log.note import Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.place.local.log_files import log_file
+from kappa_assets.place.port import StoredTable
 from kappa_assets_tests.written_logs import CLICKS, PIPELINE, WrittenLake
 
 
@@ -105,7 +106,7 @@ def test_threads_that_share_them_read_each_commit_once(
     read: Counter[int] = Counter()
     original = delta_log.read_commit
 
-    def counted(table: Path, version: int) -> delta_log.Commit:
+    def counted(table: StoredTable, version: int) -> delta_log.Commit:
         read[version] += 1
         return original(table, version)
 

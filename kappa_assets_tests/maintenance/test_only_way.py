@@ -31,14 +31,17 @@ ALLOWED = {
         "sources/files/archive.py",
         "move_done",
     ): "the note of which landed files are moved; it is about to be written anew",
-    ("log/checkpoint.py", "clean_leftovers"): "half a file that no offset or commit of Spark's is, before a start",
+    (
+        "place/local/checkpoint_files.py",
+        "clean_leftovers",
+    ): "half a file that no offset or commit of Spark's is, before a start",
     (
         "place/local/local_table.py",
         "_set_aside",
     ): "rows set aside, in files of this batch's own that are committed elsewhere",
     ("place/local/delta_write/commit_file.py", "put_commit"): "the first name of a commit; linked, it has another",
     (
-        "log/checkpoint.py",
+        "place/local/checkpoint_files.py",
         "retire",
     ): "a checkpoint put aside before this one: the tape knows all of it",
     ("sources/ledger/delivery_plans.py", "begin"): "plans that are done, or that Spark never saw: they are made anew",

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets import Pipeline, bronze, gold
+from kappa_assets.columns import ARRIVAL_DATE
 from kappa_assets.declare.source import Files
 from kappa_assets.log.releases import release_condition
 from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.maintenance.readers import first_kept
 from kappa_assets.maintenance.upstreams import known_upstreams
 from kappa_assets.names import TableName
+from kappa_assets.place.local.linked_files import linked_file
 from kappa_assets.place.local.log_files import versions
 from kappa_assets.place.registry import events
-from kappa_assets.replay.keep_rows import _link
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, HandLake, now, run, write_file
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, clicks, visits
 
@@ -45,7 +46,7 @@ def test_files_that_a_late_start_has_linked_and_not_committed_yet_stay(hand: Han
         events.replay_started("r", {VISITS: 2}, {}),
     )
     hand._writer(VISITS, 2)
-    links = [_link(old / path, new, MONDAY) for path in hand.files(VISITS)]
+    links = [linked_file(old / path, new, {ARRIVAL_DATE: MONDAY}) for path in hand.files(VISITS)]
     run(hand)
     assert all((new / link.path).exists() for link in links)
     run(hand, at=now(days=30))

@@ -13,7 +13,8 @@ from kappa_assets.log import delta_log
 from kappa_assets.maintenance.gate import Gate
 from kappa_assets.maintenance.steps import tidy
 from kappa_assets.names import TableName
-from kappa_assets.place.local.lake import Lake, table_called
+from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.local.stored_table import table_called
 from kappa_assets.place.registry import Registry, events
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")

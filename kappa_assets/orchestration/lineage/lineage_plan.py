@@ -5,10 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import pyarrow as pa
-from deltalake import DeltaTable
 
 from kappa_assets.columns import ARRIVAL_DATE
 from kappa_assets.declare.tables import Table
@@ -25,6 +21,7 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.orchestration.lineage.lineage_cursor import Mark
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import State
 
 _MOVING = ("running", "waiting")
@@ -134,24 +131,24 @@ def _news(
     generation = _live_generation(sight, table.name)
     if generation is None:
         return None
-    folder = sight.lake.folder(table.name, generation)
+    stored = sight.lake.table(table.name, generation)
     same = mark is not None and mark.generation == generation
     after = mark.version if mark is not None and same else -1
     anew = None if mark is None or same else _why_moved(sight, mark, generation)
-    newest = sight.logs.newest(folder)
+    newest = sight.logs.newest(stored)
     if newest is None or (newest <= after and anew is None):
         return None
     tape = str(sight.pipeline.tape_of(table.name))
     try:
-        within = _within(_all_since(sight, folder, after), tape, cut)
+        within = _within(_all_since(sight, stored, after), tape, cut)
     except TapeGap:
         anew = anew or "the log no longer holds every version since the last report"
         version = _newest_within(sight, table.name, generation, tape, cut)
-        within = [] if version is None or version <= after else [sight.logs.commit(folder, version)]
+        within = [] if version is None or version <= after else [sight.logs.commit(stored, version)]
     if not within:
         return None
     sliced = is_sliced(table)
-    found = sight.logs.last_note(folder, at_most=within[-1].version)
+    found = sight.logs.last_note(stored, at_most=within[-1].version)
     note = None if found is None else found[1]
     upstream = sight.pipeline.upstreams.get(table.name)
     above = touched.get(upstream, set()) if upstream is not None else set()
@@ -189,12 +186,12 @@ def _why_moved(sight: Sight, mark: Mark, generation: int) -> str:
     return f"release {number}{why} moved it from generation {mark.generation} to {generation}"
 
 
-def _all_since(sight: Sight, folder: Path, after: int) -> Iterator[Commit]:
+def _all_since(sight: Sight, table: StoredTable, after: int) -> Iterator[Commit]:
     """Yield the commits after `after`. Raises TapeGap when one was cleaned from the log, be it the table's first."""
-    for commit in sight.logs.commits(folder, after=after):
+    for commit in sight.logs.commits(table, after=after):
         if commit.version != after + 1:
             raise TapeGap(
-                f"the log of {folder.name} no longer holds version {after + 1}",
+                f"the log of {table.called} no longer holds version {after + 1}",
                 hint="It was cleaned up before it was reported; the slices of the table are reported as a whole.",
             )
         after = commit.version
@@ -220,10 +217,10 @@ def _batch(note: CommitNote, tape: str) -> int:
 
 
 def _newest_within(sight: Sight, table: TableName, generation: int, tape: str, cut: Position) -> int | None:
-    folder = sight.lake.folder(table, generation)
-    found = sight.logs.last_note(folder)
+    stored = sight.lake.table(table, generation)
+    found = sight.logs.last_note(stored)
     while found is not None and _batch(found[1], tape) > cut.batch:
-        found = sight.logs.last_note(folder, at_most=found[0] - 1)
+        found = sight.logs.last_note(stored, at_most=found[0] - 1)
     return None if found is None else found[0]
 
 
@@ -266,8 +263,7 @@ def _all_slices(sight: Sight, table: TableName, generation: int, version: int, c
 
 def rows_by_slice(lake: Lake, table: TableName, generation: int, version: int) -> dict[str, int]:
     """Return the rows of each slice of a Bronze or Silver table at one version, from its files' statistics."""
-    opened = DeltaTable(lake.folder(table, generation), version=version)
-    actions = pa.table(opened.get_add_actions(flatten=True))
+    actions = lake.table(table, generation).files(version)
     if not actions.num_rows:
         return {}
     days = actions.column(f"partition.{ARRIVAL_DATE}").to_pylist()

@@ -138,8 +138,8 @@ class Reporter:
         if of_slice.partition is None and of_slice.days:
             facts["slices before the pipeline's start"] = ", ".join(of_slice.days)
         if news.table in self.undescribed:
-            folder = self.sight.lake.folder(news.table, news.generation)
-            facts["dagster/column_schema"] = columns_of(folder)
+            table = self.sight.lake.table(news.table, news.generation)
+            facts["dagster/column_schema"] = columns_of(table)
         return {name: value for name, value in facts.items() if value is not None}
 
     def _row_count(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit], last: _Last | None) -> int | None:

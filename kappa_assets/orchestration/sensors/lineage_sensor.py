@@ -91,7 +91,7 @@ class Lineage:
         for table in self._pipeline.tables:
             live = sight.state.live(table)
             number = 1 if table.is_tape or live is None else live.number
-            versions.append(sight.logs.newest(sight.lake.folder(table, number)))
+            versions.append(sight.logs.newest(sight.lake.table(table, number)))
         states = {name: query.state for name, query in sight.queries.items()}
         return sight.state.version, versions, states
 

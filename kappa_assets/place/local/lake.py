@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from kappa_assets.errors import LakeError
 from kappa_assets.names import Layer, TableName
+from kappa_assets.place.local.checkpoint_files import LocalCheckpointFiles
+from kappa_assets.place.local.host_files import LocalHostFiles
+from kappa_assets.place.local.stored_table import LocalStoredTable
 
-_NUMBERED = re.compile(r"g\d{4,}")
 _NO_PATH = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
@@ -43,6 +46,25 @@ class Lake:
             )
         return cls(root)
 
+    def free_bytes(self) -> int:
+        """How much the disk of the lake can still take."""
+        return shutil.disk_usage(self.root).free
+
+    def shown(self, table: TableName) -> LocalStoredTable:
+        """What readers outside open: the live generation, whichever that is."""
+        return LocalStoredTable(self.link(table), str(table))
+
+    def tapes(self) -> list[TableName]:
+        """The Bronze tables that lie here, whoever declares them."""
+        folder = self.root / Layer.BRONZE
+        found = sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+        return [TableName(Layer.BRONZE, name) for name in found]
+
+    @property
+    def called(self) -> str:
+        """What people call the lake."""
+        return str(self.root)
+
     @property
     def system(self) -> Path:
         """What is kappa_assets' own: generations, checkpoints, registry, rejects, locks."""
@@ -57,6 +79,18 @@ class Lake:
     def host(self) -> Path:
         """Lock and status of the host."""
         return self.system / "host"
+
+    def table(self, name: TableName, generation: int = 1) -> LocalStoredTable:
+        """One generation's Delta table. Bronze has one for ever."""
+        return LocalStoredTable(self.folder(name, generation), str(name))
+
+    def set_aside(self, table: TableName) -> LocalStoredTable:
+        """The side table of rows (Silver) or files (Bronze) that were set aside."""
+        return LocalStoredTable(self.rejects(table), f"rejects of {table}")
+
+    def index_of(self, bronze: TableName) -> LocalStoredTable:
+        """The index of a tape: one line for each of its batches."""
+        return LocalStoredTable(self.tape_index(bronze), f"tape index of {bronze}")
 
     def tape_index(self, bronze: TableName) -> Path:
         """Where the index of a tape lies, a Delta table."""
@@ -80,20 +114,18 @@ class Lake:
         """Where the checkpoint of one generation's query lies."""
         return self.system / "checkpoints" / table.layer / table.name / _numbered(generation)
 
+    def checkpoint_of(self, table: TableName, generation: int = 1) -> LocalCheckpointFiles:
+        """The checkpoint of the query that writes one generation."""
+        return LocalCheckpointFiles(self.checkpoint(table, generation))
+
+    @property
+    def host_files(self) -> LocalHostFiles:
+        """What the host says about itself."""
+        return LocalHostFiles(self.host)
+
     def link(self, table: TableName) -> Path:
         """What readers outside open; a symlink to the live generation for Silver and Gold."""
         return self.root / table.layer / table.name
-
-
-def table_called(folder: Path) -> str:
-    """Return what people call the table that lies in `folder`: `bronze.invoices`, `silver.sales g1`; else the path."""
-    table, generation = folder, ""
-    if _NUMBERED.fullmatch(folder.name):
-        table, generation = folder.parent, f" g{int(folder.name[1:])}"
-    if table.parent.name not in set(Layer):
-        return repr(str(folder))
-    side = "the rows set aside of " if table.parent.parent.name == "rejects" else ""
-    return f"{side}{table.parent.name}.{table.name}{generation}"
 
 
 def _check_path(root: Path) -> None:

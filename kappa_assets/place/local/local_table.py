@@ -12,10 +12,11 @@ from pyspark.sql.types import StructType
 
 from kappa_assets.columns import quoted
 from kappa_assets.faults import fault_point
-from kappa_assets.place.change import Already, Applied, Aside, Change, Conflict, Counts, Everything, Fence, Files, Write
+from kappa_assets.place.change import Already, Applied, Change, Conflict, Counts, Everything, Fence, Files, Write
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_apart, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
+from kappa_assets.place.local.linked_files import linked_files
 from kappa_assets.place.local.row_changes import changed_rows, tells_rows_apart
 from kappa_assets.place.local.spark_paths import literal_path
 
@@ -26,11 +27,39 @@ _CHANGES = "_change_data"
 
 
 class LocalTable:
-    """Applies changes to one Delta table, and what they set aside to the table beside it."""
+    """One Delta table held open: applies changes to it, and what they set aside to the table beside it."""
 
     def __init__(self, writer: DeltaWriter, beside: DeltaWriter | None = None) -> None:
         self._writer = writer
         self._beside = beside
+
+    def exists(self) -> bool:
+        """Return whether the table is made."""
+        return self._writer.exists()
+
+    def version(self) -> int:
+        """Return the newest version; -1 when there is no table yet."""
+        return self._writer.version()
+
+    def schema(self) -> StructType | None:
+        """Return the table's columns, or None when there is no table yet."""
+        return self._writer.schema()
+
+    def size(self) -> int:
+        """Return the bytes of the files that the table consists of."""
+        return sum(Path(path).stat().st_size for path in self._writer.files())
+
+    def rows(self, spark: SparkSession, schema: StructType) -> DataFrame:
+        """Return the table's rows from its own files: opening it through Delta costs a state reconstruction."""
+        files = self._writer.files()
+        if not files:
+            # An empty createDataFrame would start a Python worker to read nothing.
+            return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in schema])
+        return spark.read.schema(schema).parquet(*map(literal_path, files))
+
+    def prepare(self, schema: StructType) -> None:
+        """Make the table, or add columns that it lacks, as a commit of its own. Raises LogicError, LakeError."""
+        self._writer.prepare(schema)
 
     def take_over(self, write: Write, fence: Fence) -> None:
         """Have the table take the epoch of a lease whose holder before may not know that it has lost it."""
@@ -56,13 +85,14 @@ class LocalTable:
             files, aside, counts = self._written(change, small=change.small)
         except ResultTooLarge:
             files, aside, counts = self._written(change, small=False)
-        if aside and change.aside is not None:
-            self._set_aside(change, change.aside, aside, fence)
-        fault_point(change.point, self._writer.name)
+        if aside:
+            self._set_aside(change, aside, fence)
+        if change.point is not None:
+            fault_point(change.point, self._writer.name)
         once, said = _once(change.write, fence), lambda: change.note(counts)
         match change.instead_of:
             case Files() as old:
-                changed = self._row_changes(old, files, change.rows.sparkSession)
+                changed = self._row_changes(old, files)
                 version = self._writer.exchange(old.paths, files, once, said, changed=changed)
                 if version is None:
                     return Conflict()
@@ -73,20 +103,22 @@ class LocalTable:
     def _written(self, change: Change, *, small: bool) -> tuple[WrittenFiles, list[Path], Counts]:
         """Write the rows in one pass; return the files to add, those of rows to set aside, and the counts of both."""
         folder, slices = self._writer.folder, self._writer.partition_by
-        if change.aside is None or not change.aside.failed:
-            files = write_files(change.rows, folder, slices, small=small)
+        if change.rows is None or change.aside is None or not change.aside.failed:
+            files = NOTHING if change.rows is None else write_files(change.rows, folder, slices, small=small)
+            files = files if change.adopted is None else linked_files(change.adopted, folder).and_also(files)
             return files, [], Counts(files.rows)
         observation = Observation()
         flagged = _flagged(change.rows, change.aside.failed, observation)
         files, aside = write_apart(flagged, folder, _REJECTED, slices, small=small)
         return files, aside, Counts(files.rows, {reason: n for reason, n in observation.get.items() if n})
 
-    def _set_aside(self, change: Change, aside: Aside, files: list[Path], fence: Fence) -> None:
+    def _set_aside(self, change: Change, files: list[Path], fence: Fence) -> None:
         """Commit what is kept of the rows in `files` beside the table, and remove the files, which no commit names."""
-        assert self._beside is not None  # noqa: S101 -- for mypy; a kind that sets rows aside has such a table
+        rows, aside = change.rows, change.aside
+        assert self._beside is not None and aside is not None and rows is not None  # noqa: S101, PT018 -- for mypy
         once = _once(Write(change.write.table, change.write.generation, "rejects", change.write.number), fence)
         if not self._beside.is_committed(once.app, once.number):
-            kept = aside.kept(self._rows_in(change.rows.sparkSession, files))
+            kept = aside.kept(self._rows_in(rows.sparkSession, files))
             self._beside.prepare(kept.schema)
             few = sum(path.stat().st_size for path in files) <= SMALL_BATCH
             written = write_files(kept, self._beside.folder, small=few)
@@ -94,12 +126,12 @@ class LocalTable:
         for path in files:
             path.unlink()
 
-    def _row_changes(self, old: Files, new: WrittenFiles, spark: SparkSession) -> WrittenFiles | None:
+    def _row_changes(self, old: Files, new: WrittenFiles) -> WrittenFiles | None:
         """Write the rows that differ as change files; None where the files taken away and added tell it as well."""
-        schema = self._schema()
+        schema = self._known_schema()
         if old.rows is None or not new.actions or not tells_rows_apart(schema):
             return None
-        fresh = self._rows_in(spark, [self._writer.folder / action.path for action in new.actions])
+        fresh = self._rows_in(old.rows.sparkSession, [self._writer.folder / action.path for action in new.actions])
         with changed_rows(old.rows.select(*map(quoted, fresh.columns)), fresh) as changed:
             if changed is None:
                 return NOTHING
@@ -107,11 +139,11 @@ class LocalTable:
 
     def _rows_in(self, spark: SparkSession, files: list[Path]) -> DataFrame:
         """Return the rows of files that are not committed yet, all of one write."""
-        schema, root = self._schema(), str(self._writer.folder / "data")
+        schema, root = self._known_schema(), str(self._writer.folder / "data")
         rows = spark.read.schema(schema).option("basePath", root).parquet(*map(literal_path, files))
         return rows.select(*map(quoted, schema.names))
 
-    def _schema(self) -> StructType:
+    def _known_schema(self) -> StructType:
         schema = self._writer.schema()
         assert schema is not None  # noqa: S101 -- for mypy; a change is applied to a table that was made
         return schema

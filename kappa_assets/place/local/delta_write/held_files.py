@@ -10,19 +10,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
-_BOUNDS = ("min.", "max.")
+from kappa_assets.place.held import held
 
 
 def held_files(table: DeltaTable) -> list[Any]:
-    """Return path, size_bytes, modification_time, num_records, partition.<column> and the bounds of whole numbers.
-
-    `min.<column>` and `max.<column>` of other types are left out: Python has no equal of some, such as days of year 0,
-    of which Spark writes bounds when it rewrites a file.
-    """
-    actions = pa.table(table.get_add_actions(flatten=True))
-    wanted = [n for n, f in enumerate(actions.schema) if not f.name.startswith(_BOUNDS) or pa.types.is_integer(f.type)]
-    found: list[Any] = actions.select(wanted).to_pylist()
-    return found
+    """Return the files of a table as it was opened, as `held` does."""
+    return held(pa.table(table.get_add_actions(flatten=True)))
 
 
 def removal(held: Mapping[str, Any], *, data_change: bool = True) -> RemoveAction:

@@ -29,6 +29,10 @@ class WrittenFiles:
     rows: int
     bytes: int
 
+    def and_also(self, other: WrittenFiles) -> WrittenFiles:
+        """Return these files and others."""
+        return WrittenFiles((*self.actions, *other.actions), self.rows + other.rows, self.bytes + other.bytes)
+
 
 NOTHING = WrittenFiles((), 0, 0)
 

@@ -1,0 +1,163 @@
+"""One Delta table in a folder, as the port has it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kappa_assets.errors import LakeError
+from kappa_assets.names import Layer
+from kappa_assets.place.local import log_files
+from kappa_assets.place.local.leases.lock import table_turn
+from kappa_assets.place.port import StoredTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from deltalake import DeltaTable
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+    from kappa_assets.place.local.local_table import LocalTable
+
+Where = StoredTable | Path
+"""A table, or the folder in which one lies."""
+_NUMBERED = re.compile(r"g\d{4,}")
+
+
+def table_called(folder: Path) -> str:
+    """Return what people call the table that lies in `folder`: `bronze.invoices`, `silver.sales g1`; else the path."""
+    table, generation = folder, ""
+    if _NUMBERED.fullmatch(folder.name):
+        table, generation = folder.parent, f" g{int(folder.name[1:])}"
+    if table.parent.name not in set(Layer):
+        return repr(str(folder))
+    side = "the rows set aside of " if table.parent.parent.name == "rejects" else ""
+    return f"{side}{table.parent.name}.{table.name}{generation}"
+
+
+@dataclass(frozen=True)
+class LocalStoredTable:
+    """The table in `folder`. Two are one table when they lie in one folder, whatever they are called."""
+
+    folder: Path
+    name: str = field(default="", compare=False)
+
+    @property
+    def called(self) -> str:
+        return table_called(self.folder)
+
+    @property
+    def location(self) -> str:
+        return str(self.folder)
+
+    @property
+    def uri(self) -> str:
+        return self.folder.as_uri()
+
+    def newest(self, known: int | None = None) -> int | None:
+        return log_files.newest_from(self.folder, known)
+
+    def versions(self) -> list[int]:
+        return log_files.versions(self.folder)
+
+    def has(self, version: int) -> bool:
+        return log_files.log_file(self.folder, version).exists()
+
+    def identity(self, version: int) -> tuple[int, int] | None:
+        return log_files.identity_of(self.folder, version)
+
+    def actions(self, version: int) -> list[dict[str, Any]]:
+        return log_files.read_actions(log_files.log_file(self.folder, version))
+
+    def read(self, spark: SparkSession, version: int, *, pruned: bool = False) -> DataFrame:
+        from kappa_assets.place.local.pinned import read_at
+
+        return read_at(spark, self.folder, version, pruned=pruned)
+
+    def changes(self, spark: SparkSession, *, feed: bool, limits: Mapping[str, str]) -> DataFrame:
+        reader = spark.readStream.format("delta").options(**limits)
+        return (reader.option("readChangeFeed", "true") if feed else reader).load(str(self.folder))
+
+    def read_files(self, spark: SparkSession, paths: Sequence[str], schema: StructType) -> DataFrame:
+        from kappa_assets.place.local.spark_paths import literal_path
+
+        full = [literal_path(self.folder / path) for path in paths]
+        return spark.read.schema(schema).option("recursiveFileLookup", "true").parquet(*full)
+
+    def files(self, version: int) -> pa.Table:
+        import pyarrow as pa
+
+        return pa.table(self._at(version).get_add_actions(flatten=True))
+
+    def gone(self, paths: Iterable[str]) -> list[str]:
+        return [path for path in paths if not (self.folder / path).exists()]
+
+    def columns(self, version: int) -> list[Any]:
+        return list(self._at(version).schema().fields)
+
+    def arrow(self, version: int) -> ds.Dataset:
+        return self._at(version).to_pyarrow_dataset()
+
+    def head(self, version: int, limit: int) -> pa.Table:
+        from kappa_assets.place.local.first_rows import first_rows
+
+        return first_rows(self._at(version), self.folder, limit)
+
+    def turn(self) -> AbstractContextManager[None]:
+        return table_turn(self.folder)
+
+    def put(self, rows: pa.Table, on: int | None, *, instead: bool = False) -> None:
+        from kappa_assets.place.local.delta_write.rows import append_rows, create_with_rows, replace_rows
+
+        if on is None:
+            create_with_rows(self.folder, rows)
+        else:
+            (replace_rows if instead else append_rows)(self._at(on), self.folder, rows)
+
+    def take_out(self, column: str, value: int) -> None:
+        from deltalake import DeltaTable
+
+        from kappa_assets.place.local.delta_write.rows import delete_rows
+
+        if self.newest() is None:
+            return
+        with self.turn():
+            delete_rows(DeltaTable(self.folder), self.folder, column, value)
+
+    def open(
+        self,
+        *,
+        partition_by: tuple[str, ...] = (),
+        properties: Mapping[str, str] | None = None,
+        beside: StoredTable | None = None,
+    ) -> LocalTable:
+        from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+        from kappa_assets.place.local.local_table import LocalTable
+
+        name = self.name or self.called
+        writer = DeltaWriter(name, self.folder, partition_by=partition_by, properties=properties)
+        side = None if beside is None else DeltaWriter(beside.name, folder_of(beside))
+        return LocalTable(writer, side)
+
+    def _at(self, version: int) -> DeltaTable:
+        from deltalake import DeltaTable
+
+        return DeltaTable(self.folder, version=version)
+
+
+def stored(where: Where) -> StoredTable:
+    """Return the table that lies in a folder; a table itself as it is."""
+    return LocalStoredTable(where) if isinstance(where, Path) else where
+
+
+def folder_of(table: StoredTable) -> Path:
+    """Return the folder of a table of this place. Raises LakeError for one of another place."""
+    folder = getattr(table, "folder", None)
+    if isinstance(folder, Path):
+        return folder
+    raise LakeError(f"{table.called} lies in no local folder", hint="What asks for one works on local lakes alone.")
