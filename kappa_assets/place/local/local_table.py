@@ -12,7 +12,19 @@ from pyspark.sql.types import StructType
 
 from kappa_assets.columns import quoted
 from kappa_assets.faults import fault_point
-from kappa_assets.place.change import Already, Applied, Aside, Change, Conflict, Counts, Everything, Fence, Files, Write
+from kappa_assets.place.change import (
+    Already,
+    Applied,
+    Aside,
+    Beside,
+    Change,
+    Conflict,
+    Counts,
+    Everything,
+    Fence,
+    Files,
+    Write,
+)
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_apart, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
@@ -56,7 +68,9 @@ class LocalTable:
             files, aside, counts = self._written(change, small=change.small)
         except ResultTooLarge:
             files, aside, counts = self._written(change, small=False)
-        if aside and change.aside is not None:
+        if isinstance(change.aside, Beside):
+            change.aside.put()
+        elif change.aside is not None and aside:
             self._set_aside(change, change.aside, aside, fence)
         fault_point(change.point, self._writer.name)
         once, said = _once(change.write, fence), lambda: change.note(counts)
@@ -73,10 +87,13 @@ class LocalTable:
     def _written(self, change: Change, *, small: bool) -> tuple[WrittenFiles, list[Path], Counts]:
         """Write the rows in one pass; return the files to add, those of rows to set aside, and the counts of both."""
         folder, slices = self._writer.folder, self._writer.partition_by
-        if change.aside is None or not change.aside.failed:
-            files = write_files(change.rows, folder, slices, small=small)
-            return files, [], Counts(files.rows)
         observation = Observation()
+        if not isinstance(change.aside, Aside) or not change.aside.failed:
+            rows, counted = change.rows, change.counted
+            if counted:
+                rows = rows.observe(observation, *[F.count_if(F.col(name)).alias(name) for name in counted])
+            files = write_files(rows.drop(*counted), folder, slices, small=small, observed=bool(counted))
+            return files, [], Counts(files.rows, counted=observation.get if counted else {})
         flagged = _flagged(change.rows, change.aside.failed, observation)
         files, aside = write_apart(flagged, folder, _REJECTED, slices, small=small)
         return files, aside, Counts(files.rows, {reason: n for reason, n in observation.get.items() if n})
