@@ -160,8 +160,10 @@ class Files(DeclaredSource):
 
     @property
     def label(self) -> str:
+        """The name of this source in metadata and in transaction ids: `files:` and the folder."""
         return f"files:{self.folder}"
 
     @property
     def described(self) -> str:
+        """What it is, in the words that people are shown: folder and format."""
         return f"{self.label}, {self.format}"

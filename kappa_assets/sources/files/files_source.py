@@ -67,6 +67,7 @@ class FilesSource(Source):
         self.columns = StructType([StructField(name, StringType()) for name in declared.columns])
 
     def check(self) -> str | None:
+        """Look that the folder is there, move what is archived; return why the plans of its checkpoint cannot go on."""
         LandingFolder(self._folder, self._given.checkpoint.path).check()
         self._ledger.sync()
         if (archive := self._archive) is not None:
@@ -83,13 +84,15 @@ class FilesSource(Source):
         self._planner.begin()
 
     def stream(self, spark: SparkSession, stands: Mapping[str, int]) -> DataFrame:  # noqa: ARG002 -- has no numbers
+        """Return the stream of the plans: it knows nothing of the files themselves."""
         return stream_of_plans(spark, self._plans.folder)
 
     def look(self) -> None:
         """Plan what has landed since the last look. Raises OSError when the landing folder cannot be read."""
         self._planner.look()
 
-    def ranges(self, offsets: Offsets) -> Mapping[str, Range]:  # noqa: ARG002 -- files are known by name and bytes
+    def ranges(self, offsets: Offsets) -> Mapping[str, Range]:  # noqa: ARG002 -- the port's
+        """Return nothing: files are known by their names and bytes, and have no numbers."""
         return {}
 
     def read(self, batch: Batch) -> Taken | None:
@@ -120,6 +123,7 @@ class FilesSource(Source):
         return None
 
     def done(self, batch: Batch) -> None:
+        """Let the ledger take in the batch, and its plans go."""
         self._ledger.sync()
         self._planner.done(self._of(batch)[0])
 
