@@ -50,7 +50,7 @@ def _kind(table: Table) -> str:
 
     match table:
         case Bronze():
-            return f"tape of {table.source.label}, {table.source.format}"
+            return f"tape of {table.source.described}"
         case Gold() if table.combine:
             return f"merged by {', '.join(table.keys)}"
         case Gold() if table.by:

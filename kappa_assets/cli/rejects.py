@@ -17,7 +17,7 @@ from kappa_assets.names import Layer, TableName
 
 if TYPE_CHECKING:
     from kappa_assets.declare.tables import Bronze
-    from kappa_assets.sources.files.set_aside import SetAsideFiles
+    from kappa_assets.sources.side_table import SideTable
 
 
 @command
@@ -82,16 +82,18 @@ def retry(where: Where, bronze: TableName, files: tuple[str, ...]) -> Answer:
     Each is renamed, `a.csv` to `a.retry-1.csv`, and the stream takes it as one that landed; it may run meanwhile. One
     that still cannot be taken is set aside again.
     """
-    table, aside = _set_aside(where, bronze)
-    done = aside.retry(where.landing() / table.source.folder, files)
+    from kappa_assets.sources.known_sources import take_again
+
+    table, _ = _set_aside(where, bronze)
+    done = take_again(table.source, where.lake(), bronze, where.landing(), files)
     rows = [{"file": file, "retried_as": name} for file, name in done.items()]
     return Answer(rows, title="the stream takes these next" if rows else f"no file set aside from {bronze} lies there")
 
 
-def _set_aside(where: Where, bronze: TableName) -> tuple[Bronze, SetAsideFiles]:
+def _set_aside(where: Where, bronze: TableName) -> tuple[Bronze, SideTable]:
     from kappa_assets.declare.tables import Bronze
-    from kappa_assets.sources.files.set_aside import SetAsideFiles
+    from kappa_assets.sources.side_table import SideTable
 
     table = where.pipeline()[bronze]
     assert isinstance(table, Bronze)  # noqa: S101 -- for mypy; only a tape has a name in the layer Bronze
-    return table, SetAsideFiles(where.lake(), bronze)
+    return table, SideTable(where.lake(), bronze)

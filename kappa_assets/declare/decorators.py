@@ -8,7 +8,7 @@ from typing import Any, cast, get_args, overload
 
 from kappa_assets.declare import refusals
 from kappa_assets.declare.origin import Origin, origin_of_caller
-from kappa_assets.declare.source import Files, Source
+from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import (
     Bronze,
     Combine,
@@ -29,7 +29,7 @@ _TAGS = "{'domain': 'retail'}"
 def bronze(
     name: str,
     *,
-    source: Source,
+    source: DeclaredSource,
     description: str = "",
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
@@ -39,7 +39,7 @@ def bronze(
     Raises DeclarationError (InvalidName for the name), with the file and line of the call.
     """
     origin = origin_of_caller()
-    if not isinstance(source, Files):
+    if not isinstance(source, DeclaredSource):
         raise DeclarationError(
             f"bronze({name!r}) needs a source; got {type(source).__name__}",
             origin=origin,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from kappa_assets.declare.charsets import CHARSETS, is_wide, pythons_name
 from kappa_assets.declare.origin import Origin, origin_of_caller
@@ -17,7 +17,27 @@ _CSV_DEFAULTS = {"sep": ",", "quote": '"', "escape": '"', "multiline": False, "n
 
 
 @dataclass(frozen=True)
-class Files:
+class DeclaredSource:
+    """Where a tape's rows come from, as a value. A source of one's own derives from it: a frozen dataclass."""
+
+    changes_no_row: ClassVar[tuple[str, ...]] = ("origin",)
+    """Its options that are no part of the code version: what they say changes no row."""
+    always_told: ClassVar[tuple[str, ...]] = ()
+    """Its options that are part of the code version also where they are left out."""
+
+    @property
+    def label(self) -> str:
+        """The name of this source in metadata and in transaction ids: what it is, and which, such as `files:orders`."""
+        raise NotImplementedError
+
+    @property
+    def described(self) -> str:
+        """What it is, in the words that people are shown."""
+        return self.label
+
+
+@dataclass(frozen=True)
+class Files(DeclaredSource):
     """Files that land in a folder; each is read once, as it came.
 
     What is on the tape is not read again, and what is not on it is. A file is known by its path below the folder, and
@@ -51,6 +71,9 @@ class Files:
     Files in subfolders are read too. Files and folders whose names begin with a dot or an underscore are not seen:
     write under such a name, then rename.
     """
+
+    changes_no_row = ("origin", "archive")
+    always_told = ("columns", "folder", "format", "header")
 
     folder: str
     format: FileFormat = "csv"
@@ -137,8 +160,10 @@ class Files:
 
     @property
     def label(self) -> str:
-        """The name of this source in metadata and in transaction ids."""
+        """The name of this source in metadata and in transaction ids: `files:` and the folder."""
         return f"files:{self.folder}"
 
-
-Source = Files
+    @property
+    def described(self) -> str:
+        """What it is, in the words that people are shown: folder and format."""
+        return f"{self.label}, {self.format}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from kappa_assets.declare.origin import Origin
-from kappa_assets.declare.source import Source
+from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.names import TableName
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Table:
 class Bronze(Table):
     """An immutable, append-only log of what its source sent: the tape."""
 
-    source: Source = field(kw_only=True)
+    source: DeclaredSource = field(kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from kappa_assets.fingerprint.closure import Closure
 from kappa_assets.fingerprint.syntax import Json
 
 DIGITS = 12
-_ALWAYS_TOLD = ("columns", "folder", "format", "header")
 
 
 def code_version(table: Table) -> str:
@@ -63,10 +62,10 @@ def _options(table: Table) -> Json:
             source = table.source
             # Where it is declared, and what becomes of files that are read, changes no row. An option that is left
             # out changes none either: a Bronze keeps its version when there come to be more options.
-            told = [f for f in dataclasses.fields(source) if f.name not in ("origin", "archive")]
+            told = [f for f in dataclasses.fields(source) if f.name not in source.changes_no_row]
             said = {f.name: repr(getattr(source, f.name)) for f in told}
             fields: dict[str, Json] = {
-                f.name: said[f.name] for f in told if f.name in _ALWAYS_TOLD or said[f.name] != repr(f.default)
+                f.name: said[f.name] for f in told if f.name in source.always_told or said[f.name] != repr(f.default)
             }
             return [type(source).__name__, fields]
     return None

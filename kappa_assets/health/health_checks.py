@@ -10,7 +10,6 @@ from kappa_assets.declare.tables import Bronze, Derived
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.health import checks
-from kappa_assets.health.landed_files import LandedFiles
 from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import CheckOutcome
 from kappa_assets.host.host_status import host_alive, read_status
@@ -24,6 +23,7 @@ from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Registry, State
+from kappa_assets.sources.known_sources import watch_of
 from kappa_assets.status import lag_behind
 
 
@@ -109,9 +109,7 @@ class _TapeHealth:
         self._rejects = lake.set_aside(bronze.name)
         self._rejects_version = -1
         self._set_aside: list[Mapping[str, object]] = []
-        folder = None if landing is None else landing / bronze.source.folder
-        by_name = bronze.source.overwritten == "name"
-        self._landed = LandedFiles(folder, bronze.source.pattern) if folder is not None and by_name else None
+        self._landed = None if landing is None else watch_of(bronze.source, landing)
         self._forget(0)
 
     def _forget(self, life: int) -> None:

@@ -74,7 +74,7 @@ class Checkpoint:
         An offset that is not there any more was logged long before those that are.
         """
         done = self.newest_done()
-        offset = None if done is None else self._offset(done)
+        offset = None if done is None else self.offset(done)
         return -1 if offset is None else int(offset["logOffset"])
 
     def retire(self) -> str:
@@ -108,11 +108,11 @@ class Checkpoint:
         return None if begun is None else self._delta_offset(begun)
 
     def _delta_offset(self, batch: int) -> Offset | None:
-        body = self._offset(batch)
+        body = self.offset(batch)
         return None if body is None else Offset(body["reservoirVersion"], body["index"], body["isStartingVersion"])
 
-    def _offset(self, batch: int) -> dict[str, Any] | None:
-        """Return what is logged of the one source of a batch; None when the batch has no entry."""
+    def offset(self, batch: int) -> dict[str, Any] | None:
+        """Return what is logged of the one source of a batch, as JSON; None when the batch has no entry."""
         text = self.files.entry("offsets", batch)
         if text is None:
             return None

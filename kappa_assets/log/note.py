@@ -30,6 +30,10 @@ LANDED = "landed"
 """In a Bronze note's `source`: the files taken, each as path below the landing folder, bytes, modification time in
 milliseconds, and hash of the bytes, as they were just before they were read. Notes of version 0.1 have no hash."""
 
+RANGES = "ranges"
+"""In a Bronze note's `source`, where that has numbers: by each of its parts, the first that the batch took, and the
+first that it did not."""
+
 
 @dataclass(frozen=True)
 class Offset:

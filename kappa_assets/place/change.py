@@ -63,10 +63,11 @@ def is_fence(app: str) -> bool:
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows that a change adds to the table, and those set aside, by the reason."""
+    """Rows that a change adds to the table, those set aside, by the reason, and those counted, by the column."""
 
     rows: int
     rejected: Mapping[str, int] = field(default_factory=dict)
+    counted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,16 @@ class Adopted:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What a change sets aside is none of its rows.
+
+    `put` commits it by itself, when all rows are written and none is committed; it refuses the change by raising.
+    """
+
+    put: Callable[[], None]
+
+
+@dataclass(frozen=True)
 class Change:
     """What a batch, a repair or a replay does to one table: made by a kind, which does not know how it is done.
 
@@ -125,7 +136,8 @@ class Change:
             refuses the change by raising.
         instead_of: what is taken away in the same commit; None: nothing.
         adopted: files whose rows are added too; None: none.
-        aside: which of `rows` are set aside; None: none.
+        aside: which of `rows` are set aside, or what else is; None: nothing.
+        counted: columns of `rows`, of booleans, that the table does not have: how many are true is counted.
         small: whether `rows` was made of little. It is a hint: what turns out to be large is written all the same.
         point: where, for tests, the work is when all is written and nothing committed; None: nowhere.
     """
@@ -135,7 +147,8 @@ class Change:
     note: Callable[[Counts], str]
     instead_of: Everything | Files | None = None
     adopted: Adopted | None = None
-    aside: Aside | None = None
+    aside: Aside | Beside | None = None
+    counted: tuple[str, ...] = ()
     small: bool = False
     point: Point | None = "after_rejects"
 

@@ -17,15 +17,15 @@ from deltalake import DeltaTable
 from kappa_assets import Files, bronze
 from kappa_assets.cli import main
 from kappa_assets.errors import SourceError
-from kappa_assets.health.landed_files import LandedFiles
-from kappa_assets.kinds import tape_query
 from kappa_assets.kinds.query import Setting
 from kappa_assets.kinds.tape_query import TapeQuery
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import IMPLAUSIBLE
 from kappa_assets.log.tape import Tape
+from kappa_assets.place.local import local_table
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.sources.files import inspect_files, patience
+from kappa_assets.sources.files.landed_files import LandedFiles
 from kappa_assets.sources.files.landed_text import check_text
 from kappa_assets.sources.files.set_aside import SetAsideFiles
 from kappa_assets.sources.ledger.ledger import hash_of
@@ -210,7 +210,7 @@ def test_a_batch_that_is_repeated_puts_each_delivery_on_one_side(
             raise Died
 
     with monkeypatch.context() as patched:
-        patched.setattr(tape_query, "fault_point", die)
+        patched.setattr(local_table, "fault_point", die)
         with pytest.raises(Died):
             shop.batch(0, "bad.csv", "good.csv", "other.csv")
     assert (shop.tape, set(shop.aside)) == ([], {"bad.csv"})
@@ -229,7 +229,7 @@ def test_a_file_that_is_written_again_while_it_is_read_is_on_the_tape_as_one_del
 ) -> None:
     shop.land("a.csv")
     shop.land("b.csv")
-    write, tries = tape_query.write_files, list[int]()  # type: ignore[attr-defined]  # the module's own import
+    write, tries = local_table.write_files, list[int]()  # type: ignore[attr-defined]  # the module's own import
 
     def then_write_again(*args: Any, **options: Any) -> Any:
         written = write(*args, **options)
@@ -238,7 +238,7 @@ def test_a_file_that_is_written_again_while_it_is_read_is_on_the_tape_as_one_del
             shop.land("a.csv", f"id\nnew-{len(tries)}\n".encode(), at=NOW + dt.timedelta(seconds=len(tries)))
         return written
 
-    monkeypatch.setattr(tape_query, "write_files", then_write_again)
+    monkeypatch.setattr(local_table, "write_files", then_write_again)
     for number in range(2):
         with pytest.raises(
             SourceError, match=rf"a.csv' was written again while it was read \(try {number + 1} of 20\)"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from kappa_assets.sources.files.arrival import arrival
-from kappa_assets.sources.files.landed_names import time_in_name
+from kappa_assets.sources.arrival import arrival
+from kappa_assets.sources.files.landed_names import date_in_name, time_in_name
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -60,7 +60,7 @@ def test_every_file_arrives_when_it_says_or_when_it_is_read(spark: SparkSession)
     given = spark.createDataFrame(rows, "number int, file string, modified string, now string")
     now = F.col("now").cast("timestamp")
     says = F.coalesce(time_in_name(F.col("file")), F.col("modified").cast("timestamp"))
-    judged = arrival(says, F.col("file"), now)
+    judged = arrival(says, now, date_in_name(F.col("file")) == says)
     found = given.select(
         "file",
         "now",

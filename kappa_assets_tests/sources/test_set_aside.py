@@ -22,6 +22,7 @@ from kappa_assets.sources.files.inspect_files import SetAside
 from kappa_assets.sources.files.patience import TRIES, Patience
 from kappa_assets.sources.files.set_aside import SetAsideFiles
 from kappa_assets.sources.ledger.ledger import Delivery
+from kappa_assets.sources.source import Refused
 
 ORDERS = bronze("orders", source=Files("orders", format="csv", header=True))
 APP = "kappa/bronze.orders/g1/files:orders/some-checkpoint/rejects"
@@ -41,8 +42,8 @@ def land(landing: Path, *names: str) -> None:
         os.utime(landing / name, (MODIFIED, MODIFIED))
 
 
-def broken(*names: str) -> dict[str, str]:
-    return dict.fromkeys(names, "cannot be opened")
+def broken(*names: str, was: Delivery | None = None) -> list[Refused]:
+    return [Refused(name, "cannot be opened", was) for name in names]
 
 
 def lying(landing: Path) -> list[str]:
@@ -53,7 +54,8 @@ def test_a_repeated_batch_adds_to_what_its_earlier_try_set_aside_with_what_was_f
     lake = Lake.at(lake_path)
     for batch, names in ((0, "a"), (3, "ab"), (3, "c"), (3, "d"), (4, "e"), (5, "")):
         found = [Delivery(f"{name}.csv", 7, 1_000, "hash") for name in names]
-        SetAsideFiles(lake, ORDERS.name).add(APP, batch, broken(*(one.file for one in found)), found)
+        aside = [refused for one in found for refused in broken(one.file, was=one)]
+        SetAsideFiles(lake, ORDERS.name).add(APP, batch, aside)
     again = SetAsideFiles(lake, ORDERS.name).all()
     assert [(r.file, r.batch) for r in again] == [
         ("a.csv", 0), ("a.csv", 3), ("b.csv", 3), ("c.csv", 3), ("d.csv", 3), ("e.csv", 4),
@@ -126,7 +128,7 @@ from kappa_assets.sources.files import set_aside
 place, lake, landing = sys.argv[1:]
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 if place == "before the note":
-    set_aside.SetAsideFiles._commit = die
+    set_aside.SetAsideFiles.commit = die
 elif place == "before the rename":
     inject(die)
 else:

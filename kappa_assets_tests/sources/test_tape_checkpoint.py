@@ -17,7 +17,7 @@ from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import notes_back
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.sources.ledger import tape_checkpoint
+from kappa_assets.sources.files.files_source import FilesSource
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -191,7 +191,7 @@ def test_a_batch_that_was_killed_before_spark_logged_it_is_taken_once_though_its
 
 def test_a_checkpoint_that_has_grown_long_is_left_for_a_new_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once between two drains, and twice within one."""
-    monkeypatch.setattr(tape_checkpoint, "LONGEST", 2)
+    monkeypatch.setattr(FilesSource, "longest", 2)
     shop.land("a", "b")
     shop.drain()
     shop.land("c", "d", "e", "f", "g")

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from kappa_assets import Pipeline
+from kappa_assets import Files, Pipeline
+from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import Bronze
 from kappa_assets.pipelines.retail import pipeline as retail
 
+
+def archived(source: DeclaredSource) -> Files:
+    assert isinstance(source, Files)
+    return replace(source, archive=True)
+
+
 ARCHIVED = Pipeline.from_tables(
-    "retail", [replace(t, source=replace(t.source, archive=True)) if isinstance(t, Bronze) else t for t in retail]
+    "retail", [replace(t, source=archived(t.source)) if isinstance(t, Bronze) else t for t in retail]
 )

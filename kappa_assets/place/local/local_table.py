@@ -12,7 +12,19 @@ from pyspark.sql.types import StructType
 
 from kappa_assets.columns import quoted
 from kappa_assets.faults import fault_point
-from kappa_assets.place.change import Already, Applied, Change, Conflict, Counts, Everything, Fence, Files, Write
+from kappa_assets.place.change import (
+    Already,
+    Applied,
+    Aside,
+    Beside,
+    Change,
+    Conflict,
+    Counts,
+    Everything,
+    Fence,
+    Files,
+    Write,
+)
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_apart, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
@@ -85,8 +97,10 @@ class LocalTable:
             files, aside, counts = self._written(change, small=change.small)
         except ResultTooLarge:
             files, aside, counts = self._written(change, small=False)
-        if aside:
-            self._set_aside(change, aside, fence)
+        if isinstance(change.aside, Beside):
+            change.aside.put()
+        elif change.aside is not None and aside:
+            self._set_aside(change, change.aside, aside, fence)
         if change.point is not None:
             fault_point(change.point, self._writer.name)
         once, said = _once(change.write, fence), lambda: change.note(counts)
@@ -103,22 +117,34 @@ class LocalTable:
     def _written(self, change: Change, *, small: bool) -> tuple[WrittenFiles, list[Path], Counts]:
         """Write the rows in one pass; return the files to add, those of rows to set aside, and the counts of both."""
         folder, slices = self._writer.folder, self._writer.partition_by
-        if change.rows is None or change.aside is None or not change.aside.failed:
-            files = NOTHING if change.rows is None else write_files(change.rows, folder, slices, small=small)
-            files = files if change.adopted is None else linked_files(change.adopted, folder).and_also(files)
-            return files, [], Counts(files.rows)
         observation = Observation()
+        if change.rows is None or not isinstance(change.aside, Aside) or not change.aside.failed:
+            files, counted = self._added(change, observation, small=small)
+            return files, [], Counts(files.rows, counted=counted)
         flagged = _flagged(change.rows, change.aside.failed, observation)
         files, aside = write_apart(flagged, folder, _REJECTED, slices, small=small)
         return files, aside, Counts(files.rows, {reason: n for reason, n in observation.get.items() if n})
 
-    def _set_aside(self, change: Change, files: list[Path], fence: Fence) -> None:
+    def _added(
+        self, change: Change, observation: Observation, *, small: bool
+    ) -> tuple[WrittenFiles, Mapping[str, int]]:
+        """Write the rows, and link the files that are adopted; return what to add, and how many columns are true."""
+        folder, rows, counted = self._writer.folder, change.rows, change.counted
+        files = NOTHING
+        if rows is not None:
+            if counted:
+                rows = rows.observe(observation, *[F.count_if(F.col(name)).alias(name) for name in counted])
+            slices = self._writer.partition_by
+            files = write_files(rows.drop(*counted), folder, slices, small=small, observed=bool(counted))
+        files = files if change.adopted is None else linked_files(change.adopted, folder).and_also(files)
+        return files, observation.get if rows is not None and counted else {}
+
+    def _set_aside(self, change: Change, aside: Aside, files: list[Path], fence: Fence) -> None:
         """Commit what is kept of the rows in `files` beside the table, and remove the files, which no commit names."""
-        rows, aside = change.rows, change.aside
-        assert self._beside is not None and aside is not None and rows is not None  # noqa: S101, PT018 -- for mypy
+        assert self._beside is not None and change.rows is not None  # noqa: S101, PT018 -- for mypy
         once = _once(Write(change.write.table, change.write.generation, "rejects", change.write.number), fence)
         if not self._beside.is_committed(once.app, once.number):
-            kept = aside.kept(self._rows_in(rows.sparkSession, files))
+            kept = aside.kept(self._rows_in(change.rows.sparkSession, files))
             self._beside.prepare(kept.schema)
             few = sum(path.stat().st_size for path in files) <= SMALL_BATCH
             written = write_files(kept, self._beside.folder, small=few)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # py4j ships no types
-from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField
@@ -32,9 +30,8 @@ from kappa_assets.sources.files.inspect_files import (
 from kappa_assets.sources.files.landed_names import file_column, given_arrival
 from kappa_assets.sources.files.parquet_types import DoesNotFit, fits_of, misfit
 from kappa_assets.sources.files.read_text import Groups, read_csv, read_lines
+from kappa_assets.sources.source import READ_FAILED
 
-READ_FAILED = (PySparkException, Py4JJavaError)
-"""How a failed job shows: which of the two depends on the Java exception it died of."""
 _FOR_EVER = f"{2**63 - 1}ms"
 """Spark's `maxFileAge` counts back from the newest file seen. With the greatest number no file is too old."""
 _OTHER_TYPE = "has columns of another type than the tape"

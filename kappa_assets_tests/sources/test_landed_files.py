@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from kappa_assets import Files, Pipeline, bronze
-from kappa_assets.health import CheckOutcome, landed_files, run_checks
-from kappa_assets.health.landed_files import LandedFiles
+from kappa_assets.health import CheckOutcome, run_checks
 from kappa_assets.log import delta_log
 from kappa_assets.log.note import LANDED, CommitNote
+from kappa_assets.sources.files import landed_files
+from kappa_assets.sources.files.landed_files import LandedFiles
 from kappa_assets_tests.written_logs import CLICKS, PIPELINE, START, WrittenLake
 
 HOUR = 3600.0

@@ -1,0 +1,81 @@
+"""Which source reads what a tape declares, by the type of that. Nothing of a source is imported before it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from functools import singledispatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from kappa_assets.declare.source import DeclaredSource, Files
+from kappa_assets.errors import LogicError, SourceError
+
+if TYPE_CHECKING:
+    from kappa_assets.log.delta_log import Commit
+    from kappa_assets.names import TableName
+    from kappa_assets.place.local.lake import Lake
+    from kappa_assets.sources.source import Given, Source
+
+
+class Watch(Protocol):
+    """Tells of deliveries that are others now than they were when they were read, and are not read again."""
+
+    def add(self, commits: Iterable[Commit]) -> None:
+        """Take in commits of the tape, oldest first."""
+        ...
+
+    def changed(self, aside: Collection[str] = ()) -> list[Mapping[str, object]]:
+        """Return those deliveries. `aside`: the names of those set aside."""
+        ...
+
+
+@singledispatch
+def source_of(declared: DeclaredSource, given: Given) -> Source:  # noqa: ARG001 -- what is registered takes it
+    """Return the source of a declaration. Register one of one's own: `@source_of.register(...)`. Raises LogicError."""
+    raise LogicError(
+        f"{type(declared).__name__} is declared as a source, and nothing is known that reads it",
+        hint=f"Register it in the pipeline's module: @source_of.register({type(declared).__name__}).",
+    )
+
+
+@source_of.register(Files)
+def _(declared: Files, given: Given) -> Source:
+    from kappa_assets.sources.files.files_source import FilesSource
+
+    return FilesSource(declared, given)
+
+
+@singledispatch
+def watch_of(declared: DeclaredSource, landing: Path) -> Watch | None:  # noqa: ARG001 -- as above
+    """Return what watches for deliveries that changed unread; None where there can be none."""
+    return None
+
+
+@watch_of.register(Files)
+def _(declared: Files, landing: Path) -> Watch | None:
+    from kappa_assets.sources.files.landed_files import LandedFiles
+
+    by_name = declared.overwritten == "name"
+    return LandedFiles(landing / declared.folder, declared.pattern) if by_name else None
+
+
+@singledispatch
+def take_again(
+    declared: DeclaredSource, lake: Lake, bronze: TableName, landing: Path, names: tuple[str, ...]
+) -> dict[str, str]:
+    """Have deliveries that were set aside taken once more; return under which name each is taken then.
+
+    `names`: those meant; none: all that can be. Raises SourceError.
+    """
+    del lake, landing, names
+    raise SourceError(
+        f"what was set aside of {bronze} cannot be taken again: {declared.described} gives each delivery once",
+        hint="Mend it, and have the source send it anew.",
+    )
+
+
+@take_again.register(Files)
+def _(declared: Files, lake: Lake, bronze: TableName, landing: Path, names: tuple[str, ...]) -> dict[str, str]:
+    from kappa_assets.sources.files.set_aside import SetAsideFiles
+
+    return SetAsideFiles(lake, bronze).retry(landing / declared.folder, names)
