@@ -23,7 +23,6 @@ from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import CommitNote
 from kappa_assets.log.positions import ends_with_a_version, exact_version
 from kappa_assets.names import TableName
-from kappa_assets.place.local.log_files import latest_version
 from kappa_assets.place.registry import Generation, State
 
 
@@ -107,7 +106,7 @@ class _Comparer:
     def _live_at(self, table: Derived, live: Generation, reached: int) -> _Shown | str:
         """Return the live content at the newest position the candidate has reached too, or why there is none."""
         upstream = self._pipeline.upstreams[table.name]
-        found = last_note(self._lake.folder(live.table, live.number))
+        found = last_note(self._lake.table(live.table, live.number))
         batch = self._exact_batch(found[1], upstream) if found else None
         if found and batch is not None and batch <= reached:
             return _Shown(self._load(live.table, live.number, found[0]), batch)
@@ -118,7 +117,7 @@ class _Comparer:
         return self._earlier_version(live, upstream, reached)
 
     def _earlier_version(self, live: Generation, upstream: TableName, reached: int) -> _Shown | str:
-        for commit in reversed(list(commits(self._lake.folder(live.table, live.number)))):
+        for commit in reversed(list(commits(self._lake.table(live.table, live.number)))):
             batch = None if commit.note is None else self._exact_batch(commit.note, upstream)
             if batch is not None and batch <= reached:
                 return _Shown(self._load(live.table, live.number, commit.version), batch)
@@ -130,7 +129,7 @@ class _Comparer:
     def _candidate_at(self, table: Derived, candidate: Generation, batch: int) -> DataFrame:
         """Return the candidate as of `batch`: as it is, when it stands there; else from its own upstream, cut there."""
         upstream = self._pipeline.upstreams[table.name]
-        found = last_note(self._lake.folder(candidate.table, candidate.number))
+        found = last_note(self._lake.table(candidate.table, candidate.number))
         if found and self._exact_batch(found[1], upstream) == batch:
             return self._load(candidate.table, candidate.number)
         return self._computed(table, candidate, batch)
@@ -147,7 +146,7 @@ class _Comparer:
         version = exact_version(note, str(upstream))
         if version is None:
             return None
-        above = last_note(self._lake.folder(upstream, note.reads[str(upstream)].generation), at_most=version)
+        above = last_note(self._lake.table(upstream, note.reads[str(upstream)].generation), at_most=version)
         if above is None or not all(map(ends_with_a_version, above[1].reads.values())):
             return None
         position = note.position.get(str(self._pipeline.tape_of(upstream)))
@@ -160,7 +159,7 @@ class _Comparer:
         nothing to a cut, and no commit stands there. What is stored would then never be looked at, and be
         computed anew from the upstream instead.
         """
-        found = last_note(self._lake.folder(table, generation))
+        found = last_note(self._lake.table(table, generation))
         position = found[1].position.get(str(self._pipeline.tape_of(table))) if found else None
         return -1 if position is None else position.batch
 
@@ -195,7 +194,7 @@ class _Comparer:
 
     def _types(self, generation: Generation, rows: DataFrame) -> dict[str, str]:
         """Return the types of the table's columns; of what it would hold, when nothing was ever written to it."""
-        written = latest_version(self._lake.folder(generation.table, generation.number)) is not None
+        written = self._lake.table(generation.table, generation.number).newest() is not None
         return dict((self._load(generation.table, generation.number) if written else rows).dtypes)
 
     def _new_table(
@@ -210,10 +209,8 @@ class _Comparer:
 
         Always as of a version: rows that are read without one are read anew with each query, and a live table goes on.
         """
-        folder = self._lake.folder(table, generation)
-        newest = latest_version(folder) or 0
-        reader = self._setting.spark.read.format("delta").option("versionAsOf", newest if version is None else version)
-        return reader.load(str(folder))
+        stored = self._lake.table(table, generation)
+        return stored.read(self._setting.spark, (stored.newest() or 0) if version is None else version, pruned=True)
 
 
 def _cut(rows: DataFrame, batch: int) -> DataFrame:

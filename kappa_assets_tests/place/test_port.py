@@ -29,11 +29,9 @@ KNOW_PATHS = {
     "fingerprint/modules.py": "the modules of a pipeline, whose source it reads",
     "graph.py": "the file of a pipeline",
     "health/health_checks.py": "the landing folder",
-    "health/landed_files.py": "the landing folder",
     "host/host.py": "the number of this process",
     "host/session.py": "Java, the jars of Delta, and the number of cores",
     "kinds/query.py": "the landing folder",
-    "kinds/tape_query.py": _SOURCE,
     "maintenance/clean_log.py": _FILES,
     "maintenance/gate.py": _FILES,
     "maintenance/merge_files.py": _FILES,
@@ -48,24 +46,25 @@ KNOW_PATHS = {
 }
 """The modules above the place that know paths, and of what. All of the room `sources` may."""
 READ_UNPINNED = {
-    "compare/generations.py": "it says versionAsOf itself",
     "maintenance/gate.py": _FILES,
     "maintenance/optimize.py": _FILES,
     "maintenance/steps.py": _FILES,
     "maintenance/vacuum.py": _FILES,
     "sources/files/file_batch.py": "landed files, which are of no table",
-    "sources/files/set_aside.py": "the newest of an append-only tape, and of the side table that it alone writes",
+    "sources/files/set_aside.py": "the newest of the side table that it alone writes",
+    "sources/side_table.py": "the newest of the side table that it alone writes",
     "sources/ledger/told.py": "the newest of an append-only tape, and of the side table that it alone writes",
 }
 """The modules above the place that open a table themselves, or load files, and why they may."""
 ASK_FOR_PATHS = {
     "cli/command.py": "a folder of which nothing is read, for commands without a landing folder",
     "cli/rejects.py": _SOURCE,
-    "compare/generations.py": "it looks into logs by their folders still",
     "kinds/tape_query.py": _SOURCE,
     "maintenance/gate.py": _FILES,
     "maintenance/plan.py": _FILES,
     "maintenance/readers.py": _FILES,
+    "sources/files/files_source.py": _SOURCE,
+    "sources/side_table.py": _SOURCE,
     "sources/files/set_aside.py": _SOURCE,
 }
 """The modules above the place that ask a local lake for a path, and what for."""
