@@ -5,16 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from kappa_assets.graph import Pipeline
 from kappa_assets.maintenance.gate import Gate, Unwanted
 from kappa_assets.maintenance.needed import at_rest, discarded, expired, needed
-from kappa_assets.maintenance.optimize import small_files
 from kappa_assets.maintenance.steps import CleanLog, Expire, MaintenanceStep, Optimize, Vacuum, fold_registry, tidy
 from kappa_assets.maintenance.upstreams import Key, known_upstreams
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Event, State, events
 
 
@@ -36,49 +35,52 @@ def plan_maintenance(gate: Gate, pipeline: Pipeline, state: State) -> Maintenanc
     gone = expired(state, known, policy, gate.now)
     said += [events.generation_expired(g.table, g.number) for g in gone]
     for key in sorted({(g.table, g.number) for g in gone} | state.expired | discarded(state)):
-        steps += [Expire(key, tuple(folders))] if (folders := gate.folders(key)) else []
+        lying = lake.lying(*key)
+        steps += [] if lying is None else [Expire(key, *lying)]
     if policy.optimize:
         steps += _optimize(lake, pipeline, state, gate.now)
     if policy.vacuum:
         bronzes: set[Key] = {(b.name, 1) for b in pipeline.bronzes}
         for key in sorted(bronzes | needed(state, known, policy, gate.now)):
             found = gate.unwanted(state, known, key)
-            steps += _vacuum(_name(key), lake.folder(*key), key, found)
+            steps += _vacuum(_name(key), lake.table(*key), key, found)
             if found is not None and found.upto > state.vacuumed.get(key, -1):
                 said.append(events.vacuumed(*key, found.upto))
-        for name, folder in _side_tables(lake, pipeline):
-            steps += _vacuum(name, folder, None, gate.unwanted_beside(folder))
+        for table in _side_tables(lake, pipeline):
+            steps += _vacuum(table.name, table, None, gate.unwanted_beside(table))
     return MaintenancePlan(state, tuple(said), tuple(steps))
 
 
 def _optimize(lake: Lake, pipeline: Pipeline, state: State, now: dt.datetime) -> Iterator[MaintenanceStep]:
     tables: set[Key] = {(b.name, 1) for b in pipeline.bronzes} | at_rest(state)
-    for name, folder in [*((_name(key), lake.folder(*key)) for key in sorted(tables)), *_rejects(lake, pipeline)]:
-        found = small_files(name, folder, before=now.date())
+    rejects = [(table.name, table) for table in _rejects(lake, pipeline)]
+    for name, table in [*((_name(key), lake.table(*key)) for key in sorted(tables)), *rejects]:
+        found = table.upkeep().small_files(name, before=now.date())
         if found:
-            yield Optimize(name, folder, tuple(found))
+            yield Optimize(name, table, tuple(found))
     for bronze in pipeline.bronzes:
-        yield from tidy(f"tape index of {bronze.name}", lake.tape_index(bronze.name))
-    yield from fold_registry(lake.registry)
+        index = lake.index_of(bronze.name)
+        yield from tidy(index.name, index)
+    yield from fold_registry(lake.events)
 
 
-def _vacuum(name: str, folder: Path, key: Key | None, found: Unwanted | None) -> Iterator[MaintenanceStep]:
+def _vacuum(name: str, table: StoredTable, key: Key | None, found: Unwanted | None) -> Iterator[MaintenanceStep]:
     if found is not None and found.files.sizes:
-        yield Vacuum(name, folder, key, found.files)
+        yield Vacuum(name, table, key, found.files)
     if found is not None and found.entries.sizes:
-        yield CleanLog(name, folder, key, found.entries)
+        yield CleanLog(name, table, key, found.entries)
 
 
-def _side_tables(lake: Lake, pipeline: Pipeline) -> Iterator[tuple[str, Path]]:
+def _side_tables(lake: Lake, pipeline: Pipeline) -> Iterator[StoredTable]:
     """Yield our own tables beside the data: rejects, tape indexes, the registry."""
     yield from _rejects(lake, pipeline)
     for bronze in pipeline.bronzes:
-        yield f"tape index of {bronze.name}", lake.tape_index(bronze.name)
-    yield "registry", lake.registry
+        yield lake.index_of(bronze.name)
+    yield lake.events
 
 
-def _rejects(lake: Lake, pipeline: Pipeline) -> list[tuple[str, Path]]:
-    return [(f"rejects of {table.name}", lake.rejects(table.name)) for table in pipeline]
+def _rejects(lake: Lake, pipeline: Pipeline) -> list[StoredTable]:
+    return [lake.set_aside(table.name) for table in pipeline]
 
 
 def _name(key: tuple[TableName, int]) -> str:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import pyarrow as pa
-from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from kappa_assets.errors import RegistryConflict
 from kappa_assets.maintenance.gate import Gate, upkeep_turn
-from kappa_assets.maintenance.optimize import SmallFiles, checkpoint, compact
 from kappa_assets.maintenance.upstreams import Key
-from kappa_assets.maintenance.vacuum import Unneeded
-from kappa_assets.place.local.delta_write.rows import merge_rows
-from kappa_assets.place.local.leases.lock import table_turn
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Registry
+from kappa_assets.place.upkeep import SmallFiles, Unneeded
 
 
 @dataclass(frozen=True)
@@ -46,13 +41,13 @@ class Expire:
     """Remove the folders of a generation that the registry says is expired or discarded."""
 
     key: Key
-    folders: tuple[Path, ...]
+    files: int
+    bytes: int
 
     def preview(self) -> Upkeep:
         """Return what it would do."""
         table, number = self.key
-        files = [p for folder in self.folders for p in folder.rglob("*") if p.is_file()]
-        return Upkeep(str(table), f"remove g{number}", len(files), 0, sum(p.stat().st_size for p in files))
+        return Upkeep(str(table), f"remove g{number}", self.files, 0, self.bytes)
 
     def do(self, gate: Gate) -> Upkeep:
         """Do what still may be done, and return what was."""
@@ -66,7 +61,7 @@ class Optimize:
     """Merge the small files of finished slices of one table."""
 
     table: str
-    folder: Path
+    stored: StoredTable
     slices: tuple[SmallFiles, ...]
 
     def preview(self) -> Upkeep:
@@ -78,11 +73,11 @@ class Optimize:
         done = []
         for small in self.slices:
             with upkeep_turn(gate.lake):  # a discard of the candidate waits, or has been: then nothing is there
-                if compact(small):
+                if self.stored.upkeep().compact(small):
                     done.append(small)
         if done:
             with upkeep_turn(gate.lake):
-                checkpoint(self.folder)
+                self.stored.upkeep().checkpoint()
         return self._upkeep(done)
 
     def _upkeep(self, slices: tuple[SmallFiles, ...] | list[SmallFiles]) -> Upkeep:
@@ -95,7 +90,7 @@ class Vacuum:
     """Remove files that nothing refers to any more. `key` is None for a table of our own beside the data."""
 
     table: str
-    folder: Path
+    stored: StoredTable
     key: Key | None
     unneeded: Unneeded
 
@@ -106,7 +101,7 @@ class Vacuum:
 
     def do(self, gate: Gate) -> Upkeep:
         """Do what still may be done, and return what was."""
-        gone = gate.remove_files(self.folder, self.key, self.unneeded.paths)
+        gone = gate.remove_files(self.stored, self.key, self.unneeded.paths)
         return _done(self.preview(), gone, self.unneeded.sizes)
 
 
@@ -115,7 +110,7 @@ class CleanLog:
     """Remove entries of a table's log that nobody reads any more."""
 
     table: str
-    folder: Path
+    stored: StoredTable
     key: Key | None
     old: Unneeded
 
@@ -126,7 +121,7 @@ class CleanLog:
 
     def do(self, gate: Gate) -> Upkeep:
         """Do what still may be done, and return what was."""
-        gone = gate.remove_entries(self.folder, self.key, self.old.paths)
+        gone = gate.remove_entries(self.stored, self.key, self.old.paths)
         return _done(self.preview(), gone, self.old.sizes)
 
 
@@ -135,7 +130,7 @@ class _OneFile:
     """Merge the files of a small table of our own into one: each change there is a file."""
 
     table: str
-    folder: Path
+    stored: StoredTable
     files: int
     bytes: int
 
@@ -160,10 +155,7 @@ class Tidy(_OneFile):
     """Merge the files of a tape index."""
 
     def _merge(self, gate: Gate) -> None:  # noqa: ARG002 -- steps are done alike; it removes nothing
-        with table_turn(self.folder):
-            delta = DeltaTable(self.folder)
-            merge_rows(delta, self.folder)
-            delta.create_checkpoint()
+        self.stored.upkeep().merge()
 
 
 @dataclass(frozen=True)
@@ -173,7 +165,7 @@ class Fold(_OneFile):
     def _merge(self, gate: Gate) -> None:
         registry = Registry(gate.lake)
         registry.fold(registry.state())
-        DeltaTable(self.folder).create_checkpoint()
+        self.stored.upkeep().checkpoint()
 
 
 MaintenanceStep = Expire | Optimize | Vacuum | CleanLog | Tidy | Fold
@@ -182,24 +174,23 @@ _FEW = 20
 """So many files of a table of our own are left alone."""
 
 
-def tidy(table: str, folder: Path) -> list[MaintenanceStep]:
+def tidy(table: str, stored: StoredTable) -> list[MaintenanceStep]:
     """Return the step that merges the files of a tape index, if it has more than a few."""
-    sizes = _file_sizes(folder)
-    return [Tidy(table, folder, len(sizes), sum(sizes))] if len(sizes) > _FEW else []
+    sizes = _file_sizes(stored)
+    return [Tidy(table, stored, len(sizes), sum(sizes))] if len(sizes) > _FEW else []
 
 
-def fold_registry(folder: Path) -> list[MaintenanceStep]:
+def fold_registry(stored: StoredTable) -> list[MaintenanceStep]:
     """Return the step that folds the registry, if it has more than a few files."""
-    sizes = _file_sizes(folder)
-    return [Fold("registry", folder, len(sizes), sum(sizes))] if len(sizes) > _FEW else []
+    sizes = _file_sizes(stored)
+    return [Fold("registry", stored, len(sizes), sum(sizes))] if len(sizes) > _FEW else []
 
 
-def _file_sizes(folder: Path) -> list[int]:
-    if not DeltaTable.is_deltatable(str(folder)):
-        return []
-    return [int(size) for size in pa.table(DeltaTable(folder).get_add_actions()).column("size_bytes").to_pylist()]
+def _file_sizes(stored: StoredTable) -> list[int]:
+    newest = stored.newest()
+    return [] if newest is None else [int(size) for size in stored.files(newest).column("size_bytes").to_pylist()]
 
 
-def _done(shown: Upkeep, gone: Collection[Path], sizes: Mapping[Path, int]) -> Upkeep:
+def _done(shown: Upkeep, gone: Collection[str], sizes: Mapping[str, int]) -> Upkeep:
     """Return what was done of what was shown: what the gate refused is still there."""
     return replace(shown, files_after=shown.files_before - len(gone), bytes=sum(sizes[path] for path in gone))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Already, Applied, Change, Conflict, Fence, Write
+from kappa_assets.place.upkeep import TableUpkeep
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,6 +64,10 @@ class StoredTable(Protocol):
         """Return the actions of one commit. Raises OSError when it is gone, ValueError when it is damaged."""
         ...
 
+    def committed_at(self, version: int) -> float:
+        """Return when a version was committed, in seconds since 1970. Raises OSError when the log lacks it."""
+        ...
+
     # its rows and files
     def read(self, spark: SparkSession, version: int, *, pruned: bool = False) -> DataFrame:
         """Return the rows of one version. Raises AnalysisException when it cannot be read any more.
@@ -109,6 +114,10 @@ class StoredTable(Protocol):
     # its writers
     def turn(self) -> AbstractContextManager[None]:
         """Wait for, and hold, the turn in which one process commits to the table."""
+        ...
+
+    def upkeep(self) -> TableUpkeep:
+        """Return what upkeep does with its files."""
         ...
 
     def put(self, rows: pa.Table, on: int | None, *, instead: bool = False) -> None:
@@ -264,6 +273,23 @@ class Place(Protocol):
     @property
     def host_files(self) -> HostFiles:
         """What the host says about itself."""
+        ...
+
+    @property
+    def events(self) -> StoredTable:
+        """The registry's events."""
+        ...
+
+    def upkeep_turn(self) -> AbstractContextManager[None]:
+        """Wait for, and hold, the turn in which files of a lake are removed, or rewritten by maintenance."""
+        ...
+
+    def lying(self, table: TableName, generation: int) -> tuple[int, int] | None:
+        """Return how many files, of how many bytes, a generation and its checkpoint have; None when nothing is left."""
+        ...
+
+    def erase_generation(self, table: TableName, generation: int) -> None:
+        """Remove a generation and its checkpoint."""
         ...
 
     def free_bytes(self) -> int:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kappa_assets.maintenance import vacuum
+from kappa_assets.place.local.upkeep import unneeded
 from kappa_assets_tests.maintenance.clocked_lake import WHOLE, WITHOUT_GOLD, ClockedLake
 from kappa_assets_tests.written_logs import CLICKS, PAGES, VISITS
 
@@ -70,7 +70,7 @@ BACK_AND_FORTH: list[Step] = [
 def test_what_is_needed_stays_and_all_else_goes_in_the_end(tmp_path: Path, steps: list[Step]) -> None:
     lake = ClockedLake(Path(mkdtemp(dir=tmp_path)) / "lake")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(vacuum, "last_change", lake.last_change)
+        patched.setattr(unneeded, "last_change", lake.last_change)
         for step in steps:
             do(lake, step)
         lake.check_needed()

@@ -16,8 +16,8 @@ from kappa_assets import faults
 from kappa_assets.errors import LakeError
 from kappa_assets.log.delta_log import read_commit
 from kappa_assets.maintenance.one_run import maintain
-from kappa_assets.maintenance.optimize import compact, small_files
 from kappa_assets.place.local.log_files import latest_version
+from kappa_assets.place.local.upkeep.compaction import compact, small_files
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake
 from kappa_assets_tests.place.delta_write.by_hand import log_file
 from kappa_assets_tests.written_logs import CLICKS, PIPELINE, VISITS

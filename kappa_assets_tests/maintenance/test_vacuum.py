@@ -14,10 +14,11 @@ from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.generation_positions import position_of
 from kappa_assets.log.note import Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.maintenance import Policy, vacuum
+from kappa_assets.maintenance import Policy
 from kappa_assets.maintenance.one_run import maintain, preview
 from kappa_assets.maintenance.steps import Upkeep
 from kappa_assets.place.local.log_files import versions
+from kappa_assets.place.local.upkeep import unneeded
 from kappa_assets_tests.maintenance.hand_lake import MONDAY, TUESDAY, HandLake, write_file
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS
 
@@ -110,7 +111,7 @@ def test_a_reader_in_its_upstreams_first_snapshot_keeps_that_snapshots_files(han
 
 
 def test_what_killed_writers_left_goes_by_age_alone(hand: HandLake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vacuum, "last_change", lambda stat: stat.st_mtime)  # nobody can set the other time
+    monkeypatch.setattr(unneeded, "last_change", lambda stat: stat.st_mtime)  # nobody can set the other time
     hand.land(MONDAY)
     folder = hand.folder(CLICKS)
     old, young = (folder / write_file(folder, MONDAY, 9, 2) for _ in range(2))

@@ -67,7 +67,7 @@ def test_any_other_path_holds_the_tables_of_our_own(tmp_path: Path, name: str) -
     registry = Registry(lake)
     for number in range(1, 25):
         registry.add(events.release_created(number, {}, "first"))
-    (step,) = tidy("registry", lake.registry)
+    (step,) = tidy("registry", lake.events)
     step.do(Gate(lake))
     assert len(DeltaTable(lake.registry).file_uris()) == 1
     assert [e.body for e in Registry(lake).history()] == [e.body for e in registry.history()]

@@ -14,7 +14,6 @@ from kappa_assets.place.port import Place
 from kappa_assets_tests.test_rooms import HOUSE, IDS, MODULES, imports, room_of_file, tree_of
 
 PATHS = {"pathlib", "os", "shutil", "glob", "tempfile"}
-_FILES = "of upkeep of local lakes: it lists, rewrites or removes the files of a table"
 _SOURCE = "of a source: the landing folder, and what is kept beside the checkpoint of the query that reads it"
 KNOW_PATHS = {
     "cli/command.py": "the arguments --lake, --landing and --pipeline",
@@ -32,24 +31,12 @@ KNOW_PATHS = {
     "host/host.py": "the number of this process",
     "host/session.py": "Java, the jars of Delta, and the number of cores",
     "kinds/query.py": "the landing folder",
-    "maintenance/clean_log.py": _FILES,
-    "maintenance/gate.py": _FILES,
-    "maintenance/merge_files.py": _FILES,
-    "maintenance/optimize.py": _FILES,
-    "maintenance/plan.py": _FILES,
-    "maintenance/readers.py": _FILES,
-    "maintenance/steps.py": _FILES,
-    "maintenance/vacuum.py": _FILES,
     "orchestration/assets.py": "the name of the file that declares a table",
     "orchestration/build.py": "the arguments lake and landing",
     "orchestration/folders.py": "the arguments lake and landing",
 }
 """The modules above the place that know paths, and of what. All of the room `sources` may."""
 READ_UNPINNED = {
-    "maintenance/gate.py": _FILES,
-    "maintenance/optimize.py": _FILES,
-    "maintenance/steps.py": _FILES,
-    "maintenance/vacuum.py": _FILES,
     "sources/files/file_batch.py": "landed files, which are of no table",
     "sources/files/set_aside.py": "the newest of the side table that it alone writes",
     "sources/side_table.py": "the newest of the side table that it alone writes",
@@ -60,9 +47,6 @@ ASK_FOR_PATHS = {
     "cli/command.py": "a folder of which nothing is read, for commands without a landing folder",
     "cli/rejects.py": _SOURCE,
     "kinds/tape_query.py": _SOURCE,
-    "maintenance/gate.py": _FILES,
-    "maintenance/plan.py": _FILES,
-    "maintenance/readers.py": _FILES,
     "sources/files/files_source.py": _SOURCE,
     "sources/side_table.py": _SOURCE,
     "sources/files/set_aside.py": _SOURCE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kappa_assets.errors import LakeError
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.local.checkpoint_files import LocalCheckpointFiles
 from kappa_assets.place.local.host_files import LocalHostFiles
+from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.local.stored_table import LocalStoredTable
 
 _NO_PATH = re.compile(r"[\\\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
@@ -74,6 +76,32 @@ class Lake:
     def registry(self) -> Path:
         """Where the registry's events lie, a Delta table."""
         return self.system / "registry"
+
+    @property
+    def events(self) -> LocalStoredTable:
+        """The registry's events."""
+        return LocalStoredTable(self.registry, "registry")
+
+    def upkeep_turn(self) -> AbstractContextManager[None]:
+        """Wait for, and hold, the turn in which files of a lake are removed, or rewritten by maintenance."""
+        return table_turn(self.system / "upkeep")
+
+    def lying(self, table: TableName, generation: int) -> tuple[int, int] | None:
+        """How many files, of how many bytes, a generation and its checkpoint have; None when nothing is left."""
+        folders = [folder for folder in self._folders(table, generation) if folder.exists()]
+        if not folders:
+            return None
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return len(files), sum(path.stat().st_size for path in files)
+
+    def erase_generation(self, table: TableName, generation: int) -> None:
+        """Remove a generation and its checkpoint."""
+        from kappa_assets.place.local.upkeep.removal import remove_folders
+
+        remove_folders(self._folders(table, generation))
+
+    def _folders(self, table: TableName, generation: int) -> list[Path]:
+        return [self.folder(table, generation), self.checkpoint(table, generation)]
 
     @property
     def host(self) -> Path:

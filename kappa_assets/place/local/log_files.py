@@ -100,3 +100,12 @@ def read_actions(log_file: Path, *having: bytes) -> list[dict[str, Any]]:
     """
     lines = log_file.read_bytes().split(b"\n")
     return [json.loads(x) for x in lines if x.strip() and (not having or any(one in x for one in having))]
+
+
+def committed_at(table: Path, version: int) -> float:
+    """Return when a version was committed, in seconds; only the line that tells is parsed, of many."""
+    path = log_file(table, version)
+    with path.open() as log:
+        bodies = [json.loads(line) for line in log if '"commitInfo"' in line]
+    told = [body["commitInfo"].get("timestamp") for body in bodies if "commitInfo" in body]
+    return told[0] / 1000 if told and told[0] is not None else path.stat().st_mtime

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from kappa_assets.place.local.local_table import LocalTable
+    from kappa_assets.place.local.upkeep.local_upkeep import LocalUpkeep
 
 Where = StoredTable | Path
 """A table, or the folder in which one lies."""
@@ -74,6 +75,9 @@ class LocalStoredTable:
     def actions(self, version: int) -> list[dict[str, Any]]:
         return log_files.read_actions(log_files.log_file(self.folder, version))
 
+    def committed_at(self, version: int) -> float:
+        return log_files.committed_at(self.folder, version)
+
     def read(self, spark: SparkSession, version: int, *, pruned: bool = False) -> DataFrame:
         from kappa_assets.place.local.pinned import read_at
 
@@ -110,6 +114,11 @@ class LocalStoredTable:
 
     def turn(self) -> AbstractContextManager[None]:
         return table_turn(self.folder)
+
+    def upkeep(self) -> LocalUpkeep:
+        from kappa_assets.place.local.upkeep.local_upkeep import LocalUpkeep
+
+        return LocalUpkeep(self.folder)
 
     def put(self, rows: pa.Table, on: int | None, *, instead: bool = False) -> None:
         from kappa_assets.place.local.delta_write.rows import append_rows, create_with_rows, replace_rows

@@ -12,10 +12,10 @@ from deltalake import DeltaTable
 
 from kappa_assets.cli.table_rows import first_rows, python_rows
 from kappa_assets.log.delta_log import commits
-from kappa_assets.maintenance.optimize import compact, small_files
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.parquet_files import describe_files
+from kappa_assets.place.local.upkeep.compaction import compact, small_files
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kappa_assets.maintenance.optimize import compact, small_files
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import write_files
+from kappa_assets.place.local.upkeep.compaction import compact, small_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

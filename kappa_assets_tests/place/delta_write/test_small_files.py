@@ -19,10 +19,10 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from kappa_assets.maintenance.merge_files import merge_files
 from kappa_assets.place.local.delta_write.file_stats import file_stats
 from kappa_assets.place.local.delta_write.parquet_files import write_apart, write_files
 from kappa_assets.place.local.delta_write.small_files import fetch_small
+from kappa_assets.place.local.upkeep.merge_files import merge_files
 from kappa_assets_tests.place.delta_write.both_writers import (
     EVERY_TYPE,
     ROWS,

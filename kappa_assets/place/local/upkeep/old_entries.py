@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from kappa_assets.maintenance.vacuum import Unneeded
 from kappa_assets.place.local.log_files import is_checkpoint, log_entries, version_of
+from kappa_assets.place.upkeep import Unneeded
 
 _SETTLED = dt.timedelta(days=1)
 """Age after which a checkpoint or checksum that a newer one replaces goes: a reader that has just opened the table may
@@ -31,7 +31,7 @@ def find_old_entries(folder: Path, bound: int, now: dt.datetime) -> Unneeded:
     found += [p for p in _replaced(entries, checkpoints, base) if _is_settled(p, now)]
     cleaned = [v for v, files in entries.items() if v < base and any(p.suffix == ".json" for p in files)]
     kept = sum(map(len, entries.values())) - len(found)
-    sizes = {path: path.stat().st_size for path in sorted(found, key=version_of)}
+    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(found, key=version_of)}
     return Unneeded(sizes, kept, max(cleaned, default=-1))
 
 

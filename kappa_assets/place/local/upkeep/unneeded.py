@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -20,30 +19,10 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from kappa_assets.place.local.log_files import checkpoint_files, log_file, read_actions, versions
+from kappa_assets.place.upkeep import Unneeded
 
 _DATA = ("data", "_change_data")
 """Folders of a table, besides those of slices, that hold nothing but files of the table."""
-
-
-@dataclass(frozen=True)
-class Unneeded:
-    """Files of a table, or of its log, that may go, with the bytes of each, and how many stay."""
-
-    sizes: Mapping[Path, int]
-    kept: int
-    upto: int
-    """The newest version that has then lost something: that removed one of the files from the table, or whose entry of
-    the log is among them; -1 if none is known."""
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files, by their full paths, in the order in which they go."""
-        return tuple(self.sizes)
-
-    @property
-    def bytes(self) -> int:
-        """What they take on the disk."""
-        return sum(self.sizes.values())
 
 
 def find_unneeded(
@@ -61,7 +40,7 @@ def find_unneeded(
     protected |= {path for path, at in tombstones.items() if at is None or at >= since.timestamp() * 1000}
     removed = tombstones.keys() | {path for v in log if v < first_kept for path in _removed_in(folder, v)}
     loose = (loose_since or since).timestamp()
-    gone: dict[Path, int] = {}
+    gone: dict[str, int] = {}
     kept = 0
     for path, stat in _files(folder):
         about = subject(path.relative_to(folder))
@@ -69,7 +48,7 @@ def find_unneeded(
         if about in protected or last_change(stat) >= before:
             kept += 1
         else:
-            gone[path] = stat.st_size
+            gone[str(path.relative_to(folder))] = stat.st_size
     removals = [v for v in log if known_upto < v < first_kept]
     return Unneeded(gone, kept, _newest_removal(folder, removals, gone))
 
@@ -97,8 +76,8 @@ def last_change(stat: os.stat_result) -> float:
     return max(stat.st_mtime, stat.st_ctime)
 
 
-def _newest_removal(folder: Path, versions: list[int], gone: Iterable[Path]) -> int:
-    names = {str(path.relative_to(folder)) for path in gone}
+def _newest_removal(folder: Path, versions: list[int], gone: Iterable[str]) -> int:
+    names = set(gone)
     return next((v for v in reversed(versions) if names and names & _removed_in(folder, v)), -1)
 
 

@@ -23,13 +23,13 @@ from deltalake.transaction import AddAction, RemoveAction
 from kappa_assets.columns import ARRIVAL_DATE
 from kappa_assets.errors import LakeError
 from kappa_assets.faults import fault_point
-from kappa_assets.maintenance.gate import remove_unfinished
-from kappa_assets.maintenance.merge_files import can_be_merged, merge_files
 from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, describe_files
 from kappa_assets.place.local.delta_write.small_files import NO_PARTITION
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
 from kappa_assets.place.local.leases.lock import table_turn
+from kappa_assets.place.local.upkeep.merge_files import can_be_merged, merge_files
+from kappa_assets.place.local.upkeep.removal import remove_unfinished
 
 SMALL_FILE = 32 << 20
 """Bytes under which a file is small."""
