@@ -14,8 +14,7 @@ from kappa_assets.errors import Fenced, KappaError, LakeError, SourceError, Tape
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
 from kappa_assets.host.lookout import Lookout
-from kappa_assets.kinds.query import StartAgain, TableQuery
-from kappa_assets.place.local import durable
+from kappa_assets.kinds.query import BatchWork, StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -45,6 +44,7 @@ class Runner:
 
     def __init__(self, query: TableQuery, clock: Callable[[], float] = time.monotonic) -> None:
         self.query = query
+        self._work = BatchWork(query)
         self._clock = clock
         self._attention = Attention(query.upstream, clock)
         self._streaming: StreamingQuery | None = None
@@ -220,9 +220,7 @@ class Runner:
                 raise _Stopping
             began = time.monotonic()
             try:
-                if durable.is_synced(str(self.query.table)):
-                    self.query.checkpoint.sync(number)
-                self.query.apply(batch, number)
+                self._work(batch, number)
                 self._lookout.between_batches()
             except BaseException as error:
                 self._failure = error

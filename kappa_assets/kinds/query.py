@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path  # for the landing folder, which is of no lake
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pyspark.sql import DataFrame, SparkSession
 
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.names import TableName
 from kappa_assets.place.change import NO_LEASE, Fence
+from kappa_assets.place.local import durable
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Generation
@@ -47,6 +48,10 @@ class Setting:
     pace: Pace = Pace()
     fence: Fence = NO_LEASE
     """The lease under which its tables are written; who holds none is refused where somebody has written under one."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the Spark session out, which stays in its process: a batch brings its own."""
+        return {name: value for name, value in vars(self).items() if name != "spark"}
 
 
 class TableQuery(Protocol):
@@ -92,6 +97,24 @@ class TableQuery(Protocol):
     def apply(self, batch: DataFrame, number: int) -> None:
         """Write one micro-batch, once, however often it is tried."""
         ...
+
+
+@dataclass(frozen=True)
+class BatchWork:
+    """What is done with every micro-batch of a prepared query, as a value: in another process it does the same.
+
+    Pickled with `pyspark.cloudpickle`, since a table holds its function, it brings along the lake, the table, its
+    generation, the fence, and what was seen when the query was started. Tables and tapes are opened anew there, and the
+    Spark session is the batch's. So nothing that a commit is decided on lies in the memory of the host.
+    """
+
+    query: TableQuery
+
+    def __call__(self, batch: DataFrame, number: int) -> None:
+        """Write the batch, once, however often and wherever it is tried. Raises what `TableQuery.apply` does."""
+        if durable.is_synced(str(self.query.table)):
+            self.query.checkpoint.sync(number)
+        self.query.apply(batch, number)
 
 
 @runtime_checkable

@@ -30,6 +30,7 @@ class Tape:
 
     def __init__(self, lake: Lake, bronze: TableName, logs: Logs = ON_DISK) -> None:
         self.bronze = bronze
+        self._lake = lake
         self._logs = logs
         self._table = lake.table(bronze)
         self._index = TapeIndex(lake.index_of(bronze))
@@ -39,6 +40,10 @@ class Tape:
         self._held_from = 0  # every commit of this version or a later one is held
         self._scanned: int | None = None  # the newest version that was looked at
         self._life = 0  # of the table: what is held of an earlier one is not on this tape
+
+    def __reduce__(self) -> tuple[type[Tape], tuple[Lake, TableName]]:
+        """Another process looks at the tape for itself."""
+        return Tape, (self._lake, self.bronze)
 
     def commits(self, since: int = 0, upto: int | None = None, *, after: int = -1) -> list[TapeCommit]:
         """Return the commits of the batches `since` to `upto` in versions after `after`, oldest first.
