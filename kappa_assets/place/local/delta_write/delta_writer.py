@@ -27,6 +27,7 @@ from kappa_assets.place.local.delta_write.table_schema import check_schema, null
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
 from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.local.log_files import log_file
+from kappa_assets.place.local.upkeep.retention import LOG_STAYS, keep_log
 
 _CHECKPOINT_EVERY = 20
 """Commits between two log checkpoints: readers in Spark read every later commit file when they open the table."""
@@ -91,9 +92,8 @@ class DeltaWriter:
     def files(self) -> list[str]:
         """Return the full paths of the files the newest version consists of."""
         table = self._open()
-        if table is None:
-            return []
-        return [str(self.folder / str(path)) for path in table.get_add_actions().column("path").to_pylist()]
+        known = [] if table is None else list(table.get_add_actions().column("path").to_pylist())
+        return [str(self.folder / str(path)) for path in known]
 
     def is_committed(self, app: str, batch: int) -> bool:
         """Return whether a commit of `app` with this batch number, or a later one, is in the table."""
@@ -111,6 +111,7 @@ class DeltaWriter:
         if known is None:
             self._create(schema)
             return
+        keep_log(self._table, self.folder)
         fresh = check_schema(self.name, known, schema)
         if fresh:
             added = deltalake.Schema.from_json(json.dumps(StructType(fresh).jsonValue()))
@@ -179,8 +180,7 @@ class DeltaWriter:
             once = Once(fence, epoch)
             decided_on, is_in = self._look(once)
             if not is_in:
-                note = json.dumps({"maintenance": "fence", "epoch": epoch})
-                self._transact(decided_on, [], "append", note, once)
+                self._transact(decided_on, [], "append", json.dumps({"maintenance": "fence", "epoch": epoch}), once)
                 self._committed(NOTHING, replace=False)
 
     def _look(self, once: Once) -> tuple[int, bool]:
@@ -277,7 +277,7 @@ class DeltaWriter:
                 str(self.folder),
                 deltalake.Schema.from_json(json.dumps(nullable(schema).jsonValue())),
                 partition_by=list(self.partition_by) or None,
-                configuration=self._properties,
+                configuration={**LOG_STAYS, **self._properties},
             )
         except WRITE_FAILED as error:
             raise self._refused(error, -1) from error

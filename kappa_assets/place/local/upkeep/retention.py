@@ -1,0 +1,47 @@
+"""What Delta itself may clean from the log of a table: nothing. What goes is the gate's decision alone.
+
+Delta in Spark removes entries of a log that are over 30 days old whenever it writes a checkpoint, which it does for
+somebody who deletes rows by hand. A reader that is farther behind could then never go on.
+
+How long removed files are remembered (`delta.deletedFileRetentionDuration`) stays Delta's week. Each checkpoint holds
+a line for each of them, and one is written every 20 commits: 400,000 lines are 33 MB and 1.5 CPU seconds each time, and
+a table that takes a batch a second has as many after 5 days. Reads of older versions do without Delta: `pinned.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+
+from kappa_assets.place.local.delta_write.delta_failure import WRITE_FAILED
+from kappa_assets.place.local.leases.lock import table_turn
+
+LOG_STAYS = {"delta.logRetentionDuration": "interval 36500 days"}
+"""Properties of every table that we make."""
+_NOTE = {"userMetadata": json.dumps({"maintenance": "retention"})}
+
+
+def keep_log(table: DeltaTable | None, folder: Path) -> None:
+    """Give a table that an earlier version made these properties, by a commit of its own.
+
+    Where that fails, the next batch tries again: nothing depends on it today.
+    """
+    if table is None or not _lacks(table):
+        return
+    with table_turn(folder), suppress(*WRITE_FAILED):
+        table.update_incremental()
+        if _lacks(table):
+            table.alter.set_table_properties(
+                LOG_STAYS,
+                commit_properties=CommitProperties(custom_metadata=_NOTE, max_commit_retries=0),
+                post_commithook_properties=PostCommitHookProperties(
+                    create_checkpoint=False, cleanup_expired_logs=False
+                ),
+            )
+
+
+def _lacks(table: DeltaTable) -> bool:
+    return not LOG_STAYS.items() <= table.metadata().configuration.items()
