@@ -13,7 +13,7 @@ from kappa_assets.place.local.checkpoint_files import WhereLogged, folder_of_log
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from kappa_assets.place.port import StoredCheckpoint
+    from kappa_assets.place.beside import StoredCheckpoint
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Where a lake lies and how it is written to: this machine's folders and locks, and the registry."""
+"""Where a lake lies and how it is written to: the port that all others know, this machine's folders, the registry."""

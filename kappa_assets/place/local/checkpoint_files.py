@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kappa_assets.errors import LakeError
+from kappa_assets.place.beside import StoredCheckpoint
 from kappa_assets.place.local import durable
-from kappa_assets.place.port import StoredCheckpoint
 
 
 @dataclass(frozen=True)
