@@ -61,12 +61,18 @@ BACK_AND_FORTH: list[Step] = [
     *[("select", 2), ("step_clock", 400.0), ("maintain", WHOLE)],
 ]
 
+ROLLED_BACK: list[Step] = [
+    *[("land",), ("read", VISITS, "live"), ("replay",), ("keep_rows",), ("settle_replay", "promote"), ("select", 1)],
+    ("maintain", WHOLE),
+]
+
 
 @settings(max_examples=25)
 @given(st.lists(STEPS, min_size=8, max_size=40))
 @example(LATE_START)
 @example(GOLD_BEHIND)
 @example(BACK_AND_FORTH)
+@example(ROLLED_BACK)
 def test_what_is_needed_stays_and_all_else_goes_in_the_end(tmp_path: Path, steps: list[Step]) -> None:
     lake = ClockedLake(Path(mkdtemp(dir=tmp_path)) / "lake")
     with pytest.MonkeyPatch.context() as patched:
