@@ -174,7 +174,7 @@ def test_only_orchestration_knows_dagster(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=IDS)
 def test_only_the_place_takes_the_locks_of_a_lake(path: Path) -> None:
-    """Others hold leases, wait for a table's turn, and may say who a holder is."""
+    """Others hold leases, ask a table for its turn, and may say who a holder is."""
     if room_of_file(path) == "place":
         return
     taken = {
@@ -183,7 +183,7 @@ def test_only_the_place_takes_the_locks_of_a_lake(path: Path) -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kappa_assets.place.local.leases.lock")
         for alias in node.names
     }
-    assert taken <= {"Holder", "table_turn"}
+    assert taken <= {"Holder"}
     where = str(path.relative_to(HOUSE))
     assert where in LOCKS_OF_OTHERS or "fcntl" not in set(imports(path, everywhere=True))
 
