@@ -35,6 +35,10 @@ class DeclaredSource:
         """What it is, in the words that people are shown."""
         return self.label
 
+    def clash(self, other: DeclaredSource) -> str | None:
+        """Return why this source and another cannot bring rows onto one tape; None where they can."""
+        return f"both are {self.label}" if self.label == other.label else None
+
 
 @dataclass(frozen=True)
 class Files(DeclaredSource):
@@ -167,3 +171,10 @@ class Files(DeclaredSource):
     def described(self) -> str:
         """What it is, in the words that people are shown: folder and format."""
         return f"{self.label}, {self.format}"
+
+    def clash(self, other: DeclaredSource) -> str | None:
+        if not isinstance(other, Files):
+            return super().clash(other)
+        mine, theirs = PurePosixPath(self.folder), PurePosixPath(other.folder)
+        inside = mine.is_relative_to(theirs) or theirs.is_relative_to(mine)
+        return f"files of {str(mine)!r} and {str(theirs)!r} would be read twice: one lies in the other" * inside or None

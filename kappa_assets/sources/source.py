@@ -39,6 +39,8 @@ class Given:
     checkpoint: Checkpoint
     most: int
     """How many deliveries a batch takes at most."""
+    label: str | None = None
+    """Which of the tape's sources it is; None of a tape that never had another."""
 
 
 class Range(NamedTuple):

@@ -52,7 +52,7 @@ class FilesSource(Source):
     def __init__(self, declared: Files, given: Given) -> None:
         self._declared, self._given = declared, given
         lake, table = given.lake, given.table
-        self._ledger = Ledger(lake.ledger(table), lake.folder(table), lake.rejects(table))
+        self._ledger = Ledger(lake.ledger(table), lake.folder(table), lake.rejects(table), given.label)
         self._plans = DeliveryPlans(given.checkpoint)
         self._planner = Planner(
             str(table),
