@@ -1,7 +1,8 @@
-"""Commands about landed files: deliveries, rejects, and retry, which has some taken again. Without Spark."""
+"""Commands about what a source delivered: deliveries, which has some taken again, and rejects. Without Spark."""
 
 from __future__ import annotations
 
+import fnmatch
 from typing import TYPE_CHECKING
 
 import click
@@ -39,47 +40,52 @@ def rejects(where: Where, bronze: TableName) -> Answer:
 )
 @click.option("--source", help="Of a tape with several sources, the one that is meant. Else all.")
 @click.option("--limit", default=100, show_default=True, help="How many of each source at most, the newest first.")
-def deliveries(where: Where, bronze: TableName, pattern: str, source: str | None, limit: int) -> Answer:
-    """List the landed files that a tape has taken, and those set aside.
+@click.option("--again", is_flag=True, help="Have those that were set aside taken once more.")
+def deliveries(where: Where, bronze: TableName, pattern: str, source: str | None, limit: int, *, again: bool) -> Answer:
+    """List the landed files that a tape has taken, and those set aside; --again has these taken once more.
 
     `batch`: the `_batch_id` of its rows. A file that was touched, or put back, is there once more with its other time,
     and without a batch: its bytes were on the tape already. `hash`: of its bytes, where it was written down. Of a
     source whose deliveries are numbered, the numbers that each batch took.
+
+    --again is for files that are sound now: mended in their place, readable again, or fit for the table as it is
+    declared now. Each is renamed, `a.csv` to `a.retry-1.csv`, and the stream takes it as one that landed; it may run
+    meanwhile. One that still cannot be taken is set aside again.
     """
     from kappa_assets.sources.known_sources import deliveries_of
 
+    meant = _sources(where, bronze, source)
+    if again:
+        return _again(where, bronze, meant, pattern)
     lake = where.lake()
     rows: list[dict[str, object]] = []
-    for one, label in _sources(where, bronze, source):
+    for one, label in meant:
         rows += [_of(label) | row for row in deliveries_of(one, lake, bronze, pattern, limit, label)]
     return Answer(rows, title=f"{bronze}: the {len(rows)} newest" if len(rows) == limit else None)
 
 
-@command
-@click.argument("bronze", type=TableArgument(Layer.BRONZE))
-@click.option("--file", "files", multiple=True, help="A path below the landing folder; again for more. Else all.")
-@click.option("--source", help="Of a tape with several sources, the one that is meant. Else all.")
-def retry(where: Where, bronze: TableName, files: tuple[str, ...], source: str | None) -> Answer:
-    """Have files that were set aside taken again.
-
-    For files that are sound now: mended in their place, readable again, or fit for the table as it is declared now.
-    Each is renamed, `a.csv` to `a.retry-1.csv`, and the stream takes it as one that landed; it may run meanwhile. One
-    that still cannot be taken is set aside again.
-    """
+def _again(where: Where, bronze: TableName, meant: list[tuple[DeclaredSource, str | None]], pattern: str) -> Answer:
+    """Have what was set aside and fits the pattern taken once more. Raises SourceError for a name that was not."""
     from kappa_assets.log.delta_log import notes_back
     from kappa_assets.sources.known_sources import take_again
+    from kappa_assets.sources.side_table import SideTable
     from kappa_assets.sources.standings import mine, unnamed
 
-    meant = _sources(where, bronze, source)
-    if files and len(meant) > 1:
-        labels = ", ".join(repr(one.label) for one, _ in meant)
-        raise click.UsageError(f"say of which source of {bronze} these files are: --source {labels}")
-    lake = where.lake()
+    lake, landing = where.lake(), where.landing()
     before = unnamed(next((note for _, note in notes_back(lake.folder(bronze)) if note.tape_batch is not None), None))
+    aside = SideTable(lake, bronze).all()
     rows: list[dict[str, object]] = []
     for one, label in meant:
-        done = take_again(one, lake, bronze, where.landing(), files, mine(label, before))
-        rows += [_of(label) | {"file": file, "retried_as": name} for file, name in done.items()]
+        is_mine = mine(label, before)
+        names = [row.file for row in aside if is_mine(row.source)]
+        exact = pattern in names or not any(sign in pattern for sign in "*?[")
+        if exact and pattern not in names and len(meant) > 1:
+            continue  # another source's
+        fitting = (pattern,) if exact else tuple(name for name in names if fnmatch.fnmatchcase(name, pattern))
+        if fitting:
+            given = () if pattern == "*" else fitting
+            done = take_again(one, lake, bronze, landing, given, is_mine)
+            rows += [_of(label) | {"file": file, "retried_as": name} for file, name in done.items()]
     return Answer(rows, title="the stream takes these next" if rows else f"no file set aside from {bronze} lies there")
 
 

@@ -202,7 +202,7 @@ def stream_healthy(
     if lately:
         passed = False
         said += f" {len(lately)} files were set aside in the last day; the newest is {lately[-1]['file']}."
-        said += f" kappa rejects {table} lists them, kappa retry has them taken again."
+        said += f" kappa rejects {table} lists them, kappa deliveries {table} --again has them taken again."
     if arrivals.changed:
         passed = False
         names = ", ".join(str(f["file"]) for f in arrivals.changed[:3])

@@ -48,7 +48,7 @@ def addressed(
         _batch_constant(tape_batch, empty).alias(BATCH_ID),
         F.monotonically_increasing_id().alias(ROW),
         now.alias(INGESTED_AT),
-        arrived.at.alias(ARRIVED_AT),
+        (F.lit(None).cast("timestamp") if taken.arrival_unknown else arrived.at).alias(ARRIVED_AT),
         arrived.at.cast("date").alias(ARRIVAL_DATE),
         arrived.implausible.alias(IMPLAUSIBLE),
     )

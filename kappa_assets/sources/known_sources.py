@@ -66,8 +66,9 @@ def watch_of(
 def _(declared: Files, landing: Path, label: str | None = None) -> Watch | None:
     from kappa_assets.sources.files.landed_files import LandedFiles
 
-    by_name = declared.overwritten == "name"
-    return LandedFiles(landing / declared.folder, declared.pattern, label=label) if by_name else None
+    if declared.overwritten != "name":
+        return None
+    return LandedFiles(landing / declared.folder, declared.pattern, recursive=declared.recursive, label=label)
 
 
 @singledispatch

@@ -111,7 +111,7 @@ def test_a_source_is_added_to_a_tape_that_has_run_told_apart_and_retired(spark: 
     ]
     assert {r["source"] for r in shop.kappa("rejects", "bronze.orders")} == {"files:live", "files:archive"}
     shop.land("archive/bad.csv", "customer\ndora\n")
-    put_back = shop.kappa("retry", "bronze.orders", "--source", "files:archive", "--file", "bad.csv")
+    put_back = shop.kappa("deliveries", "bronze.orders", "--again", "--source", "files:archive", "--file", "bad.csv")
     assert put_back == [{"source": "files:archive", "file": "bad.csv", "retried_as": "bad.retry-1.csv"}]
 
     # What the tape holds of each source is known without the ledgers, and without the archive's checkpoint.
@@ -170,6 +170,12 @@ def test_a_host_that_dies_with_two_sources_at_work_loses_and_doubles_nothing(
 def test_sources_that_cannot_be_are_refused_at_their_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(DeclarationError, match=rf"test_several_sources.py:\d+: .*{message}"):
         bronze("orders", **options)
+
+
+def test_a_folder_that_does_not_look_into_its_subfolders_may_hold_another_source() -> None:
+    inner, outer = Files("shop/live"), Files("shop", recursive=False)
+    assert bronze("orders", sources=[inner, outer]).sources == (inner, outer)
+    assert bronze("orders", sources=[outer, inner]).sources == (outer, inner)
 
 
 def test_of_a_tape_with_several_sources_the_one_that_does_worst_is_what_the_table_does() -> None:

@@ -45,13 +45,15 @@ class LandedFiles:
         pattern: str = "*",
         clock: Callable[[], float] = time.monotonic,
         *,
+        recursive: bool = True,
         label: str | None = None,
     ) -> None:
-        """`pattern`: which files are meant, by their names; nothing is said of others.
+        """`pattern`: which files are meant, by their names; nothing is said of others. `recursive`: as for `Files`.
 
         `label`: whose files, of a tape with several sources; those from before there were several are left out.
         """
         self._pattern = pattern
+        self._recursive = recursive
         self._mine = mine(label, None)
         self._landing = landing
         self._clock = clock
@@ -95,7 +97,7 @@ class LandedFiles:
 
     def _walk(self, aside: frozenset[str]) -> Iterator[tuple[str, Mapping[str, object]]]:
         overtaken = self._overtaken()
-        for name, now in _below(self._landing):
+        for name, now in _below(self._landing, recursive=self._recursive):
             if name in self._read:
                 yield from self._compare(name, now).items()
             elif name not in aside and self._is_meant(name) and overtaken(now):
@@ -137,10 +139,10 @@ def _finding(name: str, now: os.stat_result, read: _Read | None) -> Mapping[str,
     }
 
 
-def _below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _below(folder: Path, *, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the files that the stream sees, by their paths below the folder."""
     for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] not in "._"]
+        folders[:] = [name for name in folders if recursive and name[0] not in "._"]
         below = "" if root == str(folder) else f"{os.path.relpath(root, folder)}/"
         for name in names:
             if name[0] not in "._" and (stat := _stat(f"{root}/{name}")) is not None:
