@@ -54,7 +54,9 @@ def rows_in_files(spark: SparkSession, table: StoredTable, paths: Sequence[str],
     """
     payload = StructType([f for f in schema if f.name != ARRIVAL_DATE])
     rows = table.read_files(spark, paths, payload)
-    day = F.coalesce(F.col(ARRIVED_AT).cast("date"), F.regexp_extract("_metadata.file_path", _SLICE, 1).try_cast("date"))
+    day = F.coalesce(
+        F.col(ARRIVED_AT).cast("date"), F.regexp_extract("_metadata.file_path", _SLICE, 1).try_cast("date")
+    )
     return rows.withColumn(ARRIVAL_DATE, day).select(*map(quoted, schema.names))
 
 
