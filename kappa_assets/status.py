@@ -83,7 +83,7 @@ def living_host(lake: Lake) -> HostStatus | None:
 
 def query_statuses(host: HostStatus | None) -> dict[str, QueryStatus]:
     """Return what a host says about its queries, by table."""
-    return {} if host is None else {q.table: q for q in host.queries}
+    return {} if host is None else {q.table: host.query(q.table) or q for q in host.queries}
 
 
 def lag_behind(tape: Tape, position: Position, now: dt.datetime) -> Lag:

@@ -8,7 +8,7 @@ from kappa_assets.cli.check import check
 from kappa_assets.cli.group import Commands, common_options
 from kappa_assets.cli.look import path, releases, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
-from kappa_assets.cli.rejects import deliveries, rejects, retry
+from kappa_assets.cli.rejects import deliveries, rejects
 from kappa_assets.cli.repair import repair
 from kappa_assets.cli.rewind import compare, discard, promote, replay, rollback
 from kappa_assets.cli.upkeep import maintain
@@ -18,7 +18,7 @@ from kappa_assets.cli.upkeep import maintain
     cls=Commands,
     sections={
         "Look": (tables, status, tape, show, path, deliveries, rejects, releases),
-        "Play": (check, stream, drain, retry),
+        "Play": (check, stream, drain),
         "Rewind": (repair, replay, compare, promote, discard, rollback),
         "Keep": (maintain,),
     },

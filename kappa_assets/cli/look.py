@@ -50,7 +50,7 @@ def _kind(table: Table) -> str:
 
     match table:
         case Bronze():
-            return f"tape of {table.source.described}"
+            return f"tape of {'; '.join(source.described for source in table.sources)}"
         case Gold() if table.combine:
             return f"merged by {', '.join(table.keys)}"
         case Gold() if table.by:

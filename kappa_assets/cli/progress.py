@@ -120,4 +120,5 @@ class _Lines(logging.Handler):
 
 def _short(query: QueryStatus) -> str:
     batch = "" if query.batch is None else f" batch {query.batch} in {query.batch_seconds} s"
-    return f"{query.table} {query.state}{batch}"
+    source = f" ({query.source})" if query.source else ""
+    return f"{query.table}{source} {query.state}{batch}"

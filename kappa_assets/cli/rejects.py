@@ -1,12 +1,8 @@
-"""Commands about landed files: deliveries, rejects, and retry, which has some taken again. Without Spark."""
+"""Commands about what a source delivered: deliveries, which has some taken again, and rejects. Without Spark."""
 
 from __future__ import annotations
 
-import datetime as dt
-import sqlite3
-import tempfile
-from contextlib import suppress
-from pathlib import Path
+import fnmatch
 from typing import TYPE_CHECKING
 
 import click
@@ -16,8 +12,7 @@ from kappa_assets.cli.command import TableArgument, Where, command
 from kappa_assets.names import Layer, TableName
 
 if TYPE_CHECKING:
-    from kappa_assets.declare.tables import Bronze
-    from kappa_assets.sources.side_table import SideTable
+    from kappa_assets.declare.source import DeclaredSource
 
 
 @command
@@ -27,9 +22,12 @@ def rejects(where: Where, bronze: TableName) -> Answer:
 
     A file is known by its path below the landing folder. `retried as`: the name under which it was put back.
     """
-    _, aside = _set_aside(where, bronze)
-    rows = [
-        {"file": r.file, "reason": r.reason, "at": r.at, "batch": r.batch, "retried_as": r.retried_as}
+    from kappa_assets.sources.side_table import SideTable
+
+    where.pipeline()[bronze]
+    aside = SideTable(where.lake(), bronze)
+    rows: list[dict[str, object]] = [
+        _of(r.source) | {"file": r.file, "reason": r.reason, "at": r.at, "batch": r.batch, "retried_as": r.retried_as}
         for r in aside.all()
     ]
     return Answer(rows, title=f"{bronze}: {len(rows)} files set aside")
@@ -40,60 +38,72 @@ def rejects(where: Where, bronze: TableName) -> Answer:
 @click.option(
     "--file", "pattern", default="*", help="A path below the landing folder; * and ? stand for any. Else all."
 )
-@click.option("--limit", default=100, show_default=True, help="How many at most, the newest first.")
-def deliveries(where: Where, bronze: TableName, pattern: str, limit: int) -> Answer:
-    """List the landed files that a tape has taken, and those set aside.
+@click.option("--source", help="Of a tape with several sources, the one that is meant. Else all.")
+@click.option("--limit", default=100, show_default=True, help="How many of each source at most, the newest first.")
+@click.option("--again", is_flag=True, help="Have those that were set aside taken once more.")
+def deliveries(where: Where, bronze: TableName, pattern: str, source: str | None, limit: int, *, again: bool) -> Answer:
+    """List the landed files that a tape has taken, and those set aside; --again has these taken once more.
 
     `batch`: the `_batch_id` of its rows. A file that was touched, or put back, is there once more with its other time,
-    and without a batch: its bytes were on the tape already. `hash`: of its bytes, where it was written down.
-    """
-    from kappa_assets.sources.ledger.ledger import Ledger
+    and without a batch: its bytes were on the tape already. `hash`: of its bytes, where it was written down. Of a
+    source whose deliveries are numbered, the numbers that each batch took.
 
-    _set_aside(where, bronze)
+    --again is for files that are sound now: mended in their place, readable again, or fit for the table as it is
+    declared now. Each is renamed, `a.csv` to `a.retry-1.csv`, and the stream takes it as one that landed; it may run
+    meanwhile. One that still cannot be taken is set aside again.
+    """
+    from kappa_assets.sources.known_sources import deliveries_of
+
+    meant = _sources(where, bronze, source)
+    if again:
+        return _again(where, bronze, meant, pattern)
     lake = where.lake()
-    with tempfile.TemporaryDirectory() as scratch:
-        ledger = Ledger(Path(scratch, "ledger.sqlite"), lake.folder(bronze), lake.rejects(bronze))
-        with suppress(sqlite3.DatabaseError):  # none yet, or a damaged one: all is asked of the tape
-            ledger.start_from(lake.ledger(bronze))
-        ledger.sync()
-        found = ledger.newest(pattern, limit)
-        ledger.close()
-    rows = [
-        {
-            "file": file,
-            "state": "set aside" if known.set_aside else "on the tape",
-            "batch": known.batch,
-            "bytes": known.bytes,
-            "modified": dt.datetime.fromtimestamp(known.modified_ms / 1000, dt.UTC),
-            "hash": known.hash,
-        }
-        for file, known in found
-    ]
+    rows: list[dict[str, object]] = []
+    for one, label in meant:
+        rows += [_of(label) | row for row in deliveries_of(one, lake, bronze, pattern, limit, label)]
     return Answer(rows, title=f"{bronze}: the {len(rows)} newest" if len(rows) == limit else None)
 
 
-@command
-@click.argument("bronze", type=TableArgument(Layer.BRONZE))
-@click.option("--file", "files", multiple=True, help="A path below the landing folder; again for more. Else all.")
-def retry(where: Where, bronze: TableName, files: tuple[str, ...]) -> Answer:
-    """Have files that were set aside taken again.
-
-    For files that are sound now: mended in their place, readable again, or fit for the table as it is declared now.
-    Each is renamed, `a.csv` to `a.retry-1.csv`, and the stream takes it as one that landed; it may run meanwhile. One
-    that still cannot be taken is set aside again.
-    """
+def _again(where: Where, bronze: TableName, meant: list[tuple[DeclaredSource, str | None]], pattern: str) -> Answer:
+    """Have what was set aside and fits the pattern taken once more. Raises SourceError for a name that was not."""
+    from kappa_assets.log.delta_log import notes_back
     from kappa_assets.sources.known_sources import take_again
+    from kappa_assets.sources.side_table import SideTable
+    from kappa_assets.sources.standings import mine, unnamed
 
-    table, _ = _set_aside(where, bronze)
-    done = take_again(table.source, where.lake(), bronze, where.landing(), files)
-    rows = [{"file": file, "retried_as": name} for file, name in done.items()]
+    lake, landing = where.lake(), where.landing()
+    before = unnamed(next((note for _, note in notes_back(lake.folder(bronze)) if note.tape_batch is not None), None))
+    aside = SideTable(lake, bronze).all()
+    rows: list[dict[str, object]] = []
+    for one, label in meant:
+        is_mine = mine(label, before)
+        names = [row.file for row in aside if is_mine(row.source)]
+        exact = pattern in names or not any(sign in pattern for sign in "*?[")
+        if exact and pattern not in names and len(meant) > 1:
+            continue  # another source's
+        fitting = (pattern,) if exact else tuple(name for name in names if fnmatch.fnmatchcase(name, pattern))
+        if fitting:
+            given = () if pattern == "*" else fitting
+            done = take_again(one, lake, bronze, landing, given, is_mine)
+            rows += [_of(label) | {"file": file, "retried_as": name} for file, name in done.items()]
     return Answer(rows, title="the stream takes these next" if rows else f"no file set aside from {bronze} lies there")
 
 
-def _set_aside(where: Where, bronze: TableName) -> tuple[Bronze, SideTable]:
+def _of(label: str | None) -> dict[str, object]:
+    return {} if label is None else {"source": label}
+
+
+def _sources(where: Where, bronze: TableName, label: str | None) -> list[tuple[DeclaredSource, str | None]]:
+    """Return the sources of a tape that are meant, each with its label where the tape has or had several."""
     from kappa_assets.declare.tables import Bronze
-    from kappa_assets.sources.side_table import SideTable
+    from kappa_assets.log.delta_log import notes_back
+    from kappa_assets.sources.standings import has_several
 
     table = where.pipeline()[bronze]
     assert isinstance(table, Bronze)  # noqa: S101 -- for mypy; only a tape has a name in the layer Bronze
-    return table, SideTable(where.lake(), bronze)
+    known = [one.label for one in table.sources]
+    if label is not None and label not in known:
+        raise click.BadParameter(f"{bronze} has no source {label!r}, but {', '.join(known)}", param_hint="--source")
+    notes = (note for _, note in notes_back(where.lake().folder(bronze)) if note.tape_batch is not None)
+    several = bool(table.others) or has_several(next(notes, None))
+    return [(one, one.label if several else None) for one in table.sources if label in (None, one.label)]

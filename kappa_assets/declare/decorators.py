@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Any, cast, get_args, overload
 
 from kappa_assets.declare import refusals
@@ -29,22 +30,21 @@ _TAGS = "{'domain': 'retail'}"
 def bronze(
     name: str,
     *,
-    source: DeclaredSource,
+    source: DeclaredSource | None = None,
+    sources: Sequence[DeclaredSource] = (),
     description: str = "",
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> Bronze:
-    """Declare a tape: every row `source` sends is kept for ever, as it came.
+    """Declare a tape: every row that its source sends is kept for ever, as it came.
+
+    `sources`, instead of `source`: several, such as an archive and what comes now, for one tape in one order. Each has
+    a checkpoint of its own; one may be added to a tape that runs, or left out from then on. `_source.name` says which.
 
     Raises DeclarationError (InvalidName for the name), with the file and line of the call.
     """
     origin = origin_of_caller()
-    if not isinstance(source, DeclaredSource):
-        raise DeclarationError(
-            f"bronze({name!r}) needs a source; got {type(source).__name__}",
-            origin=origin,
-            hint="source=Files('folder', format='csv', header=True)",
-        )
+    first, *others = _sources(name, source, sources, origin)
     table = _table_name(Layer.BRONZE, name, origin)
     return Bronze(
         name=table,
@@ -52,8 +52,36 @@ def bronze(
         description=inspect.cleandoc(description),
         owners=refusals.check_list(f"owners of {table}", owners, origin, str, _OWNERS),
         tags=refusals.check_mapping(f"tags of {table}", tags, origin, _TAGS),
-        source=source,
+        source=first,
+        others=tuple(others),
     )
+
+
+def _sources(
+    name: str, source: DeclaredSource | None, sources: Sequence[DeclaredSource], origin: Origin
+) -> list[DeclaredSource]:
+    """Return the sources of a tape. Raises DeclarationError for none, for what is none, and for two that clash."""
+    many = isinstance(sources, Sequence) and not isinstance(sources, str)
+    given = [*sources] if many and source is None else [source]
+    if (source is not None and sources) or not many:
+        raise DeclarationError(
+            f"bronze({name!r}) takes source= or sources=, a list; got {type(sources).__name__} for sources",
+            origin=origin,
+            hint="source=Files('orders'), or sources=[Files('archive'), Files('live')].",
+        )
+    found = [one for one in given if isinstance(one, DeclaredSource)]
+    if not found or len(found) < len(given):
+        wrong = next((one for one in given if not isinstance(one, DeclaredSource)), None)
+        raise DeclarationError(
+            f"bronze({name!r}) needs a source; got {'none' if wrong is None else type(wrong).__name__}",
+            origin=origin,
+            hint="source=Files('folder', format='csv', header=True)",
+        )
+    clash = next((why for a, b in combinations(found, 2) if (why := a.clash(b))), None)
+    if clash is not None:
+        hint = "Name each source once, with a folder of its own."
+        raise DeclarationError(f"sources of bronze({name!r}): {clash}", origin=origin, hint=hint)
+    return found
 
 
 @overload

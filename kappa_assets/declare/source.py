@@ -12,6 +12,7 @@ from kappa_assets.errors import DeclarationError
 
 FileFormat = Literal["csv", "json", "text", "parquet"]
 Overwritten = Literal["read", "name"]
+_ARRIVED = ("name", "file", "unknown")
 _LINE_FORMATS = ("json", "text")
 _CSV_DEFAULTS = {"sep": ",", "quote": '"', "escape": '"', "multiline": False, "null_value": None}
 
@@ -34,6 +35,10 @@ class DeclaredSource:
     def described(self) -> str:
         """What it is, in the words that people are shown."""
         return self.label
+
+    def clash(self, other: DeclaredSource) -> str | None:
+        """Return why this source and another cannot bring rows onto one tape; None where they can."""
+        return f"both are {self.label}" if self.label == other.label else None
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,15 @@ class Files(DeclaredSource):
             delivery, whose rows come beside those of the first; `name` never reads it, and a check says so.
         pattern: which files are meant, by their names without the folder: `*.csv`, `orders-[0-9]*.json.gz`. Others are
             passed by, and may lie there.
+        recursive: whether files in subfolders are read too.
+        folder_columns: whether folders called `key=value` give their files' rows a column `key`, of text. They stand in
+            `_source.file` in any case. A file that has a column of that name itself is set aside.
+        arrived: when a row arrived: `name`, by the date or time in the file's name, or else by the file's own time;
+            `file`, by the file's own time; `column:<name>`, by a column of its rows, and when it is read where that is
+            null or no time; `unknown`, for an archive that does not say: `_arrived_at` is null then, and the row lies
+            in the slice of the day it is read.
 
-    Files in subfolders are read too. Files and folders whose names begin with a dot or an underscore are not seen:
+    Files and folders whose names begin with a dot or an underscore are not seen:
     write under such a name, then rename.
     """
 
@@ -88,6 +100,9 @@ class Files(DeclaredSource):
     null_value: str | None = None
     overwritten: Overwritten = "read"
     pattern: str = "*"
+    recursive: bool = True
+    folder_columns: bool = False
+    arrived: str = "name"
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
@@ -116,8 +131,26 @@ class Files(DeclaredSource):
                 f"pattern must be one of names, without a folder; got {self.pattern!r}",
                 "Such as '*.csv'; files in subfolders are looked at by their names too.",
             )
+        self._check_folders_and_arrival()
         self._check_encoding()
         self._check_csv_options()
+
+    def _check_folders_and_arrival(self) -> None:
+        for name in ("recursive", "folder_columns"):
+            if not isinstance(getattr(self, name), bool):
+                self._refuse(
+                    f"{name} must be True or False; got {getattr(self, name)!r}", f"Leave {name} out, or mend it."
+                )
+        if self.folder_columns and not self.recursive:
+            self._refuse("folder_columns=True goes with subfolders", "Leave recursive=False out.")
+        if not isinstance(self.arrived, str) or (self.arrived not in _ARRIVED and not self.arrived_column):
+            self._refuse(
+                f"arrived must be one of {', '.join(map(repr, _ARRIVED))} or 'column:<name>'; got {self.arrived!r}",
+                "'name': by the name of the file; 'column:sent_at': by that column of its rows.",
+            )
+        if self.arrived_column and self.keeps_lines:
+            what = f"arrived={self.arrived!r} goes with files that have columns: csv with header=True, or parquet"
+            self._refuse(what, "Have the name or the time of the file say when its rows arrived.")
 
     def _check_encoding(self) -> None:
         name = pythons_name(self.encoding)
@@ -154,6 +187,12 @@ class Files(DeclaredSource):
         raise DeclarationError(what, origin=self.origin, hint=hint)
 
     @property
+    def arrived_column(self) -> str | None:
+        """The column that says when a row arrived; None where something else does."""
+        word, _, column = self.arrived.partition(":")
+        return column if word == "column" and column else None
+
+    @property
     def keeps_lines(self) -> bool:
         """Whether each line is kept raw in the column `value`."""
         return self.format in _LINE_FORMATS or (self.format == "csv" and not self.header)
@@ -167,3 +206,13 @@ class Files(DeclaredSource):
     def described(self) -> str:
         """What it is, in the words that people are shown: folder and format."""
         return f"{self.label}, {self.format}"
+
+    def clash(self, other: DeclaredSource) -> str | None:
+        """Return why files would be read twice: the other's folder is the same, or one is looked into by the other."""
+        if not isinstance(other, Files):
+            return super().clash(other)
+        mine, theirs = PurePosixPath(self.folder), PurePosixPath(other.folder)
+        inside = (mine.is_relative_to(theirs) and (other.recursive or mine == theirs)) or (
+            theirs.is_relative_to(mine) and (self.recursive or mine == theirs)
+        )
+        return f"files of {str(mine)!r} and {str(theirs)!r} would be read twice: one lies in the other" * inside or None

@@ -42,9 +42,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Bronze(Table):
-    """An immutable, append-only log of what its source sent: the tape."""
+    """An immutable, append-only log of what its source sent, or its sources: the tape."""
 
     source: DeclaredSource = field(kw_only=True)
+    others: tuple[DeclaredSource, ...] = field(default=(), kw_only=True)
+
+    @property
+    def sources(self) -> tuple[DeclaredSource, ...]:
+        """All that bring rows onto it, each by a query of its own."""
+        return (self.source, *self.others)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ import functools
 import hashlib
 import json
 
+from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
 from kappa_assets.fingerprint.closure import Closure
 from kappa_assets.fingerprint.syntax import Json
@@ -59,16 +60,22 @@ def _options(table: Table) -> Json:
             by: dict[str, Json] = {"by": [*sorted(table.by)]} if table.by else {}
             return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine, **by}
         case Bronze():
-            source = table.source
-            # Where it is declared, and what becomes of files that are read, changes no row. An option that is left
-            # out changes none either: a Bronze keeps its version when there come to be more options.
-            told = [f for f in dataclasses.fields(source) if f.name not in source.changes_no_row]
-            said = {f.name: repr(getattr(source, f.name)) for f in told}
-            fields: dict[str, Json] = {
-                f.name: said[f.name] for f in told if f.name in source.always_told or said[f.name] != repr(f.default)
-            }
-            return [type(source).__name__, fields]
+            told = [_source_options(source) for source in sorted(table.sources, key=lambda one: one.label)]
+            return told if table.others else told[0]
     return None
+
+
+def _source_options(source: DeclaredSource) -> Json:
+    """Return what a source is, and those of its options that change a row.
+
+    One that is left out changes none: a Bronze keeps its version when there come to be more options.
+    """
+    told = [f for f in dataclasses.fields(source) if f.name not in source.changes_no_row]
+    said = {f.name: repr(getattr(source, f.name)) for f in told}
+    fields: dict[str, Json] = {
+        f.name: said[f.name] for f in told if f.name in source.always_told or said[f.name] != repr(f.default)
+    }
+    return [type(source).__name__, fields]
 
 
 def _upstreams(table: Derived) -> list[Json]:

@@ -45,8 +45,7 @@ class HostSeen:
 
     def query(self, table: TableName) -> QueryStatus | None:
         """Return the last thing any host said about the table's query."""
-        said = self.status.queries if self.status else ()
-        return next((q for q in said if q.table == str(table)), None)
+        return self.status.query(str(table)) if self.status else None
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ def stream_healthy(
     if lately:
         passed = False
         said += f" {len(lately)} files were set aside in the last day; the newest is {lately[-1]['file']}."
-        said += f" kappa rejects {table} lists them, kappa retry has them taken again."
+        said += f" kappa rejects {table} lists them, kappa deliveries {table} --again has them taken again."
     if arrivals.changed:
         passed = False
         names = ", ".join(str(f["file"]) for f in arrivals.changed[:3])
@@ -251,7 +250,8 @@ def _as_it_says(query: QueryStatus) -> tuple[bool, Severity, str]:
     if query.state == "held":
         return False, "warn", f"Held: {query.error}"
     if query.error is not None:
-        return False, "error", f"{query.state.capitalize()} after {query.failures} failures: {query.error}"
+        of = f" of {query.source}" if query.source else ""
+        return False, "error", f"{query.state.capitalize()}{of} after {query.failures} failures: {query.error}"
     if query.state == "waiting":
         return True, "warn", "Waits for its turn, or for its upstream's first rows."
     return True, "warn", f"{query.state.capitalize()} as generation {query.generation}."

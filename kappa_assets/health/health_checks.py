@@ -23,7 +23,7 @@ from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Registry, State
-from kappa_assets.sources.known_sources import watch_of
+from kappa_assets.sources.known_sources import Watch, watch_of
 from kappa_assets.status import lag_behind
 
 
@@ -109,7 +109,11 @@ class _TapeHealth:
         self._rejects = lake.set_aside(bronze.name)
         self._rejects_version = -1
         self._set_aside: list[Mapping[str, object]] = []
-        self._landed = None if landing is None else watch_of(bronze.source, landing)
+        self._landed: dict[str, Watch] = {}
+        for source in bronze.sources:
+            of = source.label if bronze.others else None
+            watch = None if landing is None else watch_of(source, landing, of)
+            self._landed |= {} if watch is None else {source.label: watch}
         self._forget(0)
 
     def _forget(self, life: int) -> None:
@@ -127,8 +131,8 @@ class _TapeHealth:
         if not fresh:
             return
         self._implausible += sum(c.note.source.get(IMPLAUSIBLE, 0) for c in fresh if c.note)
-        if self._landed is not None:
-            self._landed.add(fresh)
+        for watch in self._landed.values():
+            watch.add(fresh)
         self._verify()
 
     def _verify(self) -> None:
@@ -143,7 +147,11 @@ class _TapeHealth:
 
     def outcomes(self, log: LogFindings, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
         aside = self._files_set_aside()
-        changed = self._landed.changed({str(f["file"]) for f in aside}) if self._landed else []
+        changed = [
+            found
+            for label, watch in self._landed.items()
+            for found in watch.changed({str(f["file"]) for f in aside if f.get("source") in (None, label)})
+        ]
         arrivals = checks.Arrivals(aside, changed, self._early, self._implausible)
         return [
             checks.tape_counts_up(self._name, self._verified, self._breaks),

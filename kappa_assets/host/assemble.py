@@ -58,7 +58,9 @@ def register(registry: Registry, pipeline: Pipeline) -> State:
 def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapping[TableName, Tape]) -> LiveQueries:
     """Return the queries of the current release. A table whose deployed logic did not write it is held."""
     queries: list[TableQuery] = [
-        TapeQuery(setting, b, tapes[b.name], readers=_readers(pipeline, b.name)) for b in pipeline.bronzes
+        TapeQuery(setting, b, tapes[b.name], source=source, readers=_readers(pipeline, b.name))
+        for b in pipeline.bronzes
+        for source in b.sources
     ]
     held: dict[TableName, str] = {}
     for table in pipeline.derived:

@@ -74,6 +74,7 @@ class Host:
         self._watch = watch or HostWatch()
         self._registry = Registry(setting.lake)
         self._tapes = tapes_of(setting, pipeline)
+        self._of_tapes: tuple[Runner, ...] = ()  # one for each source of each tape
         self._runners: dict[TableName, Runner] = {}
         self._held: dict[TableName, QueryStatus] = {}
         self._release: int | None = None
@@ -103,7 +104,7 @@ class Host:
         with self._as_the_one_host("drain"):
             ended = None
             try:
-                for runner in self._runners.values():
+                for runner in self._all_runners:
                     runner.drain(self._wanted)
                     fault_point("between_tables", str(runner.query.table))
                     stopped = self._wanted()
@@ -118,7 +119,11 @@ class Host:
     @property
     def status(self) -> tuple[QueryStatus, ...]:
         """How each table's query is doing now."""
-        return (*(runner.status for runner in list(self._runners.values())), *list(self._held.values()))
+        return (*(runner.status for runner in self._all_runners), *list(self._held.values()))
+
+    @property
+    def _all_runners(self) -> tuple[Runner, ...]:
+        return (*self._of_tapes, *list(self._runners.values()))
 
     @contextmanager
     def _as_the_one_host(self, mode: str) -> Iterator[None]:
@@ -131,7 +136,8 @@ class Host:
             fault_point("registry_change", "links")
             mend_links(self._lake, state)
             live = live_queries(self._setting, self._pipeline, state, self._tapes)
-            self._runners = {q.table: Runner(q) for q in live.queries}
+            self._of_tapes = tuple(Runner(q) for q in live.queries if q.table.is_tape)
+            self._runners = {q.table: Runner(q) for q in live.queries if not q.table.is_tape}
             self._held = {table: _held(state, table, reason) for table, reason in live.held.items()}
             self._release = state.current
             for held in self._held.values():
@@ -150,7 +156,7 @@ class Host:
         reason = self._wanted()
         if reason is not None:
             return Ended(reason)
-        if fenced := next((r.status for r in self._runners.values() if r.is_fenced), None):
+        if fenced := next((r.status for r in self._all_runners if r.is_fenced), None):
             return Ended(f"another process has taken the lake over: {fenced.error}")
         self._stand_aside()
         state = self._registry.state()
@@ -202,16 +208,17 @@ class Host:
     def _tend(self) -> None:
         """Tend every query, upstream first. A table at its batch announces that those below will have something."""
         busy: set[TableName] = set()
-        for name, runner in self._runners.items():
+        for runner in self._all_runners:
+            name = runner.query.table
             coming = self._pipeline.upstreams.get(name) in busy
             runner.tend(coming=coming)
             if coming or runner.at_work:
                 busy.add(name)
 
     def _stop_all(self, ended: Ended | None) -> None:
-        for runner in self._runners.values():
+        for runner in self._all_runners:
             runner.ask_to_stop()
-        for runner in self._runners.values():
+        for runner in self._all_runners:
             runner.stop()
         self._index(force=True)
         self._ended = ended.reason if ended else "failed"

@@ -21,11 +21,15 @@ QueryState = Literal["waiting", "running", "backoff", "parked", "held", "stopped
 FROZEN_AFTER = 60.0
 """Seconds without a heartbeat after which it is asked whether a host that holds the lock is frozen."""
 _BEAT_BYTES = 256
+_WORST_FIRST: tuple[QueryState, ...] = ("parked", "backoff", "held", "stopped", "waiting", "running")
 
 
 @dataclass(frozen=True)
 class QueryStatus:
-    """How one table's query is doing. `error` is the last failure, first line first."""
+    """How one table's query is doing. `error` is the last failure, first line first.
+
+    `source`: of a tape with several, which of them the query reads.
+    """
 
     table: str
     generation: int
@@ -34,6 +38,7 @@ class QueryStatus:
     failures: int = 0
     batch: int | None = None
     batch_seconds: float | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class HostStatus:
     boot: str | None = None
     uptime: float | None = None
     """When it was written, by the clock that nobody sets; None from an older version."""
+
+    def query(self, table: str) -> QueryStatus | None:
+        """Return how a table does. Of a tape with several sources: the query that does worst."""
+        mine = [query for query in self.queries if query.table == table]
+        return min(mine, key=lambda query: _WORST_FIRST.index(query.state), default=None)
 
     def age(self, now: Moment) -> float:
         """Return the seconds since this heartbeat; by the wall clock only where the other one does not tell."""

@@ -14,7 +14,7 @@ from kappa_assets.errors import Fenced, KappaError, LakeError, SourceError, Tape
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
 from kappa_assets.host.lookout import Lookout
-from kappa_assets.kinds.query import BatchWork, StartAgain, TableQuery
+from kappa_assets.kinds.query import BatchWork, OneOfSeveral, StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -45,6 +45,7 @@ class Runner:
     def __init__(self, query: TableQuery, clock: Callable[[], float] = time.monotonic) -> None:
         self.query = query
         self._work = BatchWork(query)
+        self._source = query.label if isinstance(query, OneOfSeveral) else None
         self._clock = clock
         self._attention = Attention(query.upstream, clock)
         self._streaming: StreamingQuery | None = None
@@ -74,6 +75,7 @@ class Runner:
             self._failures,
             self._batch,
             self._batch_seconds,
+            self._source,
         )
 
     @property
@@ -206,7 +208,7 @@ class Runner:
             self.query.stream()
             .writeStream.foreachBatch(self._apply)
             .option("checkpointLocation", self.query.checkpoint.location)
-            .queryName(f"{self.query.table} g{self.query.generation}")
+            .queryName(f"{self.query.table} g{self.query.generation} {self._source or ''}".rstrip())
             .trigger(**trigger)  # type: ignore[arg-type]  # one of pyspark's keyword overloads
             .start()
         )

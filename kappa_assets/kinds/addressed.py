@@ -6,7 +6,7 @@ import datetime as dt
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from kappa_assets.columns import (
     ARRIVAL_DATE,
@@ -16,6 +16,7 @@ from kappa_assets.columns import (
     OF_THE_TAPE,
     ROW,
     SOURCE,
+    SOURCE_NAME,
     quoted,
 )
 from kappa_assets.log.note import IMPLAUSIBLE
@@ -24,11 +25,14 @@ from kappa_assets.sources.column_names import same_name
 from kappa_assets.sources.source import Taken
 
 
-def addressed(taken: Taken, tape_batch: int, read_at: dt.datetime, known: StructType) -> DataFrame:
+def addressed(
+    taken: Taken, tape_batch: int, read_at: dt.datetime, known: StructType, source: str | None = None
+) -> DataFrame:
     """Return rows with address, arrival and slice, and with every column that the tape has or is declared to have.
 
     `known`: the tape's columns, or those declared of one that is to be made. Rows whose source gives a time that cannot
-    be arrive at `read_at`; the column IMPLAUSIBLE, which the tape does not have, says of which.
+    be arrive at `read_at`; the column IMPLAUSIBLE, which the tape does not have, says of which. `source`: which of the
+    tape's sources they are from; None where there is one.
     """
     rows = taken.rows
     assert rows is not None  # noqa: S101 -- for mypy; the caller has looked
@@ -40,16 +44,36 @@ def addressed(taken: Taken, tape_batch: int, read_at: dt.datetime, known: Struct
     names = {same_name(f.name): f.name for f in known}
     result = rows.select(
         *[F.col(quoted(c)).alias(names.get(same_name(c), c)) for c in rows.columns if c not in OF_THE_TAPE],
-        SOURCE,
+        _where_from(rows, known, source),
         _batch_constant(tape_batch, empty).alias(BATCH_ID),
         F.monotonically_increasing_id().alias(ROW),
         now.alias(INGESTED_AT),
-        arrived.at.alias(ARRIVED_AT),
+        (F.lit(None).cast("timestamp") if taken.arrival_unknown else arrived.at).alias(ARRIVED_AT),
         arrived.at.cast("date").alias(ARRIVAL_DATE),
         arrived.implausible.alias(IMPLAUSIBLE),
     )
     missing = [f for f in known if f.name not in result.columns]
     return result.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
+
+
+def _where_from(rows: DataFrame, known: StructType, source: str | None) -> Column:
+    """Return `_source` with the fields that the tape knows and those of the rows; `source` is one of them."""
+    mine = {field.name: field for field in _fields(rows.schema)}
+    theirs = {field.name: field for field in _fields(known)}
+    if source is None and theirs.keys() <= mine.keys():
+        return F.col(SOURCE)
+    told = [
+        (F.col(SOURCE)[name] if name in mine else F.lit(None).cast(field.dataType)).alias(name)
+        for name, field in (theirs | mine).items()
+        if name != SOURCE_NAME
+    ]
+    return F.struct(*told, F.lit(source).alias(SOURCE_NAME)).alias(SOURCE)
+
+
+def _fields(schema: StructType) -> list[StructField]:
+    """Return the fields of `_source`; none of a table that has no such column yet."""
+    kind = schema[SOURCE].dataType if SOURCE in schema.names else None
+    return list(kind) if isinstance(kind, StructType) else []
 
 
 def _batch_constant(value: int, empty: Column) -> Column:
@@ -62,8 +86,6 @@ def _batch_constant(value: int, empty: Column) -> Column:
 
 def _empty_text(rows: DataFrame) -> Column:
     """Return a text without a character that Spark does not know to be one."""
-    source = rows.schema[SOURCE].dataType
-    assert isinstance(source, StructType)  # noqa: S101 -- for mypy; the port says so
-    fields = sorted(source, key=lambda field: not isinstance(field.dataType, StringType))
+    fields = sorted(_fields(rows.schema), key=lambda field: not isinstance(field.dataType, StringType))
     told = F.col(SOURCE)[fields[0].name].cast("string")
     return F.coalesce(F.left(told, F.lit(0)), F.lit(""))

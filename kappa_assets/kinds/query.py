@@ -129,6 +129,16 @@ class LooksForItself(Protocol):
         ...
 
 
+@runtime_checkable
+class OneOfSeveral(Protocol):
+    """A query that may be one of several which write its table."""
+
+    @property
+    def label(self) -> str | None:
+        """Which of them it is; None where it is the only one."""
+        ...
+
+
 def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:
     """Return the checkpoint of a generation's query."""
     return Checkpoint(lake.checkpoint_of(generation.table, generation.number))

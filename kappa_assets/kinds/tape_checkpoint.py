@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 from kappa_assets.errors import LakeError, TapeGap
 from kappa_assets.log.checkpoint import Checkpoint
-from kappa_assets.log.note import RANGES, CommitNote
 from kappa_assets.names import TableName
 from kappa_assets.sources.source import Offsets, Range, Source
+from kappa_assets.sources.standings import Standing
 
 log = logging.getLogger("kappa_assets.sources")
 
@@ -23,15 +23,16 @@ _PUT_BACK = (
 
 
 def begin_anew_if_needed(
-    table: TableName, checkpoint: Checkpoint, newest: CommitNote | None, source: Source, why: str | None = None
+    table: TableName, checkpoint: Checkpoint, standing: Standing | None, source: Source, why: str | None = None
 ) -> str | None:
     """Put the checkpoint aside where it cannot go on, and return why; None where it can.
 
-    `newest`: the note of the tape's newest batch; None for a tape without one. `why`: what the source has found.
+    `standing`: how far the tape is with its source; None for a tape that has nothing of it. `why`: what the source
+    has found.
     """
     if not checkpoint.path.exists():
         return None
-    why = why or _why_not(checkpoint, newest, source)
+    why = why or _why_not(checkpoint, standing, source)
     if why is not None:
         aside = checkpoint.retire()
         log.warning(
@@ -43,15 +44,9 @@ def begin_anew_if_needed(
     return why
 
 
-def is_on_tape(number: int, checkpoint: str, newest: CommitNote | None) -> bool:
+def is_on_tape(number: int, checkpoint: str, standing: Standing | None) -> bool:
     """Return whether the batch with this number in this checkpoint is committed to the tape."""
-    return newest is not None and newest.checkpoint == checkpoint and number <= newest.batch
-
-
-def stands(newest: CommitNote | None) -> dict[str, int]:
-    """Return how far the tape has each part of its source; nothing for a source without numbers."""
-    ranges = {} if newest is None else newest.source.get(RANGES, {})
-    return {part: until for part, (_, until) in ranges.items()}
+    return standing is not None and standing.checkpoint == checkpoint and number <= standing.batch
 
 
 def next_ranges(table: str, source: Source, offsets: Offsets) -> Mapping[str, Range]:
@@ -80,17 +75,17 @@ def _fault(since: int, until: int, stands: int) -> str:
     return "the source gives a delivery twice" if since < stands else "what lies between was never given"
 
 
-def _why_not(checkpoint: Checkpoint, newest: CommitNote | None, source: Source) -> str | None:
+def _why_not(checkpoint: Checkpoint, standing: Standing | None, source: Source) -> str | None:
     begun = checkpoint.newest_begun()
     try:
         mine = checkpoint.id()
     except LakeError:
         return None if begun is None else "does not say its id"
-    if newest is not None and newest.checkpoint != mine and begun is not None:
+    if standing is not None and standing.checkpoint != mine and begun is not None:
         return "is not the one that the tape was written from"
-    if newest is not None and newest.checkpoint == mine and (begun is None or begun < newest.batch):
-        return f"is older than the tape, which has batch {newest.batch} of it"
-    if _is_ahead(checkpoint, stands(newest), source):
+    if standing is not None and standing.checkpoint == mine and (begun is None or begun < standing.batch):
+        return f"is older than the tape, which has batch {standing.batch} of it"
+    if _is_ahead(checkpoint, {} if standing is None else standing.stands, source):
         return "is ahead of the tape, which was put back from an earlier day"
     if source.longest is not None and begun is not None and begun >= source.longest:
         return f"has grown to {begun + 1} batches"

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from kappa_assets.columns import ARRIVAL_DATE, OF_THE_TAPE
+from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import Bronze
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import fault_point
@@ -23,11 +24,10 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.logic.tape_readers import Reader, TapeReaders
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Already, Beside, Change, Counts, Write
-from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
-from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.sources.known_sources import source_of
 from kappa_assets.sources.side_table import SideTable
 from kappa_assets.sources.source import READ_FAILED, Batch, Given, Offsets, Range, Taken
+from kappa_assets.sources.standings import Standing, carried_on, has_several, standing_of
 
 _PROPERTIES = {"delta.appendOnly": "true"}
 
@@ -41,7 +41,10 @@ class _TakenAgain(Exception):
 
 
 class TapeQuery:
-    """The query that writes one tape. A Bronze table has one generation for ever."""
+    """The query that brings one source's rows onto a tape. A Bronze table has one generation for ever.
+
+    `label`: which of the tape's sources it reads; None where there never was another.
+    """
 
     generation = 1
     upstream = None
@@ -54,28 +57,32 @@ class TapeQuery:
         tape: Tape,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
         *,
+        source: DeclaredSource | None = None,
         readers: tuple[Reader, ...] = (),
     ) -> None:
-        """`readers`: the tables that stand on this tape."""
+        """`source`: which of the tape's sources it reads; None: the first. `readers`: the tables on this tape."""
+        declared = source or bronze.source
         self._readers = readers
         self._clock = clock
         self._setting = setting
         self._tape = tape
-        self._label = bronze.source.label
+        self._name = declared.label
         self.table: TableName = bronze.name
         lake = setting.lake
-        self._writer = DeltaWriter(
-            str(bronze.name), lake.folder(bronze.name), partition_by=(ARRIVAL_DATE,), properties=_PROPERTIES
-        )
-        self._target = LocalTable(self._writer)
+        self._written = lake.table(bronze.name)
+        self._target = self._written.open(partition_by=(ARRIVAL_DATE,), properties=_PROPERTIES)
         self._aside = SideTable(lake, bronze.name)
         self._main = Write(str(bronze.name), self.generation, "main", 0)  # whatever checkpoint numbers its batches
-        given = Given(bronze.name, lake, setting.landing, self.checkpoint, setting.pace.landed_files)
-        self._source = source_of(bronze.source, given)
+        several = bool(bronze.others) or has_several(self._newest_note())
+        self.label = self._name if several else None
+        most = setting.pace.landed_files
+        self._source = source_of(
+            declared, Given(bronze.name, lake, setting.landing, self.checkpoint, most, label=self.label)
+        )
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return Checkpoint(self._setting.lake.checkpoint(self.table) / self._label.replace(":", "_"))
+        return Checkpoint(self._setting.lake.checkpoint(self.table) / self._name.replace(":", "_"))
 
     def is_ready(self) -> bool:
         return True
@@ -84,12 +91,12 @@ class TapeQuery:
         """See to it that the source is there, and that its checkpoint can go on or begins anew. Raises SourceError."""
         self._target.take_over(self._main, self._setting.fence)
         why = self._source.check()
-        newest = self._newest_note()
-        tape_checkpoint.begin_anew_if_needed(self.table, self.checkpoint, newest, self._source, why)
+        tape_checkpoint.begin_anew_if_needed(self.table, self.checkpoint, self._standing(), self._source, why)
         self._source.begin()
 
     def stream(self) -> DataFrame:
-        return self._source.stream(self._setting.spark, tape_checkpoint.stands(self._newest_note()))
+        standing = self._standing()
+        return self._source.stream(self._setting.spark, {} if standing is None else standing.stands)
 
     def look(self) -> None:
         """Let the source look for what is new. Raises OSError when what it reads is not there any more."""
@@ -103,14 +110,14 @@ class TapeQuery:
         fault_point("before_offsets", str(self.table))
         if self._source.longest is not None and number >= self._source.longest:
             raise StartAgain(f"the checkpoint of {self.table} has grown to {number} batches; a new one begins")
-        newest = self._newest_note()
-        given = self._batch(batch, Offsets(self.checkpoint, number, tape_checkpoint.stands(newest)))
-        if not tape_checkpoint.is_on_tape(number, self.checkpoint.id(), newest):
+        standing = self._standing()
+        given = self._batch(batch, Offsets(self.checkpoint, number, {} if standing is None else standing.stands))
+        if not tape_checkpoint.is_on_tape(number, self.checkpoint.id(), standing):
             self._put_on_tape(given)
         self._source.done(given)
 
     def _batch(self, rows: DataFrame, offsets: Offsets) -> Batch:
-        payload = StructType([f for f in self._writer.schema() or () if f.name not in OF_THE_TAPE])
+        payload = StructType([f for f in self._target.schema() or () if f.name not in OF_THE_TAPE])
         return Batch(rows, offsets, payload, TapeReaders(rows.sparkSession, self._readers, payload).wait_for)
 
     def _put_on_tape(self, batch: Batch) -> None:
@@ -127,9 +134,13 @@ class TapeQuery:
                 todo = instead
         fault_point("after_commit", str(self.table))
 
+    def _standing(self) -> Standing | None:
+        """Return how far the tape is with this source. Nobody else moves that."""
+        return standing_of(self._newest_note(), self._name)
+
     def _newest_note(self) -> CommitNote | None:
         """Return the note of the tape's newest batch. The log is not listed for it."""
-        notes = notes_back(self._writer.folder, at_most=self._writer.version())
+        notes = notes_back(self._written, at_most=self._target.version())
         return next((note for _, note in notes if note.tape_batch is not None), None)
 
     def _commit(self, batch: Batch, taken: Taken, tape_batch: int, ranges: Mapping[str, Range]) -> Taken | None:
@@ -152,9 +163,10 @@ class TapeQuery:
             if (meanwhile := self._source.again(batch, taken, None)) is not None:
                 raise _TakenAgain(meanwhile)
             if taken.aside:
-                self._aside.add(self._write(batch, "rejects").app, batch.offsets.number, taken.aside)
+                app = self._write(batch, "rejects").app
+                self._aside.add(app, batch.offsets.number, taken.aside, source=self.label)
 
-        known = self._writer.schema()
+        known = self._target.schema()
         if known is None and taken.rows is None:
             set_aside()
             fault_point("after_rejects", str(self.table))
@@ -164,8 +176,8 @@ class TapeQuery:
             rows = batch.rows.sparkSession.createDataFrame([], known or StructType())
         else:
             counted = (IMPLAUSIBLE,)
-            rows = addressed(taken, tape_batch, self._clock(), known or self._source.columns)
-            self._writer.prepare(rows.drop(*counted).schema)
+            rows = addressed(taken, tape_batch, self._clock(), known or self._source.columns, self.label)
+            self._target.prepare(rows.drop(*counted).schema)
         small = taken.small or taken.rows is None
         change = Change(
             self._write(batch, "main"),
@@ -185,7 +197,9 @@ class TapeQuery:
     def _note(self, batch: Batch, taken: Taken, tape_batch: int, ranges: Mapping[str, Range], counts: Counts) -> str:
         """Return the note, now that nobody else can commit: the rows' number must be the one that is due."""
         self._tape.check_is_next(tape_batch)
-        source: dict[str, object] = {"name": self._label, IMPLAUSIBLE: counts.counted.get(IMPLAUSIBLE, 0)}
+        source: dict[str, object] = {"name": self._name, IMPLAUSIBLE: counts.counted.get(IMPLAUSIBLE, 0)}
+        if self.label is not None:
+            source |= carried_on(self._newest_note(), self.label)
         if ranges:
             source[RANGES] = {part: list(one) for part, one in ranges.items()}
         return CommitNote(
@@ -195,12 +209,12 @@ class TapeQuery:
             code_version="",
             tape_batch=tape_batch,
             rows=counts.rows,
-            position={str(self.table): Position(tape_batch, self._writer.version() + 1)},
+            position={str(self.table): Position(tape_batch, self._target.version() + 1)},
             source=source | dict(taken.facts),
             checkpoint=self.checkpoint.id(),
         ).to_json()
 
     def _write(self, batch: Batch, part: str) -> Write:
         """Return a write's id. A new checkpoint counts from 0 again, so it has ids of its own."""
-        mine = f"{self._label}/{self.checkpoint.id()}/{part}"
+        mine = f"{self._name}/{self.checkpoint.id()}/{part}"
         return replace(self._main, part=mine, number=batch.offsets.number)

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
-from kappa_assets.columns import ARRIVED_AT, quoted
+from kappa_assets.columns import ARRIVAL_DATE, quoted
 from kappa_assets.logic.analysed import Node, SparkPlan
 
 _BLANK = r"[\x00-\x20\x7f]*"
@@ -57,7 +57,7 @@ def columns_of_casts(plan: SparkPlan, upstream: DataFrame, ids: Mapping[int | No
 
 def _with_day(name: str) -> Column:
     text = F.col(quoted(name))
-    day = F.date_format(ARRIVED_AT, "yyyy-MM-dd")
+    day = F.date_format(ARRIVAL_DATE, "yyyy-MM-dd")  # of a row whose time of arrival is unknown too
     time = F.regexp_replace(text, rf"^{_BLANK}T?", "")
     return F.when(text.rlike(_TIME_ALONE), F.concat(day, F.lit(" "), time)).otherwise(text)
 

@@ -16,6 +16,9 @@ from kappa_assets.place.change import Files
 from kappa_assets.place.held import held
 from kappa_assets.place.port import StoredTable
 
+_SLICE = rf"/{ARRIVAL_DATE}=(\d+-\d\d-\d\d)/"
+"""In a file's path: the slice of its rows, also of those whose time of arrival nobody knows."""
+
 
 @dataclass(frozen=True)
 class SliceFiles:
@@ -51,7 +54,10 @@ def rows_in_files(spark: SparkSession, table: StoredTable, paths: Sequence[str],
     """
     payload = StructType([f for f in schema if f.name != ARRIVAL_DATE])
     rows = table.read_files(spark, paths, payload)
-    return rows.withColumn(ARRIVAL_DATE, F.col(ARRIVED_AT).cast("date")).select(*map(quoted, schema.names))
+    day = F.coalesce(
+        F.col(ARRIVED_AT).cast("date"), F.regexp_extract("_metadata.file_path", _SLICE, 1).try_cast("date")
+    )
+    return rows.withColumn(ARRIVAL_DATE, day).select(*map(quoted, schema.names))
 
 
 def slices_of(table: StoredTable) -> set[dt.date]:

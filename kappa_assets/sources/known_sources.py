@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection, Iterable, Mapping
 from functools import singledispatch
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from kappa_assets.names import TableName
     from kappa_assets.place.local.lake import Lake
     from kappa_assets.sources.source import Given, Source
+    from kappa_assets.sources.standings import Mine
 
 
 class Watch(Protocol):
@@ -46,28 +49,37 @@ def _(declared: Files, given: Given) -> Source:
 
 
 @singledispatch
-def watch_of(declared: DeclaredSource, landing: Path) -> Watch | None:  # noqa: ARG001 -- as above
-    """Return what watches for deliveries that changed unread; None where there can be none."""
+def watch_of(
+    declared: DeclaredSource,
+    landing: Path,
+    label: str | None = None,
+) -> Watch | None:
+    """Return what watches for deliveries that changed unread; None where there can be none.
+
+    `label`: of a tape with several sources, the one that is meant.
+    """
+    del declared, landing, label
     return None
 
 
 @watch_of.register(Files)
-def _(declared: Files, landing: Path) -> Watch | None:
+def _(declared: Files, landing: Path, label: str | None = None) -> Watch | None:
     from kappa_assets.sources.files.landed_files import LandedFiles
 
-    by_name = declared.overwritten == "name"
-    return LandedFiles(landing / declared.folder, declared.pattern) if by_name else None
+    if declared.overwritten != "name":
+        return None
+    return LandedFiles(landing / declared.folder, declared.pattern, recursive=declared.recursive, label=label)
 
 
 @singledispatch
 def take_again(
-    declared: DeclaredSource, lake: Lake, bronze: TableName, landing: Path, names: tuple[str, ...]
+    declared: DeclaredSource, lake: Lake, bronze: TableName, landing: Path, names: tuple[str, ...], mine: Mine
 ) -> dict[str, str]:
     """Have deliveries that were set aside taken once more; return under which name each is taken then.
 
-    `names`: those meant; none: all that can be. Raises SourceError.
+    `names`: those meant; none: all that can be. `mine`: which are this source's. Raises SourceError.
     """
-    del lake, landing, names
+    del lake, landing, names, mine
     raise SourceError(
         f"what was set aside of {bronze} cannot be taken again: {declared.described} gives each delivery once",
         hint="Mend it, and have the source send it anew.",
@@ -75,7 +87,41 @@ def take_again(
 
 
 @take_again.register(Files)
-def _(declared: Files, lake: Lake, bronze: TableName, landing: Path, names: tuple[str, ...]) -> dict[str, str]:
+def _(
+    declared: Files, lake: Lake, bronze: TableName, landing: Path, names: tuple[str, ...], mine: Mine
+) -> dict[str, str]:
     from kappa_assets.sources.files.set_aside import SetAsideFiles
 
-    return SetAsideFiles(lake, bronze).retry(landing / declared.folder, names)
+    return SetAsideFiles(lake, bronze, mine).retry(landing / declared.folder, names)
+
+
+@singledispatch
+def deliveries_of(
+    declared: DeclaredSource, lake: Lake, bronze: TableName, pattern: str, most: int, label: str | None = None
+) -> list[dict[str, object]]:
+    """Return the newest deliveries that a tape has of a source, and those set aside, as `kappa deliveries` shows them.
+
+    `label`: of a tape with several sources, the one that is meant. Of a source with numbers these are its ranges.
+    """
+    from kappa_assets.log.delta_log import notes_back
+    from kappa_assets.log.note import RANGES
+
+    notes = (note for _, note in notes_back(lake.folder(bronze)) if note.tape_batch is not None)
+    ranges = (
+        {"part": part, "from": since, "before": until, "batch": note.tape_batch}
+        for note in notes
+        if label in (None, note.source.get("name", declared.label))
+        for part, (since, until) in note.source.get(RANGES, {}).items()
+        if until > since and fnmatch.fnmatchcase(part, pattern)
+    )
+    return list(islice(ranges, most))
+
+
+@deliveries_of.register(Files)
+def _(
+    declared: Files, lake: Lake, bronze: TableName, pattern: str, most: int, label: str | None = None
+) -> list[dict[str, object]]:
+    from kappa_assets.sources.ledger.listed import listed_files
+
+    del declared
+    return listed_files(lake, bronze, pattern, most, label)

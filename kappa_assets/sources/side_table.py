@@ -34,6 +34,7 @@ _COLUMNS = StructType(
         StructField("bytes", LongType()),
         StructField("modified_ms", LongType()),
         StructField("hash", StringType()),
+        StructField("source", StringType()),
     ]
 )
 _ROWS = pa.schema(
@@ -46,6 +47,7 @@ _ROWS = pa.schema(
         ("bytes", pa.int64()),
         ("modified_ms", pa.int64()),
         ("hash", pa.string()),
+        ("source", pa.string()),
     ]
 )
 
@@ -63,6 +65,8 @@ class Rejected:
     modified_ms: int | None = None
     hash: str | None = None
     """Size, time and hash of what was set aside; None where an earlier version did not write them down."""
+    source: str | None = None
+    """Which source it is from; None from a tape that had no other then."""
 
 
 class SideTable:
@@ -73,7 +77,7 @@ class SideTable:
         self._folder = lake.rejects(bronze)
         self.writer = DeltaWriter(f"rejects of {bronze}", self._folder)
 
-    def add(self, app: str, batch: int, aside: Sequence[Refused]) -> None:
+    def add(self, app: str, batch: int, aside: Sequence[Refused], source: str | None = None) -> None:
         """Commit the deliveries that a micro-batch sets aside; those of an earlier try are not among them.
 
         `app`: the id of the transaction. Where an earlier try has used it, one of its own is made.
@@ -81,15 +85,16 @@ class SideTable:
         tries = (app if n == 0 else f"{app}/{n}" for n in itertools.count())
         free = next(app for app in tries if not self.writer.is_committed(app, batch))
         now = dt.datetime.now(dt.UTC)
-        rows = [Rejected(one.name, one.reason, batch, now) for one in aside]
+        rows = [Rejected(one.name, one.reason, batch, now, source=source) for one in aside]
         found = [replace(row, **_as_found(one.was)) for row, one in zip(rows, aside, strict=True)]
         self.commit(found, free, batch)
 
     def all(self) -> list[Rejected]:
         """Return every file that was set aside, oldest first, once for each time it was."""
         rows = self.rows()
-        put_back = {row.file: row.retried_as for row in rows if row.retried_as}
-        return [replace(row, retried_as=put_back.get(row.file)) for row in rows if row.retried_as is None]
+        put_back = {(row.source, row.file): row.retried_as for row in rows if row.retried_as}
+        aside = (row for row in rows if row.retried_as is None)
+        return [replace(row, retried_as=put_back.get((row.source, row.file))) for row in aside]
 
     def rows(self) -> list[Rejected]:
         """Return what the table holds, oldest first: what was set aside, and what was put back."""

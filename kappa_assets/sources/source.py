@@ -39,6 +39,8 @@ class Given:
     checkpoint: Checkpoint
     most: int
     """How many deliveries a batch takes at most."""
+    label: str | None = None
+    """Which of the tape's sources it is; None of a tape that never had another."""
 
 
 class Range(NamedTuple):
@@ -100,6 +102,7 @@ class Taken:
         small: whether the rows are few, so that this process writes them by itself.
         of_a_date: whether `_arrived_at` of a row is the midnight of a date that somebody has written, which may be
             ahead of the clock; None: of no row.
+        arrival_unknown: whether nobody knows when the rows arrived: `_arrived_at` is null on the tape then.
     """
 
     rows: DataFrame | None = None
@@ -107,6 +110,7 @@ class Taken:
     aside: tuple[Refused, ...] = ()
     small: bool = False
     of_a_date: Column | None = None
+    arrival_unknown: bool = False
 
 
 class Source(ABC):

@@ -36,6 +36,13 @@ from kappa_assets.fingerprint.code_version import code_version
         ({"overwritten": "twice"}, "overwritten must be 'read' or 'name'; got 'twice'"),
         ({"pattern": ""}, "pattern must be one of names, without a folder; got ''"),
         ({"pattern": "north/*.csv"}, "pattern must be one of names"),
+        ({"recursive": "yes"}, "recursive must be True or False; got 'yes'"),
+        ({"folder_columns": 1}, "folder_columns must be True or False; got 1"),
+        ({"folder_columns": True, "recursive": False}, "folder_columns=True goes with subfolders"),
+        ({"arrived": "soon"}, "arrived must be one of 'name', 'file', 'unknown' or 'column:<name>'; got 'soon'"),
+        ({"arrived": "column:"}, "arrived must be one of"),
+        ({"arrived": None}, "arrived must be one of 'name', 'file', 'unknown' or 'column:<name>'; got None"),
+        ({"format": "json", "arrived": "column:sent"}, "goes with files that have columns"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_with_a_hint(options: dict[str, Any], reason: str) -> None:
@@ -57,7 +64,10 @@ def test_options_that_change_rows_count_in_the_version_and_defaults_do_not() -> 
         {"escape": "\\"},
         {"multiline": True},
         {"null_value": ""},
+        {"recursive": False},
+        {"folder_columns": True},
+        {"arrived": "unknown"},
     ]
-    assert len({version(), *(version(**options) for options in changed)}) == 7
+    assert len({version(), *(version(**options) for options in changed)}) == 10
     assert version(encoding="utf-8", sep=",", null_value=None) == version()
     assert version() == "edfda7d245fc", "as it was before there were these options"

@@ -147,13 +147,13 @@ def test_a_file_that_stays_unreadable_is_set_aside_alone_and_taken_when_it_is_as
     assert "in 3 tries" in shop.aside["2026-03-09.csv"]
 
     unreadable.clear()
-    (taken,) = shop.kappa("retry", "bronze.orders")
+    (taken,) = shop.kappa("deliveries", "bronze.orders", "--again")
     assert taken == {"file": "2026-03-09.csv", "retried_as": "2026-03-09.retry-1.csv"}
     shop.batch(1, taken["retried_as"])
     assert shop.tape == ["2026-03-09.csv", "a.csv"]
     rows = DeltaTable(shop.lake.folder(ORDERS.name)).to_pyarrow_table().to_pylist()
     assert {r["_arrival_date"] for r in rows if r["id"] != "a.csv"} == {dt.date(2026, 3, 9)}
-    assert shop.kappa("retry", "bronze.orders") == []
+    assert shop.kappa("deliveries", "bronze.orders", "--again") == []
     assert shop.kappa("rejects", "bronze.orders")[0]["retried_as"] == taken["retried_as"]
 
 
@@ -164,11 +164,13 @@ def test_a_set_aside_file_that_a_new_checkpoint_has_read_is_not_taken_twice(shop
     shop.land("a.csv")
     shop.batch(1, "a.csv")  # the checkpoint was lost, so that Spark gives the file a second time
     assert shop.tape == ["a.csv", "other.csv"]
-    assert shop.kappa("retry", "bronze.orders") == []
+    assert shop.kappa("deliveries", "bronze.orders", "--again") == []
     with pytest.raises(SourceError, match=r"'a.csv' is on the tape of bronze.orders"):
         SetAsideFiles(shop.lake, ORDERS.name).retry(shop.folder, ["a.csv"])
     shop.land("a.csv", at=NOW + dt.timedelta(seconds=1))
-    assert [row["file"] for row in shop.kappa("retry", "bronze.orders")] == ["a.csv"], "another file of this name"
+    assert [row["file"] for row in shop.kappa("deliveries", "bronze.orders", "--again")] == ["a.csv"], (
+        "another file of this name"
+    )
 
 
 def mended(shop: Shop) -> None:

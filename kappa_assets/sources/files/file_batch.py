@@ -18,16 +18,24 @@ from kappa_assets.columns import ARRIVED_AT, SOURCE, quoted
 from kappa_assets.declare.source import Files
 from kappa_assets.errors import SourceError
 from kappa_assets.place.local.spark_paths import literal_path
-from kappa_assets.sources.column_names import column_name, same_name
+from kappa_assets.sources.column_names import RESERVED, column_name, same_name
 from kappa_assets.sources.files.inspect_files import (
     Fits,
     SetAside,
+    Sorted,
     files_of_one_schema,
     find_unreadable,
     fits_nothing,
     sort_files,
 )
-from kappa_assets.sources.files.landed_names import file_column, given_arrival
+from kappa_assets.sources.files.landed_names import (
+    arrival_in_column,
+    file_column,
+    folder_columns,
+    folder_keys,
+    given_arrival,
+    path_below,
+)
 from kappa_assets.sources.files.parquet_types import DoesNotFit, fits_of, misfit
 from kappa_assets.sources.files.read_text import Groups, read_csv, read_lines
 from kappa_assets.sources.source import READ_FAILED
@@ -111,8 +119,10 @@ def read_batch(
     for setting, value in _READING.items():
         spark.conf.set(setting, value)
     found = sort_files(source, tuple(paths), frozenset(known), fits)
+    if source.folder_columns:
+        found = _without_clashes(found, folder)
     if source.format == "parquet":
-        parts, misfits = _parquet_parts(spark, found.groups, known, folder)
+        parts, misfits = _parquet_parts(spark, source, found.groups, known, folder)
     else:
         misfits = []
         parts = [_read_together(spark, source, groups, folder) for groups in _of_one_width(found.groups)]
@@ -120,6 +130,24 @@ def read_batch(
     without = {a.file for a in aside}
     taken = tuple(f for files in found.groups.values() for f in files if f not in without)
     return FileBatch(_union(parts), taken, aside)
+
+
+def _without_clashes(found: Sorted, folder: Path | None) -> Sorted:
+    """Set aside the files that have a column themselves which a folder on the way to them gives too."""
+    groups: dict[tuple[str, ...], tuple[str, ...]] = {}
+    aside = list(found.set_aside)
+    for columns, files in found.groups.items():
+        own = {same_name(name) for name in columns or ("value",)}
+        clash = {path: key for path in files if (key := _own_key(path, folder, own)) is not None}
+        aside += [SetAside(p, f"has a column {key!r}, which its folder gives too") for p, key in clash.items()]
+        if sound := tuple(path for path in files if path not in clash):
+            groups[columns] = sound
+    return Sorted(groups, tuple(aside))
+
+
+def _own_key(path: str, folder: Path | None, own: set[str]) -> str | None:
+    keys = folder_keys(path if folder is None else path_below(folder, path))
+    return next((key for same, key in keys.items() if same in own or same in RESERVED), None)
 
 
 def _of_one_width(groups: Groups) -> list[Groups]:
@@ -154,7 +182,7 @@ def _with_all(part: DataFrame, fields: Mapping[str, StructField]) -> DataFrame:
 
 
 def _parquet_parts(
-    spark: SparkSession, groups: Groups, known: Mapping[str, DataType | None], folder: Path | None
+    spark: SparkSession, source: Files, groups: Groups, known: Mapping[str, DataType | None], folder: Path | None
 ) -> tuple[list[DataFrame], list[SetAside]]:
     """Return the rows of Parquet files, and the files with a value that does not fit the tape's type of its column.
 
@@ -177,7 +205,7 @@ def _parquet_parts(
             types |= {same_name(column_name(name)): fit.kind for name, fit in fits.items()}
             payload = payload if not misfits else spark.read.parquet(*_literal(sound))
             columns = [fit.column.alias(column_name(name)) for name, fit in fits.items()]
-            parts.append(_with_source(payload, columns, sound, folder))
+            parts.append(_with_source(source, payload, columns, sound, folder))
     return parts, aside
 
 
@@ -217,22 +245,26 @@ def _read_together(spark: SparkSession, source: Files, groups: Groups, folder: P
         payload, columns = read_lines(spark, source, paths)
     else:
         payload, columns = read_csv(spark, source, groups, paths)
-    return _with_source(payload, columns, files, folder)
+    return _with_source(source, payload, columns, files, folder)
 
 
 def _literal(paths: Iterable[str]) -> list[str]:
     return [literal_path(path) for path in paths]
 
 
-def _with_source(payload: DataFrame, columns: list[Column], files: Sequence[str], folder: Path | None) -> DataFrame:
+def _with_source(
+    source: Files, payload: DataFrame, columns: list[Column], files: Sequence[str], folder: Path | None
+) -> DataFrame:
     """Return the columns of the payload, and where each row is from and when that arrived."""
     file, modified = file_column(files, folder), F.col("_metadata.file_modification_time")
-    return payload.select(
-        *columns,
-        F.struct(
-            file.alias("file"),
-            F.col("_metadata.file_size").alias("bytes"),
-            modified.alias("modified_at"),
-        ).alias(SOURCE),
-        given_arrival(files, file, modified).alias(ARRIVED_AT),
-    )
+    where = F.struct(
+        file.alias("file"),
+        F.col("_metadata.file_size").alias("bytes"),
+        modified.alias("modified_at"),
+    ).alias(SOURCE)
+    if source.folder_columns:
+        columns = [*columns, *folder_columns(files, file, folder)]
+    if source.arrived_column is not None:
+        rows = payload.select(*columns, where)
+        return rows.withColumn(ARRIVED_AT, arrival_in_column(source.arrived_column, rows.columns))
+    return payload.select(*columns, where, given_arrival(source.arrived, files, file, modified).alias(ARRIVED_AT))

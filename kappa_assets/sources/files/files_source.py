@@ -52,7 +52,7 @@ class FilesSource(Source):
     def __init__(self, declared: Files, given: Given) -> None:
         self._declared, self._given = declared, given
         lake, table = given.lake, given.table
-        self._ledger = Ledger(lake.ledger(table), lake.folder(table), lake.rejects(table))
+        self._ledger = Ledger(lake.ledger(table), lake.folder(table), lake.rejects(table), given.label)
         self._plans = DeliveryPlans(given.checkpoint)
         self._planner = Planner(
             str(table),
@@ -62,13 +62,15 @@ class FilesSource(Source):
             most=given.most,
             overwritten=declared.overwritten,
             pattern=declared.pattern,
+            recursive=declared.recursive,
         )
         self._named: tuple[Batch, list[int], list[str]] | None = None
         self.columns = StructType([StructField(name, StringType()) for name in declared.columns])
 
     def check(self) -> str | None:
         """Look that the folder is there, move what is archived; return why the plans of its checkpoint cannot go on."""
-        LandingFolder(self._folder, self._given.checkpoint.path).check()
+        if self._declared.recursive:
+            LandingFolder(self._folder, self._given.checkpoint.path).check()
         self._ledger.sync()
         if (archive := self._archive) is not None:
             archive.prepare()
@@ -183,7 +185,8 @@ class FilesSource(Source):
             },
             aside=tuple(Refused(file, reason, was.get(file)) for file, reason in why.items()),
             small=_unpacked_size(read.files) <= SMALL_BATCH,
-            of_a_date=date_in_name(F.col(SOURCE_FILE)) == F.col(ARRIVED_AT),
+            of_a_date=date_in_name(F.col(SOURCE_FILE)) == F.col(ARRIVED_AT) if declared.arrived == "name" else None,
+            arrival_unknown=declared.arrived == "unknown",
             fresh=fresh,
             earlier=earlier,
             files=read.files,

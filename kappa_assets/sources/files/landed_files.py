@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.note import LANDED
+from kappa_assets.sources.standings import has_several, mine
 
 _NEWEST = 500
 """Newest files compared with the landing folder in each look: two milliseconds."""
@@ -38,9 +39,22 @@ class _Read:
 class LandedFiles:
     """The newest files a tape was written from, as the notes of its commits tell, against what lies there now."""
 
-    def __init__(self, landing: Path, pattern: str = "*", clock: Callable[[], float] = time.monotonic) -> None:
-        """`pattern`: which files are meant, by their names; nothing is said of others."""
+    def __init__(
+        self,
+        landing: Path,
+        pattern: str = "*",
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        recursive: bool = True,
+        label: str | None = None,
+    ) -> None:
+        """`pattern`: which files are meant, by their names; nothing is said of others. `recursive`: as for `Files`.
+
+        `label`: whose files, of a tape with several sources; those from before there were several are left out.
+        """
         self._pattern = pattern
+        self._recursive = recursive
+        self._mine = mine(label, None)
         self._landing = landing
         self._clock = clock
         self._read: dict[str, _Read] = {}
@@ -50,7 +64,10 @@ class LandedFiles:
     def add(self, commits: Iterable[Commit]) -> None:
         """Note the files of commits of the tape, oldest first."""
         for commit in commits:
-            for name, size, modified, *_ in commit.note.source.get(LANDED, ()) if commit.note else ():
+            note = commit.note
+            if note is None or not self._mine(note.source.get("name") if has_several(note) else None):
+                continue
+            for name, size, modified, *_ in note.source.get(LANDED, ()):
                 self._read.pop(name, None)
                 self._read[name] = _Read(size, modified, commit.at)
         for name in list(islice(self._read, max(0, len(self._read) - _KNOWN))):
@@ -80,7 +97,7 @@ class LandedFiles:
 
     def _walk(self, aside: frozenset[str]) -> Iterator[tuple[str, Mapping[str, object]]]:
         overtaken = self._overtaken()
-        for name, now in _below(self._landing):
+        for name, now in _below(self._landing, recursive=self._recursive):
             if name in self._read:
                 yield from self._compare(name, now).items()
             elif name not in aside and self._is_meant(name) and overtaken(now):
@@ -122,10 +139,10 @@ def _finding(name: str, now: os.stat_result, read: _Read | None) -> Mapping[str,
     }
 
 
-def _below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _below(folder: Path, *, recursive: bool) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the files that the stream sees, by their paths below the folder."""
     for root, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] not in "._"]
+        folders[:] = [name for name in folders if recursive and name[0] not in "._"]
         below = "" if root == str(folder) else f"{os.path.relpath(root, folder)}/"
         for name in names:
             if name[0] not in "._" and (stat := _stat(f"{root}/{name}")) is not None:

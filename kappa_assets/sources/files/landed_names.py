@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from kappa_assets.columns import quoted
+from kappa_assets.place.local.delta_write.small_files import NO_PARTITION
+from kappa_assets.sources.column_names import column_name, same_name
 from kappa_assets.sources.ledger.ledger import Delivery, hash_of
 
 _DATE_IN_NAME = r"(\d{4}-\d{2}-\d{2})"
 _TIME_IN_NAME = r"(\d{4}-\d{2}-\d{2}T\d{6})"
 """A date, or a date and time, in UTC, anywhere in a file's name."""
 _SAME_IN_A_URI = re.compile(r"[A-Za-z0-9._/-]+")
+_NO_TIME = "0001-01-01"
+"""What a text that is no time is taken for: a time that cannot be, so that it is counted."""
 _DEEPEST = 4_096
 """More folders than a path can have."""
 
@@ -33,11 +38,26 @@ def deliveries(folder: Path, paths: Iterable[str]) -> list[Delivery]:
     return found
 
 
-def given_arrival(files: Iterable[str], file: Column, modified: Column) -> Column:
-    """Return the time that the name of each row's file gives, or else `modified`, the file's own."""
-    if any(re.search(_DATE_IN_NAME, Path(path).name) for path in files):
+def given_arrival(arrived: str, files: Iterable[str], file: Column, modified: Column) -> Column:
+    """Return when each row arrived: by the name of its file, or else by `modified`, the file's own time.
+
+    `arrived`: as `Files` declares it; null where that is `unknown`.
+    """
+    if arrived == "unknown":
+        return F.lit(None).cast("timestamp")
+    if arrived == "name" and any(re.search(_DATE_IN_NAME, Path(path).name) for path in files):
         return F.coalesce(time_in_name(file), modified)
     return modified
+
+
+def arrival_in_column(column: str, columns: Sequence[str]) -> Column:
+    """Return the time that a column of the rows gives: null where it is null or missing, and impossible for no time."""
+    key = same_name(column_name(column))
+    told = next((F.col(quoted(name)) for name in columns if same_name(name) == key), None)
+    if told is None:
+        return F.lit(None).cast("timestamp")
+    no_time = F.when(told.isNotNull(), F.lit(_NO_TIME).cast("timestamp"))
+    return F.coalesce(told.cast("string").try_cast("timestamp"), no_time)
 
 
 def time_in_name(file: Column) -> Column:
@@ -62,6 +82,31 @@ def _date_in(name: Column) -> Column:
 
 def _found_in(name: Column, pattern: str, form: str) -> Column:
     return F.try_to_timestamp(F.nullif(F.regexp_extract(name, pattern, 1), F.lit("")), F.lit(form))
+
+
+def folder_keys(path: str) -> dict[str, str]:
+    """Return the keys of the folders called `key=value` on the way to a file, each as Spark knows it and as it is."""
+    keys = (part.partition("=")[0] for part in path.split("/")[:-1] if "=" in part)
+    return {same_name(column_name(key)): key for key in keys if column_name(key)}
+
+
+def folder_columns(files: Iterable[str], file: Column, folder: Path | None) -> list[Column]:
+    """Return a column of text for each key of the files' folders: null for a file without it, or for Hive's null."""
+    found: dict[str, dict[str, None]] = {}
+    for path in files:
+        for same, key in folder_keys(path if folder is None else path_below(folder, path)).items():
+            found.setdefault(same, {})[key] = None
+    columns = []
+    for keys in found.values():
+        either = "|".join(map(_java_literal, keys))
+        value = F.regexp_extract(file, rf"(?:^|/)(?:{either})=([^/]*)/", 1)
+        told = F.coalesce(F.try_url_decode(F.replace(value, F.lit("+"), F.lit("%2B"))), value)
+        columns.append(F.when(~value.isin("", NO_PARTITION), told).alias(column_name(next(iter(keys)))))
+    return columns
+
+
+def _java_literal(text: str) -> str:
+    return "\\Q" + text.replace("\\E", "\\E\\\\E\\Q") + "\\E"
 
 
 def path_below(folder: Path, path: str) -> str:

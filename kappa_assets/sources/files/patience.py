@@ -42,7 +42,7 @@ class Patience:
             raise SourceError(
                 f"{first.file!r} {first.reason} (try {now[first.file]} of {TRIES}){others}",
                 hint="Mend its rights, the disk or the mount, and reading goes on by itself. After the last try it is "
-                "set aside, and `kappa retry` takes it again.",
+                "set aside, and `kappa deliveries <table> --again` takes it again.",
             )
         ended = (replace(a, reason=f"{a.reason}, in {TRIES} tries", for_now=False) for a in found if a.for_now)
         return (*(a for a in found if not a.for_now), *ended)

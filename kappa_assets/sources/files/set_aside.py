@@ -12,12 +12,14 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from kappa_assets.columns import SOURCE
+from kappa_assets.columns import SOURCE, SOURCE_NAME
 from kappa_assets.errors import SourceError
 from kappa_assets.faults import fault_point
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.sources.ledger.told import source_columns
 from kappa_assets.sources.side_table import Rejected, SideTable
+from kappa_assets.sources.standings import ANY, Mine
 
 _PACKED = ".gz"
 
@@ -25,9 +27,11 @@ _PACKED = ".gz"
 class SetAsideFiles(SideTable):
     """The files of one tape that were set aside. The host writes them, and `retry` notes what it puts back."""
 
-    def __init__(self, lake: Lake, bronze: TableName) -> None:
+    def __init__(self, lake: Lake, bronze: TableName, mine: Mine = ANY) -> None:
+        """`mine`: which source's files are meant, by the label that they have or lack."""
         super().__init__(lake, bronze)
         self._tape = lake.folder(bronze)
+        self._mine = mine
 
     def retry(self, landing: Path, files: Iterable[str] = ()) -> dict[str, str]:
         """Give set-aside files a new name, under which the stream finds them; return the new name of each.
@@ -38,7 +42,7 @@ class SetAsideFiles(SideTable):
         The name is noted, then the file renamed, in one step: a process that dies in between has changed nothing, and
         the next try takes another name. So no name is used twice, and nothing is read twice.
         """
-        known = {row.file: row for row in self.all()}
+        known = {row.file: row for row in self.all() if self._mine(row.source)}
         asked = list(dict.fromkeys(files))
         for file in asked:
             self._check(landing, file, known)
@@ -73,16 +77,20 @@ class SetAsideFiles(SideTable):
             tape = DeltaTable(self._tape).to_pyarrow_dataset()
         except TableNotFoundError:
             return set()
-        source = {name: ds.field(SOURCE, name) for name in ("file", "bytes", "modified_at")}
+        source = source_columns(tape.schema, ("file", "bytes", "modified_at"))
         wanted = ds.field(SOURCE, "file").isin(pa.array(files, pa.string()))
         rows = tape.to_table(columns=source, filter=wanted)
-        read = {(r["file"], r["bytes"], int(r["modified_at"].timestamp() * 1000)) for r in rows.to_pylist()}
+        read = {
+            (r["file"], r["bytes"], int(r["modified_at"].timestamp() * 1000))
+            for r in rows.to_pylist()
+            if self._mine(r.get(SOURCE_NAME))
+        }
         stats = {file: (landing / file).stat() for file in files}
         return {file for file, s in stats.items() if (file, s.st_size, s.st_mtime_ns // 1_000_000) in read}
 
     def _put_back(self, landing: Path, row: Rejected) -> str:
         name = self._fresh_name(landing, row.file)
-        noted = Rejected(row.file, row.reason, row.batch, dt.datetime.now(dt.UTC), name)
+        noted = Rejected(row.file, row.reason, row.batch, dt.datetime.now(dt.UTC), name, source=row.source)
         number = self.writer.version() + 1
         self.commit([noted], f"kappa/{self.bronze}/retry", number)
         fault_point("retrying", str(self.bronze))

@@ -32,6 +32,8 @@ class LandingLook:
     folder: Path
     pattern: str = "*"
     """Which files are meant, by their names without the folder, as in a shell; upper and lower case differ."""
+    recursive: bool = True
+    """Whether folders in it are looked into too."""
     names_of_one_file: list[list[str]] = field(default_factory=list)
     """The names, each more than one, of the same file, as the last look at all files has met them (hard links)."""
     _settled: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -111,7 +113,7 @@ class LandingLook:
                 if entry.name.startswith(_HIDDEN):
                     continue
                 if entry.is_dir():
-                    folders.append(name)
+                    folders += [name] if self.recursive else []
                 elif self._is_meant(entry.name):
                     files.append((name, entry))
         self._unchanged.pop(below, None)

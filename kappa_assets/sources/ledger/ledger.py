@@ -14,11 +14,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
-from kappa_assets.log.delta_log import commits
+from kappa_assets.log.delta_log import commits, notes_back
 from kappa_assets.log.note import LANDED, CommitNote
 from kappa_assets.place.local.log_files import latest_version, log_file
 from kappa_assets.sources.ledger.told import rows_tell, set_aside_tell
+from kappa_assets.sources.standings import ANY, Mine, has_several, mine, unnamed
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -68,9 +70,13 @@ class Known(NamedTuple):
 class Ledger:
     """The deliveries of one tape. Threads may share it; only the host, and what holds its lock, writes."""
 
-    def __init__(self, path: Path, tape: Path, rejects: Path) -> None:
-        """`tape`, `rejects`: the folders of the tape and of its files set aside."""
-        self._path, self._tape, self._rejects = path, tape, rejects
+    def __init__(self, path: Path, tape: Path, rejects: Path, label: str | None = None) -> None:
+        """`tape`, `rejects`: the folders of the tape and of its files set aside.
+
+        `label`: whose deliveries it holds, of a tape with several sources; it is part of the file's name then.
+        """
+        name = path.name if label is None else f"{path.stem}.{quote(label, safe='')}{path.suffix}"
+        self.path, self._tape, self._rejects, self._label = path.with_name(name), tape, rejects, label
         self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened: int | None = None
@@ -99,10 +105,10 @@ class Ledger:
             else:
                 for commit in commits(self._tape, after=version):
                     version = commit.version
-                    _take(db, commit.note)
+                    _take(db, commit.note, mine(self._label, None))
             newest = latest_version(self._rejects)
             if newest is not None and newest != rejects:
-                db.executemany(_ADD, set_aside_tell(self._rejects))
+                db.executemany(_ADD, set_aside_tell(self._rejects, self._is_mine()))
             db.execute(
                 "INSERT OR REPLACE INTO synced VALUES (1, ?, ?, ?)",
                 (version, _digest(log_file(self._tape, version)), -1 if newest is None else newest),
@@ -151,9 +157,10 @@ class Ledger:
         version = -1
         if (newest := latest_version(self._tape)) is not None:
             version = newest
-            db.executemany(_ADD, rows_tell(self._tape))
+            is_mine = self._is_mine()
+            db.executemany(_ADD, rows_tell(self._tape, is_mine))
             for commit in commits(self._tape, upto=newest):
-                _take(db, commit.note)
+                _take(db, commit.note, is_mine)
         db.execute(
             "UPDATE deliveries SET hash = before.hash FROM before WHERE deliveries.hash IS NULL AND "
             "before.file = deliveries.file AND before.modified_ms = deliveries.modified_ms "
@@ -161,6 +168,13 @@ class Ledger:
         )
         db.execute("DROP TABLE before")
         return version
+
+    def _is_mine(self) -> Mine:
+        """Return which rows, files and notes are of this ledger's source; those before there were several name none."""
+        if self._label is None:
+            return ANY
+        notes = (note for _, note in notes_back(self._tape) if note.tape_batch is not None)
+        return mine(self._label, unnamed(next(notes, None)))
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -176,24 +190,24 @@ class Ledger:
             db.execute("COMMIT")
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is not None and _identity(self._path) != self._opened:
+        if self._connection is not None and _identity(self.path) != self._opened:
             self.close()  # the lake was put back, or thrown away
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=30.0)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None, timeout=30.0)
             # Whole after a loss of power, and no commit waits for the disk: the newest may be taken in again.
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             for statement in _TABLES.split(";"):
                 db.execute(statement)
-            self._connection, self._opened = db, _identity(self._path)
+            self._connection, self._opened = db, _identity(self.path)
         return self._connection
 
     def _throw_away(self) -> None:
         with self._turn:
             self.close()
             for ending in ("", "-wal", "-shm"):
-                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+                self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; the next question opens it again."""
@@ -209,8 +223,11 @@ def hash_of(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:_HASH_DIGITS]
 
 
-def _take(db: sqlite3.Connection, note: CommitNote | None) -> None:
-    if note is not None and note.tape_batch is not None:
+def _take(db: sqlite3.Connection, note: CommitNote | None, is_mine: Mine) -> None:
+    if note is None or note.tape_batch is None:
+        return
+    # Before there were several sources, all that came was that of the one, also where it was called otherwise then.
+    if is_mine(note.source.get("name") if has_several(note) else None):
         landed = (Delivery(*found) for found in note.source.get(LANDED, ()))
         db.executemany(_ADD, ((*_row(one), 0, note.tape_batch) for one in landed))
 

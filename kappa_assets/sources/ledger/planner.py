@@ -25,7 +25,7 @@ _SHARE = 20
 class Planner:
     """Looks into a landing folder and plans batches. Its methods may be called from several threads."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- options of a declaration, by name
         self,
         table: str,
         folder: Path,
@@ -35,12 +35,13 @@ class Planner:
         most: int,
         overwritten: Overwritten,
         pattern: str = "*",
+        recursive: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`most`: how many files a batch takes at most. `overwritten`, `pattern`: as `Files` declares them."""
+        """`most`: how many files a batch takes at most. `overwritten`, `pattern`, `recursive`: as `Files` has them."""
         self._table, self._ledger, self._plans = table, ledger, plans
         self._most, self._overwritten, self._clock = most, overwritten, clock
-        self._look = LandingLook(folder, pattern)
+        self._look = LandingLook(folder, pattern, recursive)
         self._turn = threading.Lock()
         self._life = ledger.life
         self._waiting: set[int] = set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
+from kappa_assets.columns import SOURCE
 from kappa_assets.errors import LogicError
 
 SAME_IN_ARROW = frozenset(
@@ -28,8 +29,12 @@ them, without a decimal's digits."""
 
 
 def check_schema(name: str, known: StructType, wanted: StructType) -> list[StructField]:
-    """Return the columns of `wanted` that `known` lacks. Raises LogicError for a removed or re-typed one."""
+    """Return the columns of `wanted` that `known` lacks, or has with fewer fields: a tape's `_source`.
+
+    Raises LogicError for a removed or re-typed one.
+    """
     by_name = {f.name.lower(): f for f in wanted}
+    wider: list[StructField] = []
     for field in known:
         found = by_name.get(field.name.lower())
         if found is None:
@@ -37,14 +42,26 @@ def check_schema(name: str, known: StructType, wanted: StructType) -> list[Struc
                 f"{name} has a column {field.name!r} that its function no longer gives",
                 hint="A removed or renamed column needs a replay: its old rows are computed anew.",
             )
-        if found.dataType.simpleString() != field.dataType.simpleString():
+        if _is_wider_source(field, found):
+            wider.append(found)
+        elif found.dataType.simpleString() != field.dataType.simpleString():
             raise LogicError(
                 f"column {field.name!r} of {name} is {field.dataType.simpleString()}, "
                 f"but its function gives {found.dataType.simpleString()}",
                 hint="A changed type needs a replay: its old rows are computed anew.",
             )
     names = {f.name.lower() for f in known}
-    return list(nullable(StructType([f for f in wanted if f.name.lower() not in names])))
+    return list(nullable(StructType([*wider, *(f for f in wanted if f.name.lower() not in names)])))
+
+
+def _is_wider_source(known: StructField, wanted: StructField) -> bool:
+    """Return whether a tape's `_source` has the fields that are known, as they are, and more: of another source."""
+    before, now = known.dataType, wanted.dataType
+    if known.name != SOURCE or not isinstance(before, StructType) or not isinstance(now, StructType):
+        return False
+    told = {field.name: field.dataType.simpleString() for field in now}
+    kept = all(told.get(field.name) == field.dataType.simpleString() for field in before)
+    return kept and len(told) > len(before)
 
 
 def nullable(schema: StructType) -> StructType:
