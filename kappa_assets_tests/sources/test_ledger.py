@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
+from kappa_assets.errors import LakeError
 from kappa_assets.log.note import LANDED, CommitNote
 from kappa_assets.sources.ledger.ledger import Known, Ledger
 
@@ -141,3 +142,17 @@ def test_a_ledger_that_is_gone_or_damaged_is_made_anew(tape: Tape, tmp_path: Pat
         ledger = tape.another(path)
         assert len(tape.known("file 0000", "file 0499", ledger=ledger)) == 2
         ledger.close()
+
+
+def test_a_full_disk_is_the_disks_fault_and_the_ledger_goes_on_when_there_is_room(tape: Tape) -> None:
+    tape.write("a")
+    assert tape.known("a")
+    database = tape.ledger._open()
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    database.execute(f"PRAGMA max_page_count = {pages}")
+    tape.write(*(f"file-{n}" for n in range(500)), rows=0)
+    for _ in range(2):
+        with pytest.raises(LakeError, match="the ledger .* cannot be read or written: database or disk is full"):
+            tape.ledger.sync()
+    database.execute(f"PRAGMA max_page_count = {1 << 20}")
+    assert len(tape.known("a", *(f"file-{n}" for n in range(500)))) == 501

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
+from kappa_assets.errors import LakeError
 from kappa_assets.log.delta_log import commits, notes_back
 from kappa_assets.log.note import LANDED, CommitNote
 from kappa_assets.place.local.log_files import latest_version, log_file
@@ -88,13 +89,14 @@ class Ledger:
 
         A file that is no ledger, or a damaged one, is thrown away, and made again.
         """
-        try:
-            self._sync()
-        except sqlite3.OperationalError:  # a full disk, a lock: no fault of the file
-            raise
-        except sqlite3.DatabaseError:
-            self._throw_away()
-            self._sync()
+        with self._disk():
+            try:
+                self._sync()
+            except sqlite3.OperationalError:  # a full disk, a lock: no fault of the file
+                raise
+            except sqlite3.DatabaseError:
+                self._throw_away()
+                self._sync()
 
     def _sync(self) -> None:
         with self._writing() as db:
@@ -117,7 +119,7 @@ class Ledger:
     def find(self, files: Sequence[str]) -> dict[str, list[Known]]:
         """Return all that is known of each of these files; one of which nothing is known is left out."""
         found: dict[str, list[Known]] = {}
-        with self._turn:
+        with self._turn, self._disk():
             for start in range(0, len(files), _AT_ONCE):
                 part = files[start : start + _AT_ONCE]
                 marks = ",".join("?" * len(part))
@@ -127,17 +129,18 @@ class Ledger:
 
     def newest(self, pattern: str, most: int) -> list[tuple[str, Known]]:
         """Return the files whose paths fit a pattern, and what is known of each: the newest on the tape first."""
-        with self._turn:
+        with self._turn, self._disk():
             return [(file, Known(*known)) for file, *known in self._open().execute(_NEWEST, (pattern, most))]
 
     def start_from(self, other: Path) -> None:
         """Take over what another ledger holds, to bring that up to date without writing to it."""
-        with self._turn, closing(sqlite3.connect(f"{other.absolute().as_uri()}?mode=ro", uri=True)) as given:
+        copied = f"{other.absolute().as_uri()}?mode=ro"
+        with self._turn, self._disk(), closing(sqlite3.connect(copied, uri=True)) as given:
             given.backup(self._open())
 
     def note(self, deliveries: Iterable[Delivery], *, set_aside: bool = False) -> None:
         """Note what need not be read: a known delivery whose bytes have another time now."""
-        with self._writing() as db:
+        with self._disk(), self._writing() as db:
             db.executemany(_ADD, ((*_row(one), set_aside, None) for one in deliveries))
 
     def _goes_on(self, version: int, said: str | None) -> bool:
@@ -184,10 +187,22 @@ class Ledger:
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
+                db.execute("COMMIT")
             except BaseException:
-                db.execute("ROLLBACK")
+                if db.in_transaction:  # a full disk has rolled it back by itself, or has kept a COMMIT from ending it
+                    db.execute("ROLLBACK")
                 raise
-            db.execute("COMMIT")
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Raise LakeError for what is the fault of the disk: then the batch is tried until that is mended."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise LakeError(
+                f"the ledger {str(self.path)!r} cannot be read or written: {error}",
+                hint="Check that the disk is there, writable and not full. Deleted, it is made again from the tape.",
+            ) from error
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is not None and _identity(self.path) != self._opened:
