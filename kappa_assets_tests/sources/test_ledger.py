@@ -152,7 +152,7 @@ def test_a_full_disk_is_the_disks_fault_and_the_ledger_goes_on_when_there_is_roo
     database.execute(f"PRAGMA max_page_count = {pages}")
     tape.write(*(f"file-{n}" for n in range(500)), rows=0)
     for _ in range(2):
-        with pytest.raises(LakeError, match="the ledger .* cannot be read or written: database or disk is full"):
+        with pytest.raises(LakeError, match=r"the ledger .* cannot be read or written: database or disk is full"):
             tape.ledger.sync()
     database.execute(f"PRAGMA max_page_count = {1 << 20}")
     assert len(tape.known("a", *(f"file-{n}" for n in range(500)))) == 501
