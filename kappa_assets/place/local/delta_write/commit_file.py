@@ -36,7 +36,9 @@ def put_commit(
     lines = _lines(actions, changed, note, transactions)
     fresh = path.with_name(f"_commit_{uuid.uuid4().hex}.json.tmp")
     try:
-        fresh.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines), encoding="utf-8")
+        # Letters as they are: delta-rs 1.6.6 reads an escaped U+1F600 as U+F600.
+        said = (json.dumps(line, separators=(",", ":"), ensure_ascii=False) + "\n" for line in lines)
+        fresh.write_text("".join(said), encoding="utf-8")
         os.link(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -107,5 +107,10 @@ def _put(tree: dict[str, Any], parts: tuple[str, ...], value: Any) -> None:
 def _encode(value: Any) -> str:
     """Return JSON with decimals as exact numbers, which `json.dumps` cannot write."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(k)}:{_encode(v)}" for k, v in value.items()) + "}"
-    return format(value, "f") if isinstance(value, decimal.Decimal) else json.dumps(value)
+        return "{" + ",".join(f"{_json(k)}:{_encode(v)}" for k, v in value.items()) + "}"
+    return format(value, "f") if isinstance(value, decimal.Decimal) else _json(value)
+
+
+def _json(value: Any) -> str:
+    """Return JSON that keeps letters as they are: delta-rs 1.6.6 reads an escaped U+1F600 as U+F600."""
+    return json.dumps(value, ensure_ascii=False)
