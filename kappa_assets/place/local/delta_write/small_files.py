@@ -57,13 +57,18 @@ def write_small(rows: pa.Table, folder: Path, partition_by: tuple[str, ...]) -> 
     for where, part in _partitions(rows, partition_by):
         target = folder / where
         target.mkdir(parents=True, exist_ok=True)
-        pq.write_table(
-            part,
-            target / "part-0.parquet",
-            compression="snappy",
-            coerce_timestamps="us",
-            write_statistics=columns_with_statistics(part.schema, nan_columns(part)),
-        )
+        write_part(part, target / "part-0.parquet")
+
+
+def write_part(rows: pa.Table, path: Path) -> None:
+    """Write one Parquet file as Spark writes its own, with statistics of the columns that have true ones."""
+    pq.write_table(
+        rows,
+        path,
+        compression="snappy",
+        coerce_timestamps="us",
+        write_statistics=columns_with_statistics(rows.schema, nan_columns(rows)),
+    )
 
 
 def _partitions(rows: pa.Table, partition_by: tuple[str, ...]) -> Iterator[tuple[str, pa.Table]]:
