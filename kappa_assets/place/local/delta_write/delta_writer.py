@@ -160,8 +160,9 @@ class DeltaWriter:
             table = self._opened()
             if is_in:
                 return decided_on
-            actions = pa.table(table.get_add_actions()).select(["path", "size_bytes", "partition"])
-            held = {action["path"]: action for action in actions.to_pylist()}
+            actions = pa.table(table.get_add_actions())
+            wanted = [c for c in ("path", "size_bytes", "partition") if c in actions.column_names]
+            held = {action["path"]: action for action in actions.select(wanted).to_pylist()}
             if not set(old) <= held.keys():
                 return None
             said = note()

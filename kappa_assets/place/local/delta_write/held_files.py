@@ -20,7 +20,7 @@ def held_files(table: DeltaTable) -> list[Any]:
 
 def removal(held: Mapping[str, Any], *, data_change: bool = True) -> RemoveAction:
     """Return the removal of a file. Size and partition are what a reader of the change feed needs of it."""
-    values = {name: None if value is None else str(value) for name, value in (held["partition"] or {}).items()}
+    values = {name: None if value is None else str(value) for name, value in (held.get("partition") or {}).items()}
     return RemoveAction(
         held["path"], data_change, int(time.time() * 1000), size=held["size_bytes"], partition_values=values
     )
