@@ -10,7 +10,6 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import deltalake
-import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -21,7 +20,7 @@ from kappa_assets.faults import fault_point
 from kappa_assets.place.local import durable
 from kappa_assets.place.local.delta_write.commit_file import put_commit
 from kappa_assets.place.local.delta_write.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
-from kappa_assets.place.local.delta_write.held_files import removal
+from kappa_assets.place.local.delta_write.held_files import removable, removal
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles
 from kappa_assets.place.local.delta_write.table_schema import check_schema, nullable
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
@@ -160,9 +159,7 @@ class DeltaWriter:
             table = self._opened()
             if is_in:
                 return decided_on
-            actions = pa.table(table.get_add_actions())
-            wanted = [c for c in ("path", "size_bytes", "partition") if c in actions.column_names]
-            held = {action["path"]: action for action in actions.select(wanted).to_pylist()}
+            held = removable(table)
             if not set(old) <= held.keys():
                 return None
             said = note()

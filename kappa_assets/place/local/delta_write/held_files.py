@@ -18,6 +18,13 @@ def held_files(table: DeltaTable) -> list[Any]:
     return held(pa.table(table.get_add_actions(flatten=True)))
 
 
+def removable(table: DeltaTable) -> dict[str, Any]:
+    """Return by path what `removal` needs of each file of a table as it was opened."""
+    actions = pa.table(table.get_add_actions())
+    wanted = [name for name in ("path", "size_bytes", "partition") if name in actions.column_names]
+    return {action["path"]: action for action in actions.select(wanted).to_pylist()}
+
+
 def removal(held: Mapping[str, Any], *, data_change: bool = True) -> RemoveAction:
     """Return the removal of a file. Size and partition are what a reader of the change feed needs of it."""
     values = {name: None if value is None else str(value) for name, value in (held.get("partition") or {}).items()}
