@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
@@ -12,7 +12,7 @@ from pyspark.sql.types import StructField, StructType
 
 from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold
-from kappa_assets.errors import TableMissing
+from kappa_assets.errors import CommitOvertaken, TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.kind import MakeQuery, Standing
 from kappa_assets.kinds.query import WAIT, Setting, checkpoint_of
@@ -29,7 +29,7 @@ from kappa_assets.log.positions import (
 from kappa_assets.log.tape import Tape
 from kappa_assets.logic.analysed import columns_used
 from kappa_assets.names import TableName
-from kappa_assets.place.change import Change, Counts, Everything, Write
+from kappa_assets.place.change import Change, Conflict, Counts, Everything, Groups, Write
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
 from kappa_assets.place.local.pinned import read_pinned
 from kappa_assets.place.port import StoredTable
@@ -38,6 +38,46 @@ from kappa_assets.sources.column_names import same_name
 
 _ONE_FILE = 64 << 20
 """Bytes up to which a Gold is kept in one file: it is rewritten whole with each batch."""
+
+
+IN_PROPORTION = 4 << 20
+"""Bytes from which on a Gold is written in proportion to what a batch touches. To write less anew costs no more."""
+MOST_GROUPS = 10_000
+"""Groups up to which a batch touches few: they are held in memory, and sent to every task."""
+_TRIES = 5
+"""How often a batch is made anew when files that it replaces were rewritten meanwhile."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A micro-batch of the change feed, and what is known of it.
+
+    Args:
+        rows: of the feed, with the columns that the function uses.
+        read: its range.
+        ahead: the version at which groups were recomputed that hold newer rows than were read. What is in must not be
+            added again: until the reading has passed that version, batches recompute the groups they touch.
+        small: whether both the batch and the table are small.
+        large: whether the table is so large that only what the batch touches is written.
+    """
+
+    rows: DataFrame
+    read: InputRange
+    ahead: int | None
+    small: bool
+    large: bool
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a table holds after a batch: `rows`, in the place of all that it held, or of some groups alone.
+
+    `version`: of the upstream, at which they were recomputed, if they were.
+    """
+
+    rows: DataFrame
+    version: int | None = None
+    groups: Groups | None = None
 
 
 class AggregateQuery(ABC):
@@ -66,6 +106,7 @@ class AggregateQuery(ABC):
         self._silver = self._upstream.open()
         self._written = setting.lake.table(gold.name, generation.number)
         self._target = self._written.open()
+        self._order: tuple[str, ...] = ()
         self._read = StructType()
         self._columns: list[str] = []
 
@@ -102,6 +143,8 @@ class AggregateQuery(ABC):
         self._read = schema
         needed = None if used is None else used | self._needed()
         self._columns = [name for name in schema.names if needed is None or name in needed] or schema.names[:1]
+        self._order = self._ordered_by(output.schema)
+        self._target = self._written.open(ordered_by=self._order)
         self._target.prepare(self._kept_as(output))
         self._target.take_over(self._write(0), self._setting.fence)
 
@@ -112,6 +155,10 @@ class AggregateQuery(ABC):
     def _needed(self) -> frozenset[str]:
         """Return the columns of the upstream that batches are read for beside those that the function uses."""
         return frozenset()
+
+    def _ordered_by(self, schema: StructType) -> tuple[str, ...]:  # noqa: ARG002 -- of kinds with groups
+        """Return the columns by which files are in order: those that name groups; none: each batch writes all."""
+        return ()
 
     def _kept_as(self, output: DataFrame) -> StructType:
         """Return the columns of the table, given the function's output."""
@@ -137,29 +184,37 @@ class AggregateQuery(ABC):
         before = self._last_note()
         check_tiles(str(self.table), None if before is None else before.reads.get(self._silver_name), read)
         size = self._target.size()
-        small = size <= SMALL_BATCH and read_bytes(self._upstream, read) <= SMALL_BATCH
+        few = read_bytes(self._upstream, read) <= SMALL_BATCH
         ahead = None if before is None else before.recomputed
+        small, large = few and size <= SMALL_BATCH, bool(self._order) and size >= IN_PROPORTION
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
-        content, version = self._content(batch.coalesce(1) if small else batch, read, ahead, small=small)
-        content = content.coalesce(1) if size < _ONE_FILE else content
-        note = partial(self._note, number, read, version)
-        self._target.apply(Change(write, content, note, Everything(), small=small), self._setting.fence)
-        fault_point("after_commit", str(self.table))
+        how = Batch(batch.coalesce(1) if few else batch, read, ahead, small=small, large=large)
+        for _ in range(_TRIES):
+            content = self._content(how)
+            rows = content.rows.coalesce(1) if size < _ONE_FILE and content.groups is None else content.rows
+            note = partial(self._note, number, read, content.version)
+            change = Change(write, rows, note, content.groups or Everything(), small=how.small)
+            if not isinstance(self._target.apply(change, self._setting.fence), Conflict):
+                fault_point("after_commit", str(self.table))
+                return
+        raise CommitOvertaken(
+            f"the files of {self.table} were rewritten {_TRIES} times while batch {number} was written",
+            hint="The batch is tried again. Does somebody else optimize the table all the time? Let upkeep do it.",
+        )
 
     @abstractmethod
-    def _content(
-        self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
-    ) -> tuple[DataFrame, int | None]:
-        """Return the whole table as it stands after the batch, and the version it was recomputed at, if it was.
+    def _content(self, batch: Batch) -> Content:
+        """Return what the table holds after the batch."""
 
-        `ahead` is the version at which groups were recomputed that hold newer rows than were read. What is in must not
-        be added again: until the reading has passed that version, batches recompute the groups they touch.
-        """
-
-    def _recomputed(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
-        """Return the function on the upstream as of `version`, or of its newest where that is gone, and which it is."""
+    def _recomputed(self, spark: SparkSession, version: int) -> Content:
+        """Return the function on the upstream as of `version`, or of its newest where that is gone."""
         rows, version = self._upstream_at(spark, version)
-        return self._fitted(self._gold(rows)), version
+        return Content(self._fitted(self._gold(rows)), version)
+
+    def _few(self, by: tuple[str, ...], groups: DataFrame) -> Groups | None:
+        """Return the groups, in columns named as `by`, where they are few of a large table; else None."""
+        found = groups.select(*map(quoted, by)).distinct().limit(MOST_GROUPS + 1).toArrow()
+        return Groups(by, found) if found.num_rows <= MOST_GROUPS else None
 
     def _upstream_at(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
         """Return the upstream as of `version`, or of its newest where that is gone, and which it is."""
@@ -179,9 +234,9 @@ class AggregateQuery(ABC):
         """Cast freshly computed rows to the table's types: sums are kept wider than the function gives them."""
         return rows.select(*[F.col(quoted(f.name)).cast(f.dataType).alias(f.name) for f in self._schema()])
 
-    def _current(self, batch: DataFrame) -> DataFrame:
+    def _current(self, spark: SparkSession) -> DataFrame:
         """Return the table as it stands."""
-        return self._target.rows(batch.sparkSession, self._schema())
+        return self._target.rows(spark, self._schema())
 
     def _schema(self) -> StructType:
         known = self._target.schema()
@@ -206,7 +261,7 @@ class AggregateQuery(ABC):
             code_version=self._code_version,
             reads={self._silver_name: read},
             position={self._bronze_name: self._position(read)},
-            rows=counts.rows,
+            rows=counts.rows if counts.held is None else counts.held,
             replay=self._generation.replay,
             recomputed=version,
         ).to_json()

@@ -7,10 +7,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructType
 
 from kappa_assets.columns import quoted
-from kappa_assets.kinds.aggregate import keys_of, made_by
+from kappa_assets.kinds.aggregate import Batch, Content, keys_of, made_by
 from kappa_assets.kinds.keyed import KeyedQuery
 from kappa_assets.kinds.kind import Kind
-from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import may_hold_deletes
 from kappa_assets.logic.logic_check import check_combined
 
@@ -22,13 +21,16 @@ class CombinedQuery(KeyedQuery):
 
     _checked = staticmethod(check_combined)
 
-    def _content(
-        self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
-    ) -> tuple[DataFrame, int | None]:
-        if ahead is not None or may_hold_deletes(self._upstream, read):
-            return super()._content(batch, read, ahead, small=small)
-        both = self._current(batch).unionByName(self._fitted(self._gold(self._complete(batch))))
-        return self._merge(both.coalesce(1) if small else both), None
+    def _content(self, batch: Batch) -> Content:
+        if batch.ahead is not None or may_hold_deletes(self._upstream, batch.read):
+            return super()._content(batch)
+        spark, keys = batch.rows.sparkSession, self._gold.keys
+        added = self._fitted(self._gold(self._complete(batch.rows)))
+        if batch.large and (groups := self._few(keys, added)) is not None:
+            held = self._target.rows_of(spark, groups, self._schema())
+            return Content(self._merge(held.unionByName(added)), groups=groups)
+        both = self._current(spark).unionByName(added)
+        return Content(self._merge(both.coalesce(1) if batch.small else both))
 
     def _kept_as(self, output: DataFrame) -> StructType:
         return self._merge(output).schema

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
+from pyspark.sql.types import (
+    ByteType,
+    DateType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
 
 from kappa_assets.errors import GroupsMixed
-from kappa_assets.kinds.aggregate import AggregateQuery, keys_of, made_by
+from kappa_assets.kinds.aggregate import AggregateQuery, Batch, Content, keys_of, made_by
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, touched_groups, what_is_mixed
-from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import check_groups
 from kappa_assets.logic.verdict import Verdict
+from kappa_assets.place.change import Groups
+
+_ORDERED = (ByteType, ShortType, IntegerType, LongType, StringType, DateType, TimestampType, TimestampNTZType)
 
 
 class KeyedQuery(AggregateQuery):
@@ -37,23 +52,34 @@ class KeyedQuery(AggregateQuery):
         self._verdict = answer.groups
         return answer.rows
 
+    def _ordered_by(self, schema: StructType) -> tuple[str, ...]:
+        """Return the columns of groups whose bounds tell files apart; a dot in a name hides them."""
+        return tuple(c for c in self._verdict.by if isinstance(schema[c].dataType, _ORDERED) and "." not in c)
+
     def _needed(self) -> frozenset[str]:
         return frozenset(self._verdict.columns)
 
-    def _content(
-        self, batch: DataFrame, read: InputRange, ahead: int | None, *, small: bool
-    ) -> tuple[DataFrame, int | None]:
-        rows, version = self._upstream_at(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))
+    def _content(self, batch: Batch) -> Content:
+        spark, read = batch.rows.sparkSession, batch.read
+        rows, version = self._upstream_at(spark, max(holds_all_read(read.until), batch.ahead or 0))
         if read.since is None and not read.until.starting:
-            return self._fitted(self._of_all(rows)), version  # all groups are touched
-        answer, touched = recomputed_groups(self._gold, self._verdict, self._complete(batch), rows, small=small)
-        kept = semi_join(self._current(batch), touched, self._verdict.by, self._verdict.by, "left_anti")
-        return kept.unionByName(self._fitted(answer)), version
+            return Content(self._fitted(self._of_all(rows)), version)  # all groups are touched
+        images, by = self._complete(batch.rows), self._verdict.by
+        few = partial(self._few, by) if batch.large else _no_values
+        answer, touched, groups = recomputed_groups(self._gold, self._verdict, images, rows, small=batch.small, few=few)
+        answer = self._fitted(answer)
+        if groups is not None:
+            return Content(answer, version, groups)
+        return Content(semi_join(self._current(spark), touched, by, by, "left_anti").unionByName(answer), version)
 
     def _of_all(self, rows: DataFrame) -> DataFrame:
         answer = self._gold(rows)
         touched = touched_groups(self._verdict, rows, answer) if self._verdict.believed else rows
         return checked(self._verdict, self._gold.keys, answer, touched)
+
+
+def _no_values(groups: DataFrame) -> Groups | None:  # noqa: ARG001 -- as `_few`
+    return None
 
 
 KEYED = Kind("keyed", made_by(KeyedQuery), check_groups, keys_of)

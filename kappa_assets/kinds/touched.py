@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -12,28 +13,38 @@ from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Gold
 from kappa_assets.logic.analysed import plan_in_spark
 from kappa_assets.logic.verdict import Feed, Verdict
+from kappa_assets.place.change import Groups
 
 _MIXED = "kappa: groups are mixed: "
 """How Spark's error begins that a row of a foreign group, or a key that comes twice, raises inside of its job."""
 
 
 def recomputed_groups(
-    table: Gold, verdict: Verdict, images: DataFrame, rows: DataFrame, *, small: bool
-) -> tuple[DataFrame, DataFrame]:
-    """Return what a Gold's function gives of all groups that a change feed touches, and these groups.
+    table: Gold,
+    verdict: Verdict,
+    images: DataFrame,
+    rows: DataFrame,
+    *,
+    small: bool,
+    few: Callable[[DataFrame], Groups | None],
+) -> tuple[DataFrame, DataFrame, Groups | None]:
+    """Return what a Gold's function gives of all groups that a change feed touches, and these groups; also as values.
+
+    `few` holds groups as values, where they are few.
 
     `images` are all rows of the feed: what was inserted, what was deleted, and what was updated as it was before and
     after. `rows` are those of the upstream after all that. Every row of the table that is in one of the groups is to
     be replaced, also where nothing comes in its place. Groups are named by the columns `by`; null is one.
     """
     touched = touched_groups(verdict, images, table(images))
-    touched = (
-        touched if small else touched.distinct()
-    )  # joins take them as they come; to plan it takes longer than it saves
+    if (groups := few(touched)) is not None:
+        touched = rows.sparkSession.createDataFrame(groups.values)
+    elif not small:  # joins take them as they come; to plan it takes longer than it saves
+        touched = touched.distinct()
     answer = table(rows_of_groups(verdict, rows, touched))
     if not verdict.plain:  # a row may belong to several groups, so there are others in it
         answer = semi_join(answer, touched, verdict.by, verdict.by)
-    return checked(verdict, table.keys, answer, touched), touched
+    return checked(verdict, table.keys, answer, touched), touched, groups
 
 
 def touched_groups(verdict: Verdict, rows: DataFrame, answer: DataFrame) -> DataFrame:

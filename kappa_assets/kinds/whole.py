@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
-from kappa_assets.kinds.aggregate import AggregateQuery, made_by
+from kappa_assets.kinds.aggregate import AggregateQuery, Batch, Content, made_by
 from kappa_assets.kinds.kind import Kind
-from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import check_whole
 
@@ -19,15 +18,8 @@ class WholeQuery(AggregateQuery):
     def _answer(self, upstream: DataFrame) -> DataFrame:
         return check_whole(self._gold, upstream).rows
 
-    def _content(
-        self,
-        batch: DataFrame,
-        read: InputRange,
-        ahead: int | None,
-        *,
-        small: bool,  # noqa: ARG002 -- of a batch that is merged; here none is
-    ) -> tuple[DataFrame, int | None]:
-        return self._recomputed(batch.sparkSession, max(holds_all_read(read.until), ahead or 0))
+    def _content(self, batch: Batch) -> Content:
+        return self._recomputed(batch.rows.sparkSession, max(holds_all_read(batch.read.until), batch.ahead or 0))
 
 
 WHOLE = Kind("whole", made_by(WholeQuery), check_whole)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kappa_assets.faults import Point
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
     from kappa_assets.place.port import StoredTable
@@ -66,6 +67,8 @@ class Counts:
     """Rows that a change adds to the table, those set aside, by the reason, and those counted, by the column."""
 
     rows: int
+    held: int | None = None
+    """All rows that the table holds then; None where the change does not tell."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
 
@@ -84,6 +87,15 @@ class Files:
 
     paths: tuple[str, ...]
     rows: DataFrame | None
+
+
+@dataclass(frozen=True)
+class Groups:
+    """All rows of some groups are taken away, whichever files hold them."""
+
+    by: tuple[str, ...]
+    values: pa.Table
+    """One row for each group, in columns named as `by`; null is a group."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,7 @@ class Change:
     write: Write
     rows: DataFrame | None
     note: Callable[[Counts], str]
-    instead_of: Everything | Files | None = None
+    instead_of: Everything | Files | Groups | None = None
     adopted: Adopted | None = None
     aside: Aside | Beside | None = None
     counted: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kappa_assets.names import TableName
 from kappa_assets.place.beside import HostFiles, StoredCheckpoint
-from kappa_assets.place.change import Already, Applied, Change, Conflict, Fence, Write
+from kappa_assets.place.change import Already, Applied, Change, Conflict, Fence, Groups, Write
 from kappa_assets.place.upkeep import TableUpkeep
 
 if TYPE_CHECKING:
@@ -138,10 +138,12 @@ class StoredTable(Protocol):
         partition_by: tuple[str, ...] = (),
         properties: Mapping[str, str] | None = None,
         beside: StoredTable | None = None,
+        ordered_by: tuple[str, ...] = (),
     ) -> OpenTable:
         """Return the table held open: each look takes in new commits alone.
 
         `partition_by`, `properties`: of a table that is made. `beside`: takes what changes set aside.
+        `ordered_by`: the columns by which files are in order, so that changes of few groups replace few of them.
         """
         ...
 
@@ -167,6 +169,10 @@ class OpenTable(Protocol):
 
     def rows(self, spark: SparkSession, schema: StructType) -> DataFrame:
         """Return the table's rows as it stands at this moment, whatever is committed until they are read."""
+        ...
+
+    def rows_of(self, spark: SparkSession, groups: Groups, schema: StructType) -> DataFrame:
+        """Return the table's rows in some groups, as it stands at this moment."""
         ...
 
     def prepare(self, schema: StructType) -> None:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from kappa_assets_tests.benchmarks import age, beside, landing, light, live, overhead, rewind, throughput, upkeep
+from kappa_assets_tests.benchmarks import (
+    age,
+    beside,
+    landing,
+    large_gold,
+    light,
+    live,
+    overhead,
+    rewind,
+    throughput,
+    upkeep,
+)
 from kappa_assets_tests.benchmarks.rounds import Result
 from kappa_assets_tests.benchmarks.sessions import session
 
@@ -44,6 +55,9 @@ def main() -> None:
         ),
         "upkeep": lambda: _in_our_session(
             lambda s: upkeep.upkeep(s, root, commits=5_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
+        ),
+        "gold": lambda: _in_our_session(
+            lambda s: large_gold.large_gold(s, root, keys=2_000_000 // scale, few=1_000), live=True
         ),
         "landing": lambda: landing.looks(root, files=100_000 // scale),
         "age": lambda: _in_our_session(
@@ -88,7 +102,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         default="",
-        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, landing, age",
+        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, gold, landing,"
+        " age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")

@@ -36,3 +36,12 @@ def test_a_table_of_an_earlier_version_is_told_once_and_keeps_what_else_it_says(
     assert table.newest() == writer.version() == 1
     commit = read_commit(table, 1)
     assert (commit.adds_data, commit.removes_data, commit.note) == (False, False, None)
+
+
+def test_a_table_of_an_earlier_version_is_told_how_its_files_are_ordered(lake_path: Path) -> None:
+    table = Lake.at(lake_path).table(SALES)
+    table.open().prepare(SCHEMA)
+    for _ in range(2):
+        table.open(ordered_by=("n",)).prepare(SCHEMA)
+    assert DeltaTable(table.folder).metadata().configuration["kappa.orderedBy"] == "n"
+    assert table.newest() == 1

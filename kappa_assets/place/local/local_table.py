@@ -23,11 +23,13 @@ from kappa_assets.place.change import (
     Everything,
     Fence,
     Files,
+    Groups,
     Write,
 )
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_apart, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
+from kappa_assets.place.local.key_order.key_order import KeyOrder, in_groups
 from kappa_assets.place.local.linked_files import linked_files
 from kappa_assets.place.local.row_changes import changed_rows, tells_rows_apart
 from kappa_assets.place.local.spark_paths import literal_path
@@ -41,9 +43,13 @@ _CHANGES = "_change_data"
 class LocalTable:
     """One Delta table held open: applies changes to it, and what they set aside to the table beside it."""
 
-    def __init__(self, writer: DeltaWriter, beside: DeltaWriter | None = None) -> None:
+    def __init__(
+        self, writer: DeltaWriter, beside: DeltaWriter | None = None, ordered_by: tuple[str, ...] = ()
+    ) -> None:
+        """`ordered_by`: the columns by which its files are in order, of a table whose groups are replaced."""
         self._writer = writer
         self._beside = beside
+        self._order = KeyOrder(writer, ordered_by)
 
     def exists(self) -> bool:
         """Return whether the table is made."""
@@ -59,15 +65,20 @@ class LocalTable:
 
     def size(self) -> int:
         """Return the bytes of the files that the table consists of."""
-        return sum(Path(path).stat().st_size for path in self._writer.files())
+        return sum(self._writer.held()["size_bytes"].to_pylist()) if self.exists() else 0
 
     def rows(self, spark: SparkSession, schema: StructType) -> DataFrame:
         """Return the table's rows from its own files: opening it through Delta costs a state reconstruction."""
-        files = self._writer.files()
+        files = self._writer.held()["path"].to_pylist() if self.exists() else []
         if not files:
             # An empty createDataFrame would start a Python worker to read nothing.
             return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in schema])
-        return spark.read.schema(schema).parquet(*map(literal_path, files))
+        return spark.read.schema(schema).parquet(*[literal_path(self._writer.folder / path) for path in files])
+
+    def rows_of(self, spark: SparkSession, groups: Groups, schema: StructType) -> DataFrame:
+        """Return the table's rows in some groups. Few files are read, where few can hold them."""
+        rows = self._order.rows_of(spark, self._order.part_of(groups), schema)
+        return in_groups(rows, groups, kept=False)
 
     def prepare(self, schema: StructType) -> None:
         """Make the table, or add columns that it lacks, as a commit of its own. Raises LogicError, LakeError."""
@@ -93,6 +104,8 @@ class LocalTable:
         """
         if self.is_in(change.write):
             return Already()
+        if isinstance(change.instead_of, Groups):
+            return self._replace_groups(change, change.instead_of, fence)
         try:
             files, aside, counts = self._written(change, small=change.small)
         except ResultTooLarge:
@@ -114,6 +127,23 @@ class LocalTable:
                 version = self._writer.commit(files, once, said, replace=isinstance(everything, Everything))
         return Already() if version is None else Applied(version, counts)
 
+    def _replace_groups(self, change: Change, groups: Groups, fence: Fence) -> Applied | Already | Conflict:
+        """Put the change's rows in the place of the groups, in as few files as may hold them."""
+        assert change.rows is not None  # noqa: S101 -- for mypy; a change of groups has rows, if only none of them
+        part = self._order.part_of(groups)
+        stay = in_groups(self._order.rows_of(change.rows.sparkSession, part, change.rows.schema), groups, kept=True)
+        files = self._order.write(stay.unionByName(change.rows), part)
+        counts = Counts(files.rows, part.kept_rows + files.rows)
+        if change.point is not None:
+            fault_point(change.point, self._writer.name)
+        once, said = _once(change.write, fence), lambda: change.note(counts)
+        old = [one.path for one in part.replaced]
+        if not old and not files.actions:  # no file may hold the groups, and they have no rows: the note says so
+            version = self._writer.commit(NOTHING, once, said)
+            return Already() if version is None else Applied(version, counts)
+        version = self._writer.exchange(old, files, once, said)
+        return Conflict() if version is None else Applied(version, counts)
+
     def _written(self, change: Change, *, small: bool) -> tuple[WrittenFiles, list[Path], Counts]:
         """Write the rows in one pass; return the files to add, those of rows to set aside, and the counts of both."""
         folder, slices = self._writer.folder, self._writer.partition_by
@@ -123,7 +153,7 @@ class LocalTable:
             return files, [], Counts(files.rows, counted=counted)
         flagged = _flagged(change.rows, change.aside.failed, observation)
         files, aside = write_apart(flagged, folder, _REJECTED, slices, small=small)
-        return files, aside, Counts(files.rows, {reason: n for reason, n in observation.get.items() if n})
+        return files, aside, Counts(files.rows, rejected={reason: n for reason, n in observation.get.items() if n})
 
     def _added(
         self, change: Change, observation: Observation, *, small: bool

@@ -144,14 +144,17 @@ class LocalStoredTable:
         partition_by: tuple[str, ...] = (),
         properties: Mapping[str, str] | None = None,
         beside: StoredTable | None = None,
+        ordered_by: tuple[str, ...] = (),
     ) -> LocalTable:
         from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
+        from kappa_assets.place.local.key_order.extents import ORDERED_BY
         from kappa_assets.place.local.local_table import LocalTable
 
         name = self.name or self.called
-        writer = DeltaWriter(name, self.folder, partition_by=partition_by, properties=properties)
+        kept = dict(properties or {}) | ({ORDERED_BY: ",".join(ordered_by)} if ordered_by else {})
+        writer = DeltaWriter(name, self.folder, partition_by=partition_by, properties=kept)
         side = None if beside is None else DeltaWriter(beside.name, folder_of(beside))
-        return LocalTable(writer, side)
+        return LocalTable(writer, side, ordered_by)
 
     def _at(self, version: int) -> DeltaTable:
         from deltalake import DeltaTable

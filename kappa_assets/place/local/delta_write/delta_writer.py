@@ -10,6 +10,7 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 import deltalake
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -26,7 +27,7 @@ from kappa_assets.place.local.delta_write.table_schema import check_schema, null
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
 from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.local.log_files import log_file
-from kappa_assets.place.local.upkeep.retention import LOG_STAYS, keep_log
+from kappa_assets.place.local.upkeep.retention import LOG_STAYS, add_properties
 
 _CHECKPOINT_EVERY = 20
 """Commits between two log checkpoints: readers in Spark read every later commit file when they open the table."""
@@ -88,11 +89,9 @@ class DeltaWriter:
         table = self._open()
         return None if table is None else StructType.fromJson(json.loads(table.schema().to_json()))
 
-    def files(self) -> list[str]:
-        """Return the full paths of the files the newest version consists of."""
-        table = self._open()
-        known = [] if table is None else list(table.get_add_actions().column("path").to_pylist())
-        return [str(self.folder / str(path)) for path in known]
+    def held(self) -> pa.Table:
+        """Return the files of the newest version, as `StoredTable.files` does. Raises LakeError without a table."""
+        return pa.table(self._opened().get_add_actions(flatten=True))
 
     def is_committed(self, app: str, batch: int) -> bool:
         """Return whether a commit of `app` with this batch number, or a later one, is in the table."""
@@ -110,7 +109,7 @@ class DeltaWriter:
         if known is None:
             self._create(schema)
             return
-        keep_log(self._table, self.folder)
+        add_properties(self._table, self.folder, self._properties)
         fresh = check_schema(self.name, known, schema)
         if fresh:
             added = deltalake.Schema.from_json(json.dumps(StructType(fresh).jsonValue()))
@@ -276,6 +275,7 @@ class DeltaWriter:
                 deltalake.Schema.from_json(json.dumps(nullable(schema).jsonValue())),
                 partition_by=list(self.partition_by) or None,
                 configuration={**LOG_STAYS, **self._properties},
+                raise_if_key_not_exists=False,  # ours begin with "kappa."
             )
         except WRITE_FAILED as error:
             raise self._refused(error, -1) from error

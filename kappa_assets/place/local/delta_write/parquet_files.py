@@ -45,16 +45,19 @@ def write_files(
     small: bool = False,
     observed: bool = False,
     below: str = "data",
+    rows_a_file: int | None = None,
 ) -> WrittenFiles:
     """Write `df` as Parquet files below `table` and return them, ready to commit.
 
     `small`: the batch was made of little, so that fetching it is cheaper than a write job of Spark. When it is too
     large after all, Spark writes it. `observed`: an Observation counts its rows; then ResultTooLarge is raised, for the
     caller to try again with `small=False` and another Observation. `below`: the folder of the table's that they go to.
+    `rows_a_file`: where a task of Spark's begins another file.
     """
     columns = tuple(partition_by)
     try:
-        return describe_files(table, _write(df, table, columns, small=small, below=below), columns)
+        paths = _write(df, table, columns, small=small, below=below, rows_a_file=rows_a_file)
+        return describe_files(table, paths, columns)
     except ResultTooLarge:
         if observed:
             raise
@@ -74,7 +77,15 @@ def write_apart(
     return describe_files(table, [p for p in paths if p not in apart], partition_by), [table / p for p in apart]
 
 
-def _write(df: DataFrame, table: Path, partition_by: tuple[str, ...], *, small: bool, below: str = "data") -> list[str]:
+def _write(
+    df: DataFrame,
+    table: Path,
+    partition_by: tuple[str, ...],
+    *,
+    small: bool,
+    below: str = "data",
+    rows_a_file: int | None = None,
+) -> list[str]:
     """Write `df` and return the paths, relative to `table`.
 
     Each call has a folder of its own, so that two jobs never share a `_temporary`. Its name does not begin with an
@@ -85,7 +96,7 @@ def _write(df: DataFrame, table: Path, partition_by: tuple[str, ...], *, small: 
     if fetched is not None:
         write_small(fetched, table / relative, partition_by)
     else:
-        writer = df.write.option("compression", "snappy")
+        writer = df.write.option("compression", "snappy").option("maxRecordsPerFile", rows_a_file or 0)
         (writer.partitionBy(*partition_by) if partition_by else writer).parquet(str(table / relative))
     return _parquet_below(table, relative)
 

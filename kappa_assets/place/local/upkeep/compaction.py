@@ -27,6 +27,7 @@ from kappa_assets.place.local.delta_write.held_files import held_files
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, describe_files
 from kappa_assets.place.local.delta_write.small_files import NO_PARTITION
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
+from kappa_assets.place.local.key_order.extents import ORDERED_BY
 from kappa_assets.place.local.leases.lock import table_turn
 from kappa_assets.place.local.upkeep.merge_files import can_be_merged, merge_files
 from kappa_assets.place.local.upkeep.removal import remove_unfinished
@@ -62,12 +63,13 @@ class SmallFiles:
 def small_files(table: str, folder: Path, *, before: dt.date, few: int = FEW) -> list[SmallFiles]:
     """Return what there is to rewrite in a table: each slice before the day `before` that has `few` small files.
 
-    Empty for a table that does not exist, and for one with columns of types that only Spark can write.
+    Empty for a table that does not exist, for one whose files lie in the order of its keys, and for one with columns
+    of types that only Spark can write.
     """
     if not DeltaTable.is_deltatable(str(folder)):
         return []
     delta = DeltaTable(folder)
-    if not can_be_merged(json.loads(delta.schema().to_json())):
+    if ORDERED_BY in delta.metadata().configuration or not can_be_merged(json.loads(delta.schema().to_json())):
         return []
     sliced = delta.metadata().partition_columns == [ARRIVAL_DATE]
     by_slice: dict[dt.date | None, list[dict[str, object]]] = {}

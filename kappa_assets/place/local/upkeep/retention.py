@@ -11,6 +11,7 @@ a table that takes a batch a second has as many after 5 days. Reads of older ver
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,21 +22,25 @@ from kappa_assets.place.local.leases.lock import table_turn
 
 LOG_STAYS = {"delta.logRetentionDuration": "interval 36500 days"}
 """Properties of every table that we make."""
-_NOTE = {"userMetadata": json.dumps({"maintenance": "retention"})}
+_OURS = "kappa."
+_NOTE = {"userMetadata": json.dumps({"maintenance": "properties"})}
 
 
-def keep_log(table: DeltaTable | None, folder: Path) -> None:
-    """Give a table that an earlier version made these properties, by a commit of its own.
+def add_properties(table: DeltaTable | None, folder: Path, properties: Mapping[str, str]) -> None:
+    """Give a table that an earlier version made these properties, and what we say of it, by a commit of its own.
 
-    Where that fails, the next batch tries again: nothing depends on it today.
+    `properties`: of the table if it were made now. Where that fails, the next batch tries again: nothing depends on it
+    today.
     """
-    if table is None or not _lacks(table):
+    wanted = LOG_STAYS | {name: value for name, value in properties.items() if name.startswith(_OURS)}
+    if table is None or not _lacks(table, wanted):
         return
     with table_turn(folder), suppress(*WRITE_FAILED):
         table.update_incremental()
-        if _lacks(table):
+        if _lacks(table, wanted):
             table.alter.set_table_properties(
-                LOG_STAYS,
+                wanted,
+                raise_if_not_exists=False,  # delta-rs does not know ours
                 commit_properties=CommitProperties(custom_metadata=_NOTE, max_commit_retries=0),
                 post_commithook_properties=PostCommitHookProperties(
                     create_checkpoint=False, cleanup_expired_logs=False
@@ -43,5 +48,5 @@ def keep_log(table: DeltaTable | None, folder: Path) -> None:
             )
 
 
-def _lacks(table: DeltaTable) -> bool:
-    return not LOG_STAYS.items() <= table.metadata().configuration.items()
+def _lacks(table: DeltaTable, wanted: Mapping[str, str]) -> bool:
+    return not wanted.items() <= table.metadata().configuration.items()

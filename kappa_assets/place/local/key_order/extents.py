@@ -1,0 +1,91 @@
+"""Which files of a table may hold a group, told by their bounds; and where new ones are cut."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+
+ORDERED_BY = "kappa.orderedBy"
+"""The property of a table whose files lie in the order of its keys: upkeep merges none of them, its writer does."""
+Ordered = Any
+"""A value as files are ordered by it: a whole number or a text; of dates and times the number that Arrow keeps."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What one file holds, and between which values of the column that files are ordered by."""
+
+    path: str
+    bytes: int
+    rows: int
+    low: Ordered
+    high: Ordered
+    """No value in it is outside of these; None where that is not known, and in a file that holds nothing but nulls."""
+    nulls: int | None
+    """How many values are null; None where that is not known."""
+
+    def may_hold(self, wanted: Sequence[Ordered], *, null: bool) -> bool:
+        """Return whether one of the values, which are sorted, may be in it, or a null."""
+        if null and self.nulls != 0:
+            return True
+        if self.low is None or self.high is None:
+            return bool(wanted) and self.nulls != self.rows
+        return bisect_left(wanted, self.low) < bisect_right(wanted, self.high)
+
+
+def has_order(kind: pa.DataType) -> bool:
+    """Return whether files can be ordered by a column of this type: its bounds are told of every value."""
+    types = pa.types
+    ordered = types.is_signed_integer(kind) or types.is_date32(kind) or types.is_timestamp(kind)
+    return bool(ordered or types.is_string(kind) or types.is_large_string(kind))
+
+
+def as_ordered(values: pa.ChunkedArray | pa.Array) -> list[Ordered]:
+    """Return values, or bounds, as they are ordered. Parquet compares texts by their bytes; Python does the same."""
+    if pa.types.is_timestamp(values.type):
+        values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
+    elif pa.types.is_date32(values.type):
+        values = values.cast(pa.int32())
+    found: list[Ordered] = values.to_pylist()
+    return found
+
+
+def extents(files: pa.Table, column: str) -> list[Extent]:
+    """Return what each file holds: first those without bounds, then in the order of their lower ones.
+
+    `files`: path, size_bytes, num_records, and where it is known `min.`, `max.` and `null_count.` of the column.
+    """
+
+    def told(what: str) -> list[Ordered]:
+        name = f"{what}.{column}"
+        return as_ordered(files[name]) if name in files.column_names else [None] * files.num_rows
+
+    plain = (files[name].to_pylist() for name in ("path", "size_bytes", "num_records"))
+    found = [Extent(*one) for one in zip(*plain, told("min"), told("max"), told("null_count"), strict=True)]
+    without = [one for one in found if one.low is None]
+    return without + sorted((one for one in found if one.low is not None), key=lambda one: one.low)
+
+
+def to_replace(files: Sequence[Extent], values: Sequence[Ordered]) -> list[Extent]:
+    """Return the files that may hold a row with one of the values, and those where new rows with them belong.
+
+    `files`: as `extents` gives them.
+    """
+    wanted = sorted({value for value in values if value is not None})
+    null = any(value is None for value in values)
+    bounded = [one for one in files if one.low is not None]
+    lows = [one.low for one in bounded]
+    homes = {bounded[max(bisect_right(lows, value) - 1, 0)].path for value in wanted} if bounded else set()
+    return [one for one in files if one.path in homes or one.may_hold(wanted, null=null)]
+
+
+def cuts(files: Sequence[Extent], replaced: Sequence[Extent]) -> list[Ordered]:
+    """Return the values at which rows of replaced files are cut, so that no new file spans one that stays."""
+    gone = {one.path for one in replaced}
+    bounded = [one for one in files if one.low is not None]
+    return sorted({b.low for a, b in pairwise(bounded) if not {a.path, b.path} <= gone})

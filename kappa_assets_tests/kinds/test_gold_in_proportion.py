@@ -1,0 +1,159 @@
+"""A large Gold is written in proportion to what a batch touches, and holds what it would hold written whole."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from deltalake import DeltaTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kappa_assets.kinds import aggregate
+from kappa_assets.place.local.key_order import key_order
+from kappa_assets.place.local.upkeep.compaction import small_files
+from kappa_assets_tests.kinds.gold_scene import GOLDS, Follower, Sale, scene_at
+from kappa_assets_tests.kinds.test_gold_exact import Crash, every_claim_is_true, is_exact
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from kappa_assets.faults import Point
+
+MANY: list[Sale] = [(f"{prefix}{n:03}", n) for prefix in ("a", "b" * 40, "ü") for n in range(100)]
+"""Three hundred shops, some of which a bound tells apart by 32 letters alone."""
+SHOPS = st.sampled_from([shop for shop, _ in MANY[::10]] + ["", "new", "\U0010ffff\U0010ffff"]) | st.none()
+BATCH = st.lists(st.tuples(SHOPS, st.integers(-3, 3)), max_size=6)
+TURNED = ("combined", "keyed")
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Let every Gold count as large, in files of some twenty rows."""
+    monkeypatch.setattr(aggregate, "IN_PROPORTION", 1)
+    monkeypatch.setattr(aggregate, "_ONE_FILE", 1)
+    monkeypatch.setattr(key_order, "_SMALLEST", 250)
+    monkeypatch.setattr(key_order, "_GROWTH", 1)
+    return monkeypatch
+
+
+def paths(follower: Follower, version: int | None = None) -> set[str]:
+    return set(DeltaTable(follower.folder, version=version).get_add_actions().column("path").to_pylist())
+
+
+def noted_rows(follower: Follower) -> int | None:
+    return follower.notes()[max(follower.notes())].rows
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_a_batch_of_few_groups_replaces_few_files(
+    spark: SparkSession, tmp_path: Path, large: pytest.MonkeyPatch, kind: str
+) -> None:
+    scene = scene_at(spark, tmp_path)
+    follower = Follower(scene, GOLDS[kind])
+    scene.append([MANY])
+    follower.drain()
+    scene.append([[("a001", 1)]])
+    follower.drain()
+    is_exact(follower)
+    before = paths(follower)
+    assert len(before) > 8
+    scene.append([[("a001", 5), ("ü098", 7), ("zz", 1)]])
+    follower.drain()
+    is_exact(follower)
+    assert 1 <= len(before - paths(follower)) <= 4
+    assert noted_rows(follower) == 301
+    assert every_claim_is_true(follower) == 3
+    assert small_files("gold", follower.folder, before=dt.date(2100, 1, 1), few=2) == [], "upkeep leaves their order"
+
+
+@pytest.mark.parametrize("fetched", [0, 1 << 20], ids=["by Spark", "by this process"])
+@settings(max_examples=4)
+@given(
+    st.sampled_from(TURNED),
+    st.lists(st.tuples(st.sampled_from(["append", "repair", "delete"]), BATCH, st.booleans()), min_size=2, max_size=5),
+)
+def test_a_gold_in_order_is_exact_whatever_is_committed(
+    spark: SparkSession,
+    tmp_path_factory: pytest.TempPathFactory,
+    fetched: int,
+    kind: str,
+    steps: list[tuple[str, list[Sale], bool]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregate, "IN_PROPORTION", 1)
+        patch.setattr(key_order, "_SMALLEST", 250)
+        patch.setattr(key_order, "_GROWTH", 1)
+        patch.setattr(key_order, "_FETCHED", fetched)
+        scene = scene_at(spark, tmp_path_factory.mktemp("gold"))
+        follower = Follower(scene, GOLDS[kind])
+        scene.append([MANY])
+        follower.drain()
+        for how, sales, drained in steps:
+            match how:
+                case "append":
+                    scene.append([sales] if sales else [])
+                case "repair":
+                    scene.repair([[*MANY[::2], *sales]])
+                case "delete":
+                    scene.delete(MANY[len(sales)][0])
+            if drained:
+                follower.drain(files=1)
+        follower.drain()
+        is_exact(follower)
+        every_claim_is_true(follower)
+        assert noted_rows(follower) == follower.rows().total()
+
+
+@pytest.mark.parametrize("kind", TURNED)
+@pytest.mark.parametrize("at", ["after_rejects", "after_commit"])
+def test_a_batch_that_dies_is_in_once(
+    spark: SparkSession, tmp_path: Path, large: pytest.MonkeyPatch, kind: str, at: Point
+) -> None:
+    from kappa_assets.place.local import local_table
+
+    scene = scene_at(spark, tmp_path)
+    follower = Follower(scene, GOLDS[kind])
+    scene.append([MANY])
+    follower.drain()
+
+    def dies(point: Point, table: str) -> None:
+        if point == at:
+            raise Crash
+
+    scene.append([[("a001", 5), ("ü098", 7)]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_table, "fault_point", dies)
+        patch.setattr(aggregate, "fault_point", dies)
+        assert follower.is_interrupted(1_000, Crash)
+    follower.drain()
+    is_exact(follower)
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_files_that_somebody_rewrote_meanwhile_are_looked_up_anew(
+    spark: SparkSession, tmp_path: Path, large: pytest.MonkeyPatch, kind: str
+) -> None:
+    scene = scene_at(spark, tmp_path)
+    follower = Follower(scene, GOLDS[kind])
+    scene.append([MANY])
+    follower.drain()
+    scene.append([[("a001", 1)]])
+    follower.drain()
+    write = key_order.KeyOrder.write
+    met = Counter[str]()
+
+    def optimized(*args: object) -> object:
+        if not met["once"]:
+            met["once"] += 1
+            DeltaTable(follower.folder).optimize.compact()
+        return write(*args)  # type: ignore[arg-type]
+
+    large.setattr(key_order.KeyOrder, "write", optimized)
+    scene.append([[("a001", 5)]])
+    follower.drain()
+    is_exact(follower)
+    assert met["once"]
