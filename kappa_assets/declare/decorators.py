@@ -171,7 +171,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
             belong to it. Left out, the keys that the function takes from its upstream unchanged, or groups by first.
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
-        keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which is written anew with each batch.
+        keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which replaces files with each batch.
         reads, version, on_change: as for `silver`.
 
     Raises DeclarationError, with the file and line of the function.

@@ -49,7 +49,7 @@ _TRIES = 5
 
 
 @dataclass(frozen=True)
-class Batch:
+class FeedBatch:
     """A micro-batch of the change feed, and what is known of it.
 
     Args:
@@ -188,7 +188,7 @@ class AggregateQuery(ABC):
         ahead = None if before is None else before.recomputed
         small, large = few and size <= SMALL_BATCH, bool(self._order) and size >= IN_PROPORTION
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
-        how = Batch(batch.coalesce(1) if few else batch, read, ahead, small=small, large=large)
+        how = FeedBatch(batch.coalesce(1) if few else batch, read, ahead, small=small, large=large)
         for _ in range(_TRIES):
             content = self._content(how)
             rows = content.rows.coalesce(1) if size < _ONE_FILE and content.groups is None else content.rows
@@ -203,7 +203,7 @@ class AggregateQuery(ABC):
         )
 
     @abstractmethod
-    def _content(self, batch: Batch) -> Content:
+    def _content(self, batch: FeedBatch) -> Content:
         """Return what the table holds after the batch."""
 
     def _recomputed(self, spark: SparkSession, version: int) -> Content:
@@ -211,8 +211,10 @@ class AggregateQuery(ABC):
         rows, version = self._upstream_at(spark, version)
         return Content(self._fitted(self._gold(rows)), version)
 
-    def _few(self, by: tuple[str, ...], groups: DataFrame) -> Groups | None:
-        """Return the groups, in columns named as `by`, where they are few of a large table; else None."""
+    def _few(self, batch: FeedBatch, by: tuple[str, ...], groups: DataFrame) -> Groups | None:
+        """Return the groups of a batch, in columns named as `by`, where they are few of a large table; else None."""
+        if not batch.large:
+            return None
         found = groups.select(*map(quoted, by)).distinct().limit(MOST_GROUPS + 1).toArrow()
         return Groups(by, found) if found.num_rows <= MOST_GROUPS else None
 

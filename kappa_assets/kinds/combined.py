@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructType
 
 from kappa_assets.columns import quoted
-from kappa_assets.kinds.aggregate import Batch, Content, keys_of, made_by
+from kappa_assets.kinds.aggregate import Content, FeedBatch, keys_of, made_by
 from kappa_assets.kinds.keyed import KeyedQuery
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.log.positions import may_hold_deletes
@@ -21,12 +21,12 @@ class CombinedQuery(KeyedQuery):
 
     _checked = staticmethod(check_combined)
 
-    def _content(self, batch: Batch) -> Content:
+    def _content(self, batch: FeedBatch) -> Content:
         if batch.ahead is not None or may_hold_deletes(self._upstream, batch.read):
             return super()._content(batch)
         spark, keys = batch.rows.sparkSession, self._gold.keys
         added = self._fitted(self._gold(self._complete(batch.rows)))
-        if batch.large and (groups := self._few(keys, added)) is not None:
+        if (groups := self._few(batch, keys, added)) is not None:
             held = self._target.rows_of(spark, groups, self._schema())
             return Content(self._merge(held.unionByName(added)), groups=groups)
         both = self._current(spark).unionByName(added)

@@ -19,13 +19,12 @@ from pyspark.sql.types import (
 )
 
 from kappa_assets.errors import GroupsMixed
-from kappa_assets.kinds.aggregate import AggregateQuery, Batch, Content, keys_of, made_by
+from kappa_assets.kinds.aggregate import AggregateQuery, Content, FeedBatch, keys_of, made_by
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, touched_groups, what_is_mixed
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import check_groups
 from kappa_assets.logic.verdict import Verdict
-from kappa_assets.place.change import Groups
 
 _ORDERED = (ByteType, ShortType, IntegerType, LongType, StringType, DateType, TimestampType, TimestampNTZType)
 
@@ -59,13 +58,13 @@ class KeyedQuery(AggregateQuery):
     def _needed(self) -> frozenset[str]:
         return frozenset(self._verdict.columns)
 
-    def _content(self, batch: Batch) -> Content:
+    def _content(self, batch: FeedBatch) -> Content:
         spark, read = batch.rows.sparkSession, batch.read
         rows, version = self._upstream_at(spark, max(holds_all_read(read.until), batch.ahead or 0))
         if read.since is None and not read.until.starting:
             return Content(self._fitted(self._of_all(rows)), version)  # all groups are touched
         images, by = self._complete(batch.rows), self._verdict.by
-        few = partial(self._few, by) if batch.large else _no_values
+        few = partial(self._few, batch, by)
         answer, touched, groups = recomputed_groups(self._gold, self._verdict, images, rows, small=batch.small, few=few)
         answer = self._fitted(answer)
         if groups is not None:
@@ -76,10 +75,6 @@ class KeyedQuery(AggregateQuery):
         answer = self._gold(rows)
         touched = touched_groups(self._verdict, rows, answer) if self._verdict.believed else rows
         return checked(self._verdict, self._gold.keys, answer, touched)
-
-
-def _no_values(groups: DataFrame) -> Groups | None:  # noqa: ARG001 -- as `_few`
-    return None
 
 
 KEYED = Kind("keyed", made_by(KeyedQuery), check_groups, keys_of)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import DataFrame
 
-from kappa_assets.kinds.aggregate import AggregateQuery, Batch, Content, made_by
+from kappa_assets.kinds.aggregate import AggregateQuery, Content, FeedBatch, made_by
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import check_whole
@@ -18,7 +18,7 @@ class WholeQuery(AggregateQuery):
     def _answer(self, upstream: DataFrame) -> DataFrame:
         return check_whole(self._gold, upstream).rows
 
-    def _content(self, batch: Batch) -> Content:
+    def _content(self, batch: FeedBatch) -> Content:
         return self._recomputed(batch.rows.sparkSession, max(holds_all_read(batch.read.until), batch.ahead or 0))
 
 

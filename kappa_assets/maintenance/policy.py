@@ -33,7 +33,8 @@ class Policy:
     keep_gold: dt.timedelta = dt.timedelta(hours=6)
     """So long a Gold that nothing streams from keeps a file that it has replaced, unless it is declared with `keep`.
 
-    It is written anew with each batch: 33 KB for 1,200 customers, which is 4 GB a week at a batch every 5 seconds.
+    A small one is written anew with each batch: 33 KB for 1,200 customers, which is 4 GB a week at a batch every 5
+    seconds.
     """
 
     def __post_init__(self) -> None:

@@ -124,14 +124,17 @@ class Scene:
 
     def append(self, files: Sequence[Sequence[Sale]]) -> None:
         """Commit one batch of Silver, with these rows in so many files."""
-        number, self.batches = self.batches, self.batches + 1
-        self._writer.commit(self._written(files), Once("main", number), self._note())
+        self.batches += 1
+        self._commit(self._written(files))
         self._remember()
 
     def commit(self, written: WrittenFiles) -> None:
         """Commit one batch of Silver whose files are written already, and of whose rows nothing is remembered."""
-        number, self.batches = self.batches, self.batches + 1
-        self._writer.commit(written, Once("main", number), self._note())
+        self.batches += 1
+        self._commit(written)
+
+    def _commit(self, written: WrittenFiles) -> None:
+        self._writer.commit(written, Once("main", self.batches - 1), self._note())
 
     def repair(self, files: Sequence[Sequence[Sale]]) -> None:
         """Put these files in the place of all that are there, as the repair of a slice does."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kappa_assets.kinds import aggregate
 from kappa_assets.place.local.key_order import key_order
 from kappa_assets.place.local.upkeep.compaction import small_files
-from kappa_assets_tests.kinds.gold_scene import GOLDS, Follower, Sale, scene_at
+from kappa_assets_tests.kinds.gold_scene import GOLDS, Follower, Sale, Scene, scene_at
 from kappa_assets_tests.kinds.test_gold_exact import Crash, every_claim_is_true, is_exact
 
 if TYPE_CHECKING:
@@ -40,6 +40,16 @@ def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+def in_order(spark: SparkSession, root: Path, kind: str) -> tuple[Scene, Follower]:
+    """Return a Silver of many shops, and a Gold of it that lies in many files since its second batch."""
+    scene = scene_at(spark, root)
+    follower = Follower(scene, GOLDS[kind])
+    for sales in (MANY, [("a001", 1)]):
+        scene.append([sales])
+        follower.drain()
+    return scene, follower
+
+
 def paths(follower: Follower, version: int | None = None) -> set[str]:
     return set(DeltaTable(follower.folder, version=version).get_add_actions().column("path").to_pylist())
 
@@ -52,12 +62,7 @@ def noted_rows(follower: Follower) -> int | None:
 def test_a_batch_of_few_groups_replaces_few_files(
     spark: SparkSession, tmp_path: Path, large: pytest.MonkeyPatch, kind: str
 ) -> None:
-    scene = scene_at(spark, tmp_path)
-    follower = Follower(scene, GOLDS[kind])
-    scene.append([MANY])
-    follower.drain()
-    scene.append([[("a001", 1)]])
-    follower.drain()
+    scene, follower = in_order(spark, tmp_path, kind)
     is_exact(follower)
     before = paths(follower)
     assert len(before) > 8
@@ -137,12 +142,7 @@ def test_a_batch_that_dies_is_in_once(
 def test_files_that_somebody_rewrote_meanwhile_are_looked_up_anew(
     spark: SparkSession, tmp_path: Path, large: pytest.MonkeyPatch, kind: str
 ) -> None:
-    scene = scene_at(spark, tmp_path)
-    follower = Follower(scene, GOLDS[kind])
-    scene.append([MANY])
-    follower.drain()
-    scene.append([[("a001", 1)]])
-    follower.drain()
+    scene, follower = in_order(spark, tmp_path, kind)
     write = key_order.KeyOrder.write
     met = Counter[str]()
 

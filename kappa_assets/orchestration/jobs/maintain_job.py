@@ -24,7 +24,7 @@ class MaintainConfig(dg.Config):
         ge=7,
         description="What a table has removed stays on disk for so many days, 7 at least, and longer where a live "
         "table or a candidate has not read it yet. An older release that has not either is marked: needs replay. What "
-        "a Gold has replaced stays for 6 hours: it is written anew with each batch. A table's keep= says otherwise.",
+        "a Gold has replaced stays for 6 hours. A table's keep= says otherwise.",
     )
     keep_commits: int = Field(
         default=1_000,

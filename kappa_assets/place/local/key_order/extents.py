@@ -38,13 +38,6 @@ class Extent:
         return bisect_left(wanted, self.low) < bisect_right(wanted, self.high)
 
 
-def has_order(kind: pa.DataType) -> bool:
-    """Return whether files can be ordered by a column of this type: its bounds are told of every value."""
-    types = pa.types
-    ordered = types.is_signed_integer(kind) or types.is_date32(kind) or types.is_timestamp(kind)
-    return bool(ordered or types.is_string(kind) or types.is_large_string(kind))
-
-
 def as_ordered(values: pa.ChunkedArray | pa.Array) -> list[Ordered]:
     """Return values, or bounds, as they are ordered. Parquet compares texts by their bytes; Python does the same."""
     if pa.types.is_timestamp(values.type):

@@ -24,7 +24,7 @@ from kappa_assets.place.change import Groups
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, describe_files, write_files
 from kappa_assets.place.local.delta_write.small_files import ResultTooLarge, fetch_small, write_part
-from kappa_assets.place.local.key_order.extents import Extent, Ordered, as_ordered, cuts, extents, has_order, to_replace
+from kappa_assets.place.local.key_order.extents import Extent, Ordered, as_ordered, cuts, extents, to_replace
 from kappa_assets.place.local.spark_paths import literal_path
 
 _FETCHED = 32 << 20
@@ -70,7 +70,7 @@ class KeyOrder:
         found = extents(files, column)
         size, rows = sum(one.bytes for one in found), sum(one.rows or 0 for one in found)
         replaced = found
-        if has_order(groups.values[column].type) and all(one.rows is not None for one in found):
+        if all(one.rows is not None for one in found):
             replaced = to_replace(found, as_ordered(groups.values[column]))
         if 2 * sum(one.bytes for one in replaced) > size or not _is_fetched(replaced):
             replaced = found
@@ -104,8 +104,7 @@ class KeyOrder:
 
     def write_sorted(self, rows: pa.Table, part: Part) -> WrittenFiles:
         """Write fetched rows, in order, as files that are cut where a part's are."""
-        sortable = [name for name in self._by if has_order(rows[name].type)]
-        rows = rows.take(pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in sortable]))
+        rows = rows.take(pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in self._by]))
         relative = f"data/{uuid.uuid4().hex}"
         folder = self._writer.folder / relative
         folder.mkdir(parents=True)
