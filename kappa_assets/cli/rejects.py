@@ -66,13 +66,13 @@ def deliveries(where: Where, bronze: TableName, pattern: str, source: str | None
 
 def _again(where: Where, bronze: TableName, meant: list[tuple[DeclaredSource, str | None]], pattern: str) -> Answer:
     """Have what was set aside and fits the pattern taken once more. Raises SourceError for a name that was not."""
-    from kappa_assets.log.delta_log import notes_back
+    from kappa_assets.log.delta_log import newest_of_tape
     from kappa_assets.sources.known_sources import take_again
     from kappa_assets.sources.side_table import SideTable
     from kappa_assets.sources.standings import mine, unnamed
 
     lake, landing = where.lake(), where.landing()
-    before = unnamed(next((note for _, note in notes_back(lake.folder(bronze)) if note.tape_batch is not None), None))
+    before = unnamed(newest_of_tape(lake.table(bronze)))
     aside = SideTable(lake, bronze).all()
     rows: list[dict[str, object]] = []
     for one, label in meant:
@@ -96,14 +96,13 @@ def _of(label: str | None) -> dict[str, object]:
 def _sources(where: Where, bronze: TableName, label: str | None) -> list[tuple[DeclaredSource, str | None]]:
     """Return the sources of a tape that are meant, each with its label where the tape has or had several."""
     from kappa_assets.declare.tables import Bronze
-    from kappa_assets.log.delta_log import notes_back
-    from kappa_assets.sources.standings import has_several
+    from kappa_assets.log.delta_log import newest_of_tape
+    from kappa_assets.sources.standings import are_told_apart
 
     table = where.pipeline()[bronze]
     assert isinstance(table, Bronze)  # noqa: S101 -- for mypy; only a tape has a name in the layer Bronze
     known = [one.label for one in table.sources]
     if label is not None and label not in known:
         raise click.BadParameter(f"{bronze} has no source {label!r}, but {', '.join(known)}", param_hint="--source")
-    notes = (note for _, note in notes_back(where.lake().folder(bronze)) if note.tape_batch is not None)
-    several = bool(table.others) or has_several(next(notes, None))
+    several = are_told_apart(table, newest_of_tape(where.lake().table(bronze)))
     return [(one, one.label if several else None) for one in table.sources if label in (None, one.label)]

@@ -18,7 +18,7 @@ from kappa_assets.kinds import tape_checkpoint
 from kappa_assets.kinds.addressed import addressed
 from kappa_assets.kinds.query import Setting, StartAgain
 from kappa_assets.log.checkpoint import Checkpoint
-from kappa_assets.log.delta_log import notes_back
+from kappa_assets.log.delta_log import newest_of_tape
 from kappa_assets.log.note import IMPLAUSIBLE, RANGES, CommitNote, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.logic.tape_readers import Reader, TapeReaders
@@ -27,7 +27,7 @@ from kappa_assets.place.change import Already, Beside, Change, Counts, Write
 from kappa_assets.sources.known_sources import source_of
 from kappa_assets.sources.side_table import SideTable
 from kappa_assets.sources.source import READ_FAILED, Batch, Given, Offsets, Range, Taken
-from kappa_assets.sources.standings import Standing, carried_on, has_several, standing_of
+from kappa_assets.sources.standings import Standing, are_told_apart, carried_on, standing_of
 
 _PROPERTIES = {"delta.appendOnly": "true"}
 
@@ -73,8 +73,7 @@ class TapeQuery:
         self._target = self._written.open(partition_by=(ARRIVAL_DATE,), properties=_PROPERTIES)
         self._aside = SideTable(lake, bronze.name)
         self._main = Write(str(bronze.name), self.generation, "main", 0)  # whatever checkpoint numbers its batches
-        several = bool(bronze.others) or has_several(self._newest_note())
-        self.label = self._name if several else None
+        self.label = self._name if are_told_apart(bronze, self._newest_note()) else None
         most = setting.pace.landed_files
         self._source = source_of(
             declared, Given(bronze.name, lake, setting.landing, self.checkpoint, most, label=self.label)
@@ -139,9 +138,7 @@ class TapeQuery:
         return standing_of(self._newest_note(), self._name)
 
     def _newest_note(self) -> CommitNote | None:
-        """Return the note of the tape's newest batch. The log is not listed for it."""
-        notes = notes_back(self._written, at_most=self._target.version())
-        return next((note for _, note in notes if note.tape_batch is not None), None)
+        return newest_of_tape(self._written, at_most=self._target.version())
 
     def _commit(self, batch: Batch, taken: Taken, tape_batch: int, ranges: Mapping[str, Range]) -> Taken | None:
         """Commit, or return what the source takes instead, once it was read: then nothing is committed."""

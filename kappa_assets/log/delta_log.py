@@ -129,6 +129,14 @@ def notes_back(where: Where, *, at_most: int | None = None) -> Iterator[tuple[in
         version -= 1
 
 
+def newest_of_tape(where: Where, *, at_most: int | None = None) -> CommitNote | None:
+    """Return the note of the newest batch of a tape, at or before version `at_most`; None before its first.
+
+    With `at_most` the log is not listed for it.
+    """
+    return next((note for _, note in notes_back(where, at_most=at_most) if note.tape_batch is not None), None)
+
+
 def _following(table: StoredTable, version: int, upto: int | None) -> Iterator[Commit]:
     """Yield the commits from `version` on, to the last one whose log file is there."""
     while (upto is None or version <= upto) and table.has(version):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kappa_assets.declare.tables import Bronze
 from kappa_assets.log.note import OTHERS, RANGES, UNNAMED, CommitNote
 
 
@@ -30,6 +31,16 @@ class Standing:
 def has_several(newest: CommitNote | None) -> bool:
     """Return whether a tape, by its newest note, has or had several sources."""
     return newest is not None and OTHERS in newest.source
+
+
+def are_told_apart(bronze: Bronze, newest: CommitNote | None) -> bool:
+    """Return whether rows, files and notes of a tape name their source: it is declared with several, or had several."""
+    return bool(bronze.others) or has_several(newest)
+
+
+def named_in(note: CommitNote) -> str | None:
+    """Return the source that a note names, of a tape that has or had several; None for one that tells none apart."""
+    return note.source.get("name") if has_several(note) else None
 
 
 def standing_of(newest: CommitNote | None, label: str) -> Standing | None:

@@ -44,7 +44,6 @@ READ_UNPINNED = {
 """The modules above the place that open a table themselves, or load files, and why they may."""
 ASK_FOR_PATHS = {
     "cli/command.py": "a folder of which nothing is read, for commands without a landing folder",
-    "cli/rejects.py": _SOURCE,
     "kinds/tape_query.py": _SOURCE,
     "sources/files/files_source.py": _SOURCE,
     "sources/known_sources.py": _SOURCE,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.note import LANDED
-from kappa_assets.sources.standings import has_several, mine
+from kappa_assets.sources.standings import mine, named_in
 
 _NEWEST = 500
 """Newest files compared with the landing folder in each look: two milliseconds."""
@@ -65,7 +65,7 @@ class LandedFiles:
         """Note the files of commits of the tape, oldest first."""
         for commit in commits:
             note = commit.note
-            if note is None or not self._mine(note.source.get("name") if has_several(note) else None):
+            if note is None or not self._mine(named_in(note)):
                 continue
             for name, size, modified, *_ in note.source.get(LANDED, ()):
                 self._read.pop(name, None)

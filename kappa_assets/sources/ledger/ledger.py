@@ -17,11 +17,11 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from kappa_assets.errors import LakeError
-from kappa_assets.log.delta_log import commits, notes_back
+from kappa_assets.log.delta_log import commits, newest_of_tape
 from kappa_assets.log.note import LANDED, CommitNote
 from kappa_assets.place.local.log_files import latest_version, log_file
 from kappa_assets.sources.ledger.told import rows_tell, set_aside_tell
-from kappa_assets.sources.standings import ANY, Mine, has_several, mine, unnamed
+from kappa_assets.sources.standings import ANY, Mine, mine, named_in, unnamed
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS deliveries (
@@ -176,8 +176,7 @@ class Ledger:
         """Return which rows, files and notes are of this ledger's source; those before there were several name none."""
         if self._label is None:
             return ANY
-        notes = (note for _, note in notes_back(self._tape) if note.tape_batch is not None)
-        return mine(self._label, unnamed(next(notes, None)))
+        return mine(self._label, unnamed(newest_of_tape(self._tape)))
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -242,7 +241,7 @@ def _take(db: sqlite3.Connection, note: CommitNote | None, is_mine: Mine) -> Non
     if note is None or note.tape_batch is None:
         return
     # Before there were several sources, all that came was that of the one, also where it was called otherwise then.
-    if is_mine(note.source.get("name") if has_several(note) else None):
+    if is_mine(named_in(note)):
         landed = (Delivery(*found) for found in note.source.get(LANDED, ()))
         db.executemany(_ADD, ((*_row(one), 0, note.tape_batch) for one in landed))
 
