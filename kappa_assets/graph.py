@@ -11,16 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from kappa_assets.declare.data_flow import check_cycles, check_upstreams, resolve, upstream_first
 from kappa_assets.declare.tables import Bronze, Derived, Table
 from kappa_assets.errors import DeclarationError, PipelineNotFound, TableNotDeclared
 from kappa_assets.fingerprint.code_version import code_version
-from kappa_assets.names import Layer, TableName, identifier
+from kappa_assets.names import TableName, identifier
 
-_READS: Mapping[Layer, tuple[Layer, ...]] = {
-    Layer.SILVER: (Layer.BRONZE,),
-    Layer.GOLD: (Layer.SILVER,),
-}
-_FLOW = "Data flows bronze -> silver -> gold."
 _LOADED_FROM_FILE = "__kappa_loaded_from_file__"
 _NO_SESSION = "SESSION_OR_CONTEXT_NOT_EXISTS"
 """How Spark names an error of a function that was called without one."""
@@ -36,8 +32,8 @@ class Pipeline:
 
     name: str
     tables: Mapping[TableName, Table] = field(hash=False)
-    upstreams: Mapping[TableName, TableName] = field(hash=False)
-    """The table each Silver and Gold reads."""
+    upstreams: Mapping[TableName, tuple[TableName, ...]] = field(hash=False)
+    """The tables that each Silver and Gold reads, in the order of its parameters; a tape is not in it."""
     start: dt.date
     """The first slice shown as a Dagster partition; earlier ones flow too, and are reported without one."""
 
@@ -59,15 +55,14 @@ class Pipeline:
                     hint="One table, one logic: rename one of them.",
                 )
         derived = [t for t in by_name.values() if isinstance(t, Derived)]
-        upstreams = {t.name: _resolve(t, wanted, by_name) for t in derived for wanted in t.reads.values()}
-        _check_cycles(derived, upstreams)
-        _check_layers(derived, upstreams)
+        upstreams = {t.name: tuple(resolve(t, wanted, by_name) for wanted in t.reads.values()) for t in derived}
+        check_cycles(derived, upstreams)
+        check_upstreams(derived, upstreams)
         for table in by_name.values():
             code_version(table)
-        ordered = sorted(by_name, key=lambda n: (list(Layer).index(n.layer), n.name))
         return cls(
             identifier(name, what="pipeline name"),
-            {n: by_name[n] for n in ordered},
+            {n: by_name[n] for n in upstream_first(by_name, upstreams)},
             upstreams,
             start,
         )
@@ -109,15 +104,23 @@ class Pipeline:
         """Return every table below `name`, upstream first, without itself."""
         reached = {name}
         for table in self.tables:
-            if self.upstreams.get(table) in reached:
+            if reached & {*self.upstreams.get(table, ())}:
                 reached.add(table)
         return tuple(t for t in self.tables if t in reached and t != name)
 
+    def readers(self, name: TableName) -> tuple[TableName, ...]:
+        """Return the tables that read `name` themselves, upstream first."""
+        return tuple(t for t in self.tables if name in self.upstreams.get(t, ()))
+
     def tape_of(self, name: TableName) -> TableName:
-        """Return the Bronze table that `name` is, in the end, a function of."""
-        while name in self.upstreams:
-            name = self.upstreams[name]
-        return name
+        """Return the tape of a table that stands on one: of a tape itself, and of every table that has slices."""
+        return self.tapes_of(name)[0]
+
+    def tapes_of(self, name: TableName) -> tuple[TableName, ...]:
+        """Return the Bronze tables that `name` is, in the end, a function of, by name; of a tape, itself."""
+        if name not in self.upstreams:
+            return (name,)
+        return tuple(sorted({tape for upstream in self.upstreams[name] for tape in self.tapes_of(upstream)}))
 
 
 def load_pipeline(where: str) -> Pipeline:
@@ -225,47 +228,3 @@ def _tables_in(module: ModuleType) -> Iterator[Table]:
         if isinstance(value, Table) and id(value) not in seen:
             seen.add(id(value))
             yield value
-
-
-def _resolve(table: Derived, wanted: str, tables: Mapping[TableName, Table]) -> TableName:
-    """Return the table that `wanted`, in a `reads` of `table`, means."""
-    if "." in wanted:
-        found = [n for n in tables if str(n) == wanted]
-    else:
-        found = [n for n in tables if n.name == wanted and n != table.name]
-        allowed = [n for n in found if n.layer in _READS[table.name.layer]]
-        found = allowed or found
-    if not found and wanted == table.name.name:
-        return table.name
-    if len(found) != 1:
-        several = ", ".join(map(str, found))
-        raise DeclarationError(
-            f"{table.name} reads {wanted!r}, which is " + (f"ambiguous: {several}" if found else "no table"),
-            origin=table.origin,
-            hint=f"Say reads={{'<parameter>': '<layer>.<name>'}}; there are {', '.join(map(str, tables))}.",
-        )
-    return found[0]
-
-
-def _check_cycles(derived: Iterable[Derived], upstreams: Mapping[TableName, TableName]) -> None:
-    for table in derived:
-        path = [table.name]
-        while path[-1] in upstreams and upstreams[path[-1]] not in path:
-            path.append(upstreams[path[-1]])
-        if upstreams.get(path[-1]) == table.name:
-            raise DeclarationError(
-                f"cycle: {' -> '.join(map(str, [*path, table.name]))} (each reads the next)",
-                origin=table.origin,
-                hint=f"{_FLOW} Let one of them read a table of the layer below.",
-            )
-
-
-def _check_layers(derived: Iterable[Derived], upstreams: Mapping[TableName, TableName]) -> None:
-    for table in derived:
-        upstream, readable = upstreams[table.name], _READS[table.name.layer]
-        if upstream.layer not in readable:
-            raise DeclarationError(
-                f"{table.name} reads {upstream}: a {table.name.layer} table reads {' or '.join(readable)}",
-                origin=table.origin,
-                hint=_FLOW,
-            )

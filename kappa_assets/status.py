@@ -34,7 +34,7 @@ class TableStatus:
     """Where each tape ends now."""
     lag_batches: int
     lag_seconds: float
-    """Age of the oldest rows on the tape that the table does not reflect; 0 when it is caught up."""
+    """Age of the oldest rows on a tape that the table does not reflect; 0 when it is caught up."""
     code_version: str | None
     """The logic that wrote the live generation."""
     deployed_version: str | None
@@ -65,9 +65,9 @@ def table_statuses(lake: Lake, pipeline: Pipeline, *, now: dt.datetime | None = 
     tapes = {b.name: Tape(lake, b.name) for b in pipeline.bronzes}
     found = []
     for table in pipeline:
-        tape = tapes[pipeline.tape_of(table.name)]
-        position = live_position(lake, state, pipeline, table.name, tape)
-        found.append(_status(lake, state, table, tape, position, moment, queries.get(str(table.name))))
+        on = [tapes[name] for name in pipeline.tapes_of(table.name)]
+        stands = [stand_on(tape, live_position(lake, state, table.name, tape), moment) for tape in on]
+        found.append(_status(lake, state, table, stands, queries.get(str(table.name))))
     return found
 
 
@@ -84,6 +84,26 @@ def living_host(lake: Lake) -> HostStatus | None:
 def query_statuses(host: HostStatus | None) -> dict[str, QueryStatus]:
     """Return what a host says about its queries, by table."""
     return {} if host is None else {q.table: host.query(q.table) or q for q in host.queries}
+
+
+@dataclass(frozen=True)
+class Stand:
+    """How far a table reflects one tape, and how far that is behind its head."""
+
+    tape: TableName
+    position: Position
+    head: Position
+    lag: Lag
+
+    @property
+    def behind(self) -> tuple[float, int]:
+        """What orders stands: the one furthest behind is the greatest."""
+        return self.lag.seconds, self.lag.batches
+
+
+def stand_on(tape: Tape, position: Position, now: dt.datetime) -> Stand:
+    """Return how a table that reflects a tape up to `position` stands on it."""
+    return Stand(tape.bronze, position, tape.head(), lag_behind(tape, position, now))
 
 
 def lag_behind(tape: Tape, position: Position, now: dt.datetime) -> Lag:
@@ -108,9 +128,7 @@ def _status(
     lake: Lake,
     state: State,
     table: Table,
-    tape: Tape,
-    position: Position,
-    now: dt.datetime,
+    stands: list[Stand],
     query: QueryStatus | None,
 ) -> TableStatus:
     live = state.live(table.name)
@@ -118,14 +136,14 @@ def _status(
     stored = None if number is None else lake.table(table.name, number)
     version = None if stored is None else stored.newest()
     last = None if stored is None or version is None else delta_log.read_commit(stored, version)
-    lag = lag_behind(tape, position, now)
+    lag = max(stands, key=lambda stand: stand.behind).lag
     return TableStatus(
         table=table.name,
         generation=None if version is None else number,
         version=version,
         rows=None if stored is None or version is None else row_count(stored, version),
-        position={str(tape.bronze): position},
-        head={str(tape.bronze): tape.head()},
+        position={str(stand.tape): stand.position for stand in stands},
+        head={str(stand.tape): stand.head for stand in stands},
         lag_batches=lag.batches,
         lag_seconds=lag.seconds,
         code_version=live.code_version if live else None,

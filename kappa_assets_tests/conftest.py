@@ -125,7 +125,7 @@ def drained_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
     """
     from kappa_assets.host.host import Host
     from kappa_assets.kinds.query import Pace, Setting
-    from kappa_assets.pipelines.retail import pipeline
+    from kappa_assets_tests.retail_sales import pipeline
 
     root = tmp_path_factory.mktemp("drained")
     make_files(root / "landing" / "invoices", 5, files=3, lines=40)

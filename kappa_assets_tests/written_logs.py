@@ -72,7 +72,7 @@ class WrittenLake:
         self, table: TableName, upto: int, *, since: int | None = None, rows: int = 3, batch: int | None = None
     ) -> int:
         """Have a table read its upstream up to and with version `upto`, and return the version it wrote."""
-        upstream = PIPELINE.upstreams[table]
+        (upstream,) = PIPELINE.upstreams[table]
         begins = None if since is None else Offset(since + 1, -1, False)
         note = CommitNote(
             str(table),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kappa_assets.cli.check import check
+from kappa_assets.cli.check import check, explain
 from kappa_assets.cli.group import Commands, common_options
 from kappa_assets.cli.look import path, releases, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
@@ -17,7 +17,7 @@ from kappa_assets.cli.upkeep import maintain
 @click.group(
     cls=Commands,
     sections={
-        "Look": (tables, status, tape, show, path, deliveries, rejects, releases),
+        "Look": (tables, explain, status, tape, show, path, deliveries, rejects, releases),
         "Play": (check, stream, drain),
         "Rewind": (repair, replay, compare, promote, discard, rollback),
         "Keep": (maintain,),

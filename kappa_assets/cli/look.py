@@ -30,13 +30,13 @@ def tables(where: Where) -> Answer:
 def _declared(pipeline: Pipeline, table: Table) -> Mapping[str, object]:
     from kappa_assets.fingerprint.code_version import code_version
 
-    upstream = pipeline.upstreams.get(table.name)
+    upstreams = pipeline.upstreams.get(table.name)
     return {
         "table": str(table.name),
         "layer": str(table.name.layer),
         "kind": _kind(table),
-        "reads": None if upstream is None else str(upstream),
-        "code_version": None if upstream is None else code_version(table),
+        "reads": None if upstreams is None else ", ".join(map(str, upstreams)),
+        "code_version": None if upstreams is None else code_version(table),
         "description": table.description.partition("\n")[0],
         "declared_at": str(table.origin),
         "owners": list(table.owners),

@@ -66,7 +66,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class TableComparison:
-    """One candidate and its live table, both as of tape batch `batch`."""
+    """One candidate and its live table, both as of the same batch of each tape."""
 
     table: TableName
     batch: int
@@ -91,6 +91,8 @@ class TableComparison:
     """Slices with a row that differs in the columns both have."""
     sample: tuple[Difference, ...] = ()
     not_comparable: str | None = None
+    batches: Mapping[str, int] = field(default_factory=dict)
+    """By tape, the batch of which both are; `batch` is that of the first."""
 
     def faults(self, limits: Limits) -> tuple[str, ...]:
         """Return why this candidate must not go live by itself."""
@@ -130,6 +132,7 @@ class TableComparison:
         return {
             "table": str(self.table),
             "batch": self.batch,
+            **({"batches": dict(self.batches)} if len(self.batches) > 1 else {}),
             "live_rows": self.live_rows,
             "candidate_rows": self.candidate_rows,
             "only_live": self.only_live,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, cast, get_args, overload
 
-from kappa_assets.declare import refusals
+from kappa_assets.declare import joins, refusals
+from kappa_assets.declare.joins import By
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import (
@@ -90,6 +91,9 @@ def silver(function: TableFunction, /) -> Silver: ...
 def silver(
     *,
     expect: Sequence[Expectation] = ...,
+    keys: Sequence[str] = ...,
+    by: By = ...,
+    every: str | None = ...,
     reads: Mapping[str, str] | None = ...,
     version: str | None = ...,
     on_change: OnChange = ...,
@@ -97,11 +101,14 @@ def silver(
     owners: Sequence[str] = ...,
     tags: Mapping[str, str] | None = ...,
 ) -> Callable[[TableFunction], Silver]: ...
-def silver(
+def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     function: TableFunction | None = None,
     /,
     *,
     expect: Sequence[Expectation] = (),
+    keys: Sequence[str] = (),
+    by: By = (),
+    every: str | None = None,
     reads: Mapping[str, str] | None = None,
     version: str | None = None,
     on_change: OnChange = "replay",
@@ -109,10 +116,17 @@ def silver(
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> Silver | Callable[[TableFunction], Silver]:
-    """Declare a row-by-row Silver table: the decorated function, applied to every batch of the tape.
+    """Declare a Silver table: the decorated function, applied to every batch of the tape, row by row.
+
+    With `keys` and `by` it may join several tables, and look at several rows: all rows of the groups that a batch
+    touches are read, of each upstream, and what the function gives of them replaces what the table holds of them.
 
     Args:
         expect: conditions on the output; rows that fail are counted and set aside.
+        keys: columns that tell the rows of a group apart.
+        by: with keys, for each parameter the column of its upstream that names a group, or a list of columns, in one
+            order: `{"sales": "customer_id", "customers": "id"}`. With one upstream, a list will do.
+        every: with keys, at most one recomputation in this time, such as "30 seconds".
         reads: upstream of a parameter, where its name is not the upstream's name.
         version: overrides the code version computed from the logic.
         on_change: when the logic changes, hold the table until a `replay` is promoted, or go `forward`.
@@ -125,9 +139,13 @@ def silver(
 
     def declare(declared: TableFunction) -> Silver:
         common = _common(Layer.SILVER, declared, caller, reads, version, on_change, owners, tags)
-        expectations = refusals.check_expectations(common["name"], expect, common["origin"])
-        kept = refusals.check_keep(common["name"], keep, common["origin"])
-        return Silver(**common, keep=kept, expectations=expectations)
+        table, origin = common["name"], common["origin"]
+        expectations = refusals.check_expectations(table, expect, origin)
+        columns = refusals.check_keys(table, keys, origin)
+        groups = joins.check_silver_groups(table, origin, columns, by, common["reads"], expectations)
+        seconds = joins.check_silver_every(table, refusals.check_every(table, every, origin), columns, origin)
+        kept = refusals.check_keep(table, keep, origin)
+        return Silver(**common, keep=kept, every=seconds, expectations=expectations, keys=columns, groups_of=groups)
 
     return declare if function is None else declare(function)
 
@@ -138,7 +156,7 @@ def gold(function: TableFunction, /) -> Gold: ...
 def gold(
     *,
     keys: Sequence[str] = ...,
-    by: Sequence[str] = ...,
+    by: By = ...,
     combine: Mapping[str, Combine] | None = ...,
     every: str | None = ...,
     reads: Mapping[str, str] | None = ...,
@@ -153,7 +171,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     /,
     *,
     keys: Sequence[str] = (),
-    by: Sequence[str] = (),
+    by: By = (),
     combine: Mapping[str, Combine] | None = None,
     every: str | None = None,
     reads: Mapping[str, str] | None = None,
@@ -163,12 +181,15 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
 ) -> Gold | Callable[[TableFunction], Gold]:
-    """Declare a Gold table: an aggregate of a Silver.
+    """Declare a Gold table: an aggregate of one table or of several.
+
+    Several upstreams need `keys` and `by`, or none of both: then it is recomputed whole.
 
     Args:
         keys: columns that identify a row. Without `combine`, the groups that a batch touches are recomputed.
         by: those of the keys that name a group: its rows are recomputed together, from all rows of the upstream that
             belong to it. Left out, the keys that the function takes from its upstream unchanged, or groups by first.
+            With several upstreams, as for `silver`: for each parameter the columns of its upstream.
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
         keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which replaces files with each batch.
@@ -183,9 +204,9 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         table, origin = common["name"], common["origin"]
         columns = refusals.check_keys(table, keys, origin)
         merged = refusals.check_combine(table, origin, columns, combine, every)
-        groups = refusals.check_by(table, origin, columns, by, combined=bool(merged))
+        own, groups = joins.check_gold_groups(table, origin, columns, by, common["reads"], combined=bool(merged))
         seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
-        return Gold(**common, keep=kept, keys=columns, by=groups, combine=merged, every=seconds)
+        return Gold(**common, keep=kept, keys=columns, by=own, groups_of=groups, combine=merged, every=seconds)
 
     return declare if function is None else declare(function)
 
@@ -203,6 +224,8 @@ def _common(
     """Check what Silver and Gold share and return it as keyword arguments of their dataclasses."""
     origin = refusals.check_function(layer, function, caller)
     name = _table_name(layer, getattr(function, "__name__", ""), origin)
+    upstreams = refusals.check_reads(name, function, reads, origin)
+    joins.check_distinct_reads(name, upstreams, origin)
     return {
         "name": name,
         "origin": origin,
@@ -210,7 +233,7 @@ def _common(
         "owners": refusals.check_list(f"owners of {name}", owners, origin, str, _OWNERS),
         "tags": refusals.check_mapping(f"tags of {name}", tags, origin, _TAGS),
         "function": function,
-        "reads": refusals.check_reads(name, function, reads, origin),
+        "reads": upstreams,
         "version": refusals.check_version(name, version, origin),
         "on_change": refusals.check_on_change(name, on_change, origin),
     }

@@ -35,7 +35,7 @@ def check_function(layer: Layer, function: object, caller: Origin) -> Origin:
         )
     if not isinstance(function, FunctionType):
         raise DeclarationError(
-            f"@{layer} decorates a function; got {_described(function)}",
+            f"@{layer} decorates a function; got {described(function)}",
             origin=caller,
             hint=f"Write @{layer} above a def; options are given by name, as in @{layer}(version='1').",
         )
@@ -60,7 +60,7 @@ def check_function(layer: Layer, function: object, caller: Origin) -> Origin:
 def check_reads(
     name: TableName, function: TableFunction, reads: Mapping[str, str] | None, origin: Origin
 ) -> dict[str, str]:
-    """Return the upstream of the one parameter. Raises DeclarationError unless it is one, by position."""
+    """Return the upstream of each parameter, in order. Raises DeclarationError unless all are given by position."""
     given = check_mapping(f"reads of {name}", reads, origin, "{'invoices': 'bronze.invoices'}")
     found = inspect.signature(function).parameters
     for parameter in found.values():
@@ -84,11 +84,9 @@ def check_reads(
             origin=origin,
             hint=f"Its parameters are {', '.join(found) or 'none'}.",
         )
-    if len(found) != 1:
+    if not found:
         raise DeclarationError(
-            f"{name} must read exactly one table; its function has {len(found) or 'no'} parameters",
-            origin=origin,
-            hint=_READ_BY_NAME,
+            f"{name} must read a table; its function has no parameters", origin=origin, hint=_READ_BY_NAME
         )
     return {parameter: _upstream(name, given.get(parameter, parameter), origin) for parameter in found}
 
@@ -97,7 +95,7 @@ def check_keys(table: TableName, keys: object, origin: Origin) -> tuple[str, ...
     """Return the key columns. Raises DeclarationError."""
     columns = check_list(f"keys of {table}", keys, origin, str, "['day', 'country']")
     for column in columns:
-        _check_column(f"keys of {table}", column, origin)
+        check_column(f"keys of {table}", column, origin)
     return columns
 
 
@@ -106,7 +104,7 @@ def check_by(table: TableName, origin: Origin, keys: tuple[str, ...], by: object
     example = f"{[*keys[:1]] or ['customer']}"
     columns = check_list(f"by of {table}", by, origin, str, example)
     for column in columns:
-        _check_column(f"by of {table}", column, origin)
+        check_column(f"by of {table}", column, origin)
         if column not in keys:
             raise DeclarationError(
                 f"by of {table} names {column!r}, which is none of its keys: {list(keys)}",
@@ -133,7 +131,7 @@ def check_combine(
     given = check_mapping(f"combine of {table}", combine, origin, "{'revenue': 'sum'}")
     merged: dict[str, Combine] = {}
     for column, how in given.items():
-        _check_column(f"combine of {table}", column, origin)
+        check_column(f"combine of {table}", column, origin)
         known = [one for one in get_args(Combine) if one == how]
         if not known:
             raise DeclarationError(
@@ -232,12 +230,12 @@ def check_version(table: TableName, version: object, origin: Origin) -> str | No
 
 def check_list(what: str, given: object, origin: Origin, kind: type[_T], example: str) -> tuple[_T, ...]:
     """Return a list's items as a tuple. Raises DeclarationError: a bare string is no list of strings."""
-    got = _described(given)
+    got = described(given)
     if isinstance(given, Sequence) and not isinstance(given, str):
         right = tuple(item for item in given if isinstance(item, kind))
         if len(right) == len(given):
             return right
-        got = f"{_described(next(item for item in given if not isinstance(item, kind)))} in it"
+        got = f"{described(next(item for item in given if not isinstance(item, kind)))} in it"
     raise DeclarationError(
         f"{what} must be a list of {kind.__name__}; got {got}", origin=origin, hint=f"Write {example}."
     )
@@ -251,9 +249,9 @@ def check_mapping(what: str, given: object, origin: Origin, example: str) -> dic
         wrong = next((part for pair in given.items() for part in pair if not isinstance(part, str)), None)
         if wrong is None:
             return dict(given)
-        got = f"{_described(wrong)} in it"
+        got = f"{described(wrong)} in it"
     else:
-        got = _described(given)
+        got = described(given)
     raise DeclarationError(
         f"{what} must be a dict from text to text; got {got}", origin=origin, hint=f"Write {example}."
     )
@@ -266,7 +264,8 @@ def _upstream(table: TableName, upstream: str, origin: Origin) -> str:
         raise InvalidName(f"{table} reads {upstream!r}: {error.what}", origin=origin, hint=error.hint) from error
 
 
-def _check_column(what: str, column: str, origin: Origin) -> None:
+def check_column(what: str, column: str, origin: Origin) -> None:
+    """Refuse what is no plain name of a column."""
     if not _COLUMN.fullmatch(column):
         raise DeclarationError(
             f"{what} name column {column!r}",
@@ -275,7 +274,8 @@ def _check_column(what: str, column: str, origin: Origin) -> None:
         )
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """Return what was got instead, as people read it."""
     if isinstance(value, Table):
         return f"the table {value.name}"
     if isinstance(value, type):

@@ -64,9 +64,11 @@ class Derived(Table):
     on_change: OnChange = field(default="replay", kw_only=True)
     keep: dt.timedelta | None = field(default=None, kw_only=True)
     """How long a file stays that the table does not need any more; None: as upkeep has it for tables of its kind."""
-
     every: float | None = field(default=None, kw_only=True)
     """Seconds between two recomputations at least; None: as often as the upstream changes."""
+    groups_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False, kw_only=True)
+    """By parameter, in their order: the columns of that upstream that name the group recomputed as one, the first of
+    one meaning what the first of another does. Empty: the declaration names none of each upstream."""
 
     def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)
@@ -74,9 +76,14 @@ class Derived(Table):
 
 @dataclass(frozen=True)
 class Silver(Derived):
-    """Business logic, row by row: each row of the tape gives zero, one or several rows, with LINEAGE kept."""
+    """Business logic, row by row: each row of the tape gives zero, one or several rows, with LINEAGE kept.
+
+    With `keys` it is recomputed by touched group, of one upstream or of several.
+    """
 
     expectations: tuple[Expectation, ...] = field(default=(), kw_only=True)
+    keys: tuple[str, ...] = field(default=(), kw_only=True)
+    """Columns that tell the rows of a group apart; none: it is row by row."""
 
 
 @dataclass(frozen=True)
@@ -85,5 +92,5 @@ class Gold(Derived):
 
     keys: tuple[str, ...] = field(default=(), kw_only=True)
     by: tuple[str, ...] = field(default=(), kw_only=True)
-    """Those of `keys` that name the group recomputed as one; none: as Spark's plan of the function tells."""
+    """Those of `keys` that name the group recomputed as one; none: as Spark's plan tells, or as `groups_of` says."""
     combine: Mapping[str, Combine] = field(default_factory=dict, hash=False, kw_only=True)

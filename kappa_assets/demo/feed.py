@@ -8,7 +8,8 @@ A delivery is three steps: (1) its content is written under a hidden name that h
 state file claims the number and the name; (3) the hidden file is renamed. After a crash before (2) is
 done nobody has claimed the number, and the file is written anew; after one before (3) is done the claimed
 hidden file is there, and the rename is made good. The rename happens once, so no day is sent twice, whatever
-is deleted from the folder meanwhile.
+is deleted from the folder meanwhile. Between (2) and (3) the changes of customers that come with it are dropped
+into a folder of their own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from kappa_assets.demo.feed_customers import changes_file, changes_path
 from kappa_assets.errors import SourceError
 
 FOLDER = "invoices"
@@ -53,6 +55,8 @@ class FeedState:
 
 def next_delivery(landing: Path, *, now: dt.datetime, seed: int = 0) -> Path | None:
     """Drop the next file into `<landing>/invoices` and return its path; None while another process is at it.
+
+    The changes of customers that come with it are in `<landing>/customer_changes`, under its name without `.gz`.
 
     The first 20 are the packaged days, `2026-11-01.csv.gz`; after them `2026-11-23T101530-000021.csv`: UTC
     date and time of the delivery, and its number. The first call's `now` anchors the month for good. A
@@ -144,6 +148,7 @@ def _deliver(landing: Path, folder: Path, now: dt.datetime, seed: int) -> Path:
     progress = _read_state(landing) or _state_from_files(folder, now.date())
     claimed = _hidden(folder, progress.sent - 1)
     if progress.name and claimed.exists():
+        _tell_of_customers(landing, progress.name, claimed.read_bytes())
         return _show(claimed, folder / progress.name)
     number = progress.sent
     days = packaged_days()
@@ -157,7 +162,18 @@ def _deliver(landing: Path, folder: Path, now: dt.datetime, seed: int) -> Path:
     hidden = _hidden(folder, number)
     _write(hidden, content)
     _write_state(landing, FeedState(progress.anchor, number + 1, name))
+    _tell_of_customers(landing, name, content)
     return _show(hidden, folder / name)
+
+
+def _tell_of_customers(landing: Path, name: str, invoices: bytes) -> None:
+    """Drop the changes that come with a file of invoices, before it. A second time they are the same bytes."""
+    path = changes_path(landing, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        hidden = path.with_name(f".{path.name}.part")
+        _write(hidden, changes_file(name, invoices))
+        _show(hidden, path)
 
 
 def _hidden(folder: Path, number: int) -> Path:

@@ -22,7 +22,8 @@ def _sensor(landing: Path) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "The demo's stand-in for a shop, no part of a real pipeline: drops the next day's invoices into the "
-            "landing folder every few seconds, and after the packaged month small invented files, for ever. Turn it "
+            "landing folder every few seconds, and after the packaged month small invented files, for ever; with each "
+            "some changes of the customers in it. Turn it "
             "off and nothing more arrives; what has arrived is streamed all the same."
         ),
     )

@@ -8,7 +8,7 @@ on reporting the logic it loaded. What counts:
   Constants of plain data (numbers, text, dates; lists, tuples, dicts and sets of them) count by value, dicts
   and sets in no order; the rest by the statements that make them;
 - values held in closures and defaults;
-- the options that change the result: upstream, expectations, keys, combine; of a Bronze, its source.
+- the options that change the result: upstreams, expectations, keys, groups, combine; of a Bronze, its source.
 
 The pipeline's code is what lies in the top-level package of the function, or beside it. Installed packages,
 the standard library and kappa_assets itself count by the names that are taken from them.
@@ -53,12 +53,14 @@ def _options(table: Table) -> Json:
     match table:
         case Silver():
             rules: list[Json] = [[e.name, e.condition, e.on_fail] for e in table.expectations]
-            return {"reads": _upstreams(table), "expect": sorted(rules, key=str)}
+            keys: dict[str, Json] = {"keys": [*sorted(table.keys)]} if table.keys else {}
+            return {"reads": _upstreams(table), "expect": sorted(rules, key=str), **keys, **_groups_of(table)}
         case Gold():
             combine: dict[str, Json] = {**table.combine}
             # An option that is left out changes no row: a Gold keeps its version when there come to be more options.
             by: dict[str, Json] = {"by": [*sorted(table.by)]} if table.by else {}
-            return {"reads": _upstreams(table), "keys": [*sorted(table.keys)], "combine": combine, **by}
+            options: dict[str, Json] = {"keys": [*sorted(table.keys)], "combine": combine}
+            return {"reads": _upstreams(table), **options, **by, **_groups_of(table)}
         case Bronze():
             told = [_source_options(source) for source in sorted(table.sources, key=lambda one: one.label)]
             return told if table.others else told[0]
@@ -79,4 +81,13 @@ def _source_options(source: DeclaredSource) -> Json:
 
 
 def _upstreams(table: Derived) -> list[Json]:
-    return [*sorted(upstream.rpartition(".")[2] for upstream in table.reads.values())]
+    """Return the upstreams in the order in which the function takes them."""
+    return [upstream.rpartition(".")[2] for upstream in table.reads.values()]
+
+
+def _groups_of(table: Derived) -> dict[str, Json]:
+    """Return the columns that name a group, of each upstream: which goes with which counts, and not their order."""
+    if not table.groups_of:
+        return {}
+    together = sorted(zip(*table.groups_of.values(), strict=True))
+    return {"groups": [[*columns] for columns in together]}

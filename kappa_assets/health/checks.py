@@ -16,7 +16,7 @@ from kappa_assets.names import TableName
 from kappa_assets.place.local.leases.lock import Holder
 from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.registry import Generation
-from kappa_assets.status import Lag
+from kappa_assets.status import Stand
 
 _LATE_AFTER = 120.0
 """Seconds a row may wait on the tape, beside the table's own `every`."""
@@ -62,8 +62,12 @@ class Arrivals:
     """Rows that gave a time of arrival before 2000 or in the future."""
 
 
-def caught_up(table: Derived, position: Position, head: Position, lag: Lag, host: HostSeen) -> CheckOutcome:
-    """Passes while the oldest row on the tape that is not in is younger than two minutes plus `every`."""
+def caught_up(table: Derived, stand: Stand, host: HostSeen) -> CheckOutcome:
+    """Passes while the oldest row on the tape that is not in is younger than two minutes plus `every`.
+
+    `stand`: on its tape; of several tapes, on the one that it is furthest behind of.
+    """
+    position, head, lag = stand.position, stand.head, stand.lag
     bound = _LATE_AFTER + (table.every or 0.0)
     passed = lag.seconds <= bound
     if position == BEFORE_THE_TAPE:

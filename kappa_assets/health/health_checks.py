@@ -24,7 +24,7 @@ from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Registry, State
 from kappa_assets.sources.known_sources import Watch, watch_of
-from kappa_assets.status import lag_behind
+from kappa_assets.status import stand_on
 
 
 def run_checks(
@@ -77,8 +77,8 @@ class HealthChecks:
                 continue
             stored = self._lake.table(table.name, live.number if live else 1)
             if stored not in self._findings:
-                upstream = self._pipeline.upstreams.get(table.name)
-                self._findings[stored] = LogFindings(self._logs, stored, table.name, upstream)
+                upstreams = self._pipeline.upstreams.get(table.name, ())
+                self._findings[stored] = LogFindings(self._logs, stored, table.name, upstreams)
             found = findings[table.name] = self._findings[stored]
             fresh = found.follow()
             if table.name in self._tapes:
@@ -88,11 +88,10 @@ class HealthChecks:
     def _derived(
         self, table: Derived, state: State, log: LogFindings | None, host: checks.HostSeen, now: dt.datetime
     ) -> list[CheckOutcome]:
-        tape = self._tapes[self._pipeline.tape_of(table.name)].tape
-        position = live_position(self._lake, state, self._pipeline, table.name, tape, logs=self._logs)
-        lag = lag_behind(tape, position, now)
+        on = [self._tapes[name].tape for name in self._pipeline.tapes_of(table.name)]
+        stands = [stand_on(t, live_position(self._lake, state, table.name, t, logs=self._logs), now) for t in on]
         return [
-            checks.caught_up(table, position, tape.head(), lag, host),
+            checks.caught_up(table, max(stands, key=lambda stand: stand.behind), host),
             checks.logic_current(table, state.live(table.name), code_version(table)),
             checks.ranges_tile(table.name, log),
             checks.stream_healthy(table.name, host, checks.Arrivals(), self._pipeline.start, now),

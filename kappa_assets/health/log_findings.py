@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from kappa_assets.errors import TapeGap
 from kappa_assets.log.delta_log import Commit
@@ -22,11 +22,13 @@ class LogFindings:
     commits of ours whose input does not begin where that of the one before ended.
     """
 
-    def __init__(self, logs: FollowedLogs, stored: StoredTable, table: TableName, upstream: TableName | None) -> None:
+    def __init__(
+        self, logs: FollowedLogs, stored: StoredTable, table: TableName, upstreams: Iterable[TableName]
+    ) -> None:
         self._logs = logs
         self._stored = stored
         self._table = str(table)
-        self._upstream = str(upstream)
+        self._upstreams = tuple(map(str, upstreams))
         self._forget(0)
 
     def follow(self) -> list[Commit]:
@@ -42,7 +44,7 @@ class LogFindings:
         self.foreign: list[Mapping[str, object]] = []
         self.gaps: list[Mapping[str, object]] = []
         self._version = -1
-        self._until: Offset | None = None
+        self._until: dict[str, Offset | None] = {}
         self._continuous = True
 
     def _fresh(self) -> list[Commit]:
@@ -63,20 +65,22 @@ class LogFindings:
             self._judge(commit)
         if commit.note is None:
             return
-        read = commit.note.reads.get(self._upstream)
-        if read is None or commit.note.repair is not None:  # a repair repeats the range of the commit before it
+        reads = {name: read for name, read in commit.note.reads.items() if name in self._upstreams}
+        if not reads or commit.note.repair is not None:  # a repair repeats the range of the commit before it
             return
-        if self._continuous and read.since != self._until:
-            self._keep(
-                self.gaps,
-                {
-                    "version": commit.version,
-                    "at": commit.at.isoformat(timespec="seconds"),
-                    "begins_after": _text(read.since),
-                    "expected": _text(self._until),
-                },
-            )
-        self._until, self._continuous = read.until, True
+        for name, read in reads.items():
+            if self._continuous and read.since != self._until.get(name):
+                self._keep(
+                    self.gaps,
+                    {
+                        "version": commit.version,
+                        "at": commit.at.isoformat(timespec="seconds"),
+                        "begins_after": _text(read.since),
+                        "expected": _text(self._until.get(name)),
+                    },
+                )
+            self._until[name] = read.until
+        self._continuous = True
 
     def _judge(self, commit: Commit) -> None:
         ours = commit.note is not None and commit.note.table == self._table

@@ -11,9 +11,9 @@ from kappa_assets.faults import fault_point
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.kinds.kind import Standing
-from kappa_assets.kinds.known_kinds import kind_of
+from kappa_assets.kinds.known_kinds import is_sliced, kind_of, unique_in
 from kappa_assets.kinds.query import Setting, TableQuery
-from kappa_assets.kinds.tape_query import TapeQuery
+from kappa_assets.kinds.tape.tape_query import TapeQuery
 from kappa_assets.log.tape import Tape
 from kappa_assets.logic.tape_readers import Reader
 from kappa_assets.names import TableName
@@ -41,9 +41,17 @@ def register(registry: Registry, pipeline: Pipeline) -> State:
         deployed = code_version(table)
         if live is None:
             number = state.next_generation(table.name)
-            reads = pipeline.upstreams[table.name]
-            upstream = tables.get(reads, 1)
-            made.append(events.generation_created(table.name, number, deployed, upstream=upstream, reads=reads))
+            first, *others = pipeline.upstreams[table.name]
+            made.append(
+                events.generation_created(
+                    table.name,
+                    number,
+                    deployed,
+                    upstream=tables.get(first, 1),
+                    reads=first,
+                    also_reads={other: tables.get(other, 1) for other in others},
+                )
+            )
             tables[table.name] = number
         elif live.code_version != deployed and table.on_change == "forward":
             made.append(events.logic_forwarded(table.name, live.number, deployed))
@@ -76,7 +84,7 @@ def live_queries(setting: Setting, pipeline: Pipeline, state: State, tapes: Mapp
 
 
 def _readers(pipeline: Pipeline, bronze: TableName) -> tuple[Reader, ...]:
-    return tuple(partial(kind_of(t).check, t) for t in pipeline.derived if pipeline.upstreams[t.name] == bronze)
+    return tuple(partial(kind_of(t).check, t) for t in pipeline.derived if bronze in pipeline.upstreams[t.name])
 
 
 def hold_reason(live: Generation, table: Derived) -> str | None:
@@ -95,8 +103,14 @@ def query_of(
 ) -> TableQuery:
     """Return the query that writes one generation of a derived table, with the deployed logic."""
     table = pipeline.derived_table(generation.table)
-    upstream = pipeline.upstreams[table.name]
-    standing = Standing(upstream, tapes[pipeline.tape_of(upstream)], code_version(table))
+    standing = Standing(
+        pipeline.upstreams[table.name],
+        tuple(tapes[tape] for tape in pipeline.tapes_of(table.name)),
+        code_version(table),
+        frozenset(name for name in pipeline.upstreams[table.name] if is_sliced(pipeline[name])),
+        unique_in(pipeline, table),
+        is_read=bool(pipeline.readers(table.name)),
+    )
     return kind_of(table).query(setting, table, generation, standing)
 
 

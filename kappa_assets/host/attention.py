@@ -1,8 +1,8 @@
-"""Whether a query is needed just now: a look at its upstream's log that costs one `stat`, not a list.
+"""Whether a query is needed just now: a look at its upstreams' logs that costs one `stat` each, not a list.
 
 Spark looks for new data by listing the log, several times a second and query: four of five tables of an idle host did
-so for nothing. A query whose upstream has been still for a while is therefore stopped, and started again when its
-upstream gets a commit, or is about to.
+so for nothing. A query whose upstreams have been still for a while is therefore stopped, and started again when one
+of them gets a commit, or is about to.
 """
 
 from __future__ import annotations
@@ -16,33 +16,37 @@ QUIET_AFTER = 30.0
 
 
 class Attention:
-    """What one query knows of its upstream. Without an upstream (None: a landing folder) it is always needed.
+    """What one query knows of its upstreams. Without one (a tape reads a landing folder) it is always needed.
 
     Every method is for the host's one thread, but `worked` and `interrupted`, which only set what that thread reads.
     """
 
-    def __init__(self, upstream: StoredTable | None, clock: Callable[[], float]) -> None:
-        self._upstream = upstream
+    def __init__(
+        self, upstreams: tuple[StoredTable, ...], clock: Callable[[], float], waits: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`waits`: whether there is something that it could not take when it last looked."""
+        self._upstreams = upstreams
         self._clock = clock
-        self._version: int | None = None
+        self._waits = waits
+        self._versions: list[int | None] = [None for _ in upstreams]
         self._stirred_at = clock()
         self.news = True
         """Whether its next start may find something to read."""
 
     def look(self, *, coming: bool) -> None:
         """Take in what happened since the last look. `coming`: a table above is at a batch just now."""
-        if self._upstream is None:
+        if not self._upstreams:
             return
-        newest = self._upstream.newest(self._version)
-        if newest != self._version:
-            self._version, self.news = newest, True
+        newest = [table.newest(known) for table, known in zip(self._upstreams, self._versions, strict=True)]
+        if newest != self._versions or self._waits():
+            self._versions, self.news = newest, True
         elif not coming:
             return
         self._stirred_at = self._clock()
 
     def started(self) -> None:
         """Note that the query starts: what is there by now, it reads."""
-        self.news = self._upstream is None
+        self.news = not self._upstreams
         self._stirred_at = self._clock()
 
     def worked(self) -> None:
@@ -56,4 +60,4 @@ class Attention:
     @property
     def long_quiet(self) -> bool:
         """Whether nothing has come for so long that the query may sleep."""
-        return self._upstream is not None and self._clock() - self._stirred_at > QUIET_AFTER
+        return bool(self._upstreams) and self._clock() - self._stirred_at > QUIET_AFTER

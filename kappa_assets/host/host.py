@@ -210,7 +210,7 @@ class Host:
         busy: set[TableName] = set()
         for runner in self._all_runners:
             name = runner.query.table
-            coming = self._pipeline.upstreams.get(name) in busy
+            coming = bool(busy & {*self._pipeline.upstreams.get(name, ())})
             runner.tend(coming=coming)
             if coming or runner.at_work:
                 busy.add(name)

@@ -14,7 +14,7 @@ from kappa_assets.errors import Fenced, KappaError, LakeError, SourceError, Tape
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
 from kappa_assets.host.lookout import Lookout
-from kappa_assets.kinds.query import BatchWork, OneOfSeveral, StartAgain, TableQuery
+from kappa_assets.kinds.query import BatchWork, MayWait, OneOfSeveral, StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -47,7 +47,9 @@ class Runner:
         self._work = BatchWork(query)
         self._source = query.label if isinstance(query, OneOfSeveral) else None
         self._clock = clock
-        self._attention = Attention(query.upstream, clock)
+        self._attention = Attention(
+            query.upstreams, clock, query.waits if isinstance(query, MayWait) else lambda: False
+        )
         self._streaming: StreamingQuery | None = None
         self._state: QueryState = "waiting"
         self._turn = threading.Lock()

@@ -209,6 +209,8 @@ _CHATTY = (
     "org.apache.spark.sql.execution.streaming.runtime.ResolveWriteToStream",
     # "current batch is falling behind": the host's own batch times and lag say it better.
     "org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor",
+    # "Converting duplicated key": Spark's own, of each option with which a range of a change feed is read.
+    "org.apache.spark.sql.util.CaseInsensitiveStringMap",
     # "No Partition Defined for Window operation": a Gold that is recomputed whole may well rank all of its rows.
     "org.apache.spark.sql.execution.window.WindowExec",
 )

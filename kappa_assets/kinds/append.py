@@ -12,7 +12,7 @@ from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID, LINEAGE, quote
 from kappa_assets.declare.tables import Silver
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds.kind import Kind, Standing
+from kappa_assets.kinds.kind import Explanation, Kind, Standing
 from kappa_assets.kinds.query import WAIT, Setting, StartAgain, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
@@ -25,7 +25,7 @@ from kappa_assets.log.positions import (
     read_bytes,
 )
 from kappa_assets.log.tape import Tape
-from kappa_assets.logic.logic_check import check_row_by_row, text_casts
+from kappa_assets.logic.logic_check import Answer, check_row_by_row, text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Aside, Change, Counts, Write
@@ -65,8 +65,8 @@ class AppendQuery:
         return self._generation.number
 
     @property
-    def upstream(self) -> StoredTable:
-        return self._upstream
+    def upstreams(self) -> tuple[StoredTable, ...]:
+        return (self._upstream,)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -173,11 +173,21 @@ class AppendQuery:
 
 
 def _query(setting: Setting, silver: Silver, generation: Generation, standing: Standing) -> AppendQuery:
-    return AppendQuery(setting, silver, generation, standing.tape, standing.code_version)
+    return AppendQuery(setting, silver, generation, standing.tapes[0], standing.code_version)
 
 
 def _address(silver: Silver) -> tuple[str, ...]:  # noqa: ARG001 -- the same of each
     return ADDRESS
+
+
+def _explained(silver: Silver, upstream: str, answer: Answer | None) -> Explanation:  # noqa: ARG001 -- no plan tells more
+    apart = ", ".join(e.name for e in silver.expectations)
+    aside = f" Rows that fail {apart} are set aside, in a commit before." if apart else ""
+    return Explanation(
+        f"The function is called with the rows of the batch, and what it gives is added.{aside}",
+        f"The rows of the batch, and no others of {upstream}.",
+        "Nothing of it is read. A batch adds a file for each day of arrival that it has rows of; upkeep merges them.",
+    )
 
 
 APPEND = Kind(
@@ -185,10 +195,12 @@ APPEND = Kind(
     _query,
     check_row_by_row,
     _address,
+    _address,
     keeps_addresses=True,
     repairable=True,
     keeps_rows=True,
     sets_aside=True,
+    explain=_explained,
 )
 """Row by row: what the function gives of a batch is added."""
 

@@ -7,11 +7,19 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DecimalType, StructType
 
 from kappa_assets.columns import quoted
-from kappa_assets.kinds.aggregate import Content, FeedBatch, keys_of, made_by
-from kappa_assets.kinds.keyed import KeyedQuery
-from kappa_assets.kinds.kind import Kind
+from kappa_assets.declare.tables import Gold
+from kappa_assets.kinds.aggregate import FeedBatch, keys_of, made_by
+from kappa_assets.kinds.keyed import (
+    KeyedQuery,
+    groups_in_words,
+    how_groups_are_replaced,
+    rows_of_groups_read,
+    what_is_dear,
+)
+from kappa_assets.kinds.kind import Explanation, Kind
+from kappa_assets.kinds.rewriting_query import Content
 from kappa_assets.log.positions import may_hold_deletes
-from kappa_assets.logic.logic_check import check_combined
+from kappa_assets.logic.logic_check import Answer, check_combined
 
 _MERGE = {"sum": F.sum, "count": F.sum, "min": F.min, "max": F.max}
 
@@ -26,7 +34,7 @@ class CombinedQuery(KeyedQuery):
             return super()._content(batch)
         spark, keys = batch.rows.sparkSession, self._gold.keys
         added = self._fitted(self._gold(self._complete(batch.rows)))
-        if (groups := self._few(batch, keys, added)) is not None:
+        if (groups := self._few(keys, added)) is not None:
             held = self._target.rows_of(spark, groups, self._schema())
             return Content(self._merge(held.unionByName(added)), groups=groups)
         both = self._current(spark).unionByName(added)
@@ -49,5 +57,19 @@ class CombinedQuery(KeyedQuery):
         return merged.select(*wide).select(*map(quoted, rows.columns))
 
 
-COMBINED = Kind("combined", made_by(CombinedQuery), check_combined, keys_of)
+def _explained(gold: Gold, upstream: str, answer: Answer | None) -> Explanation:
+    merged = ", ".join(f"{column} by {how}" for column, how in gold.combine.items())
+    again = rows_of_groups_read(upstream, answer)
+    rare = f"Where rows of {upstream} were taken away:"
+    return Explanation(
+        f"The function is called with the rows of the batch, and its answer merged into the table: {merged}. Groups of "
+        f"rows that were taken away from {upstream} are recomputed instead.",
+        f"The rows of the batch. {rare} {again}",
+        how_groups_are_replaced(answer),
+        groups_in_words(answer),
+        tuple(f"{rare} {one}" for one in what_is_dear(gold, upstream, answer)),
+    )
+
+
+COMBINED = Kind("combined", made_by(CombinedQuery), check_combined, keys_of, keys_of, explain=_explained)
 """The aggregates of a batch are merged into those of the table."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from functools import singledispatch
 
+from kappa_assets.columns import ADDRESS
 from kappa_assets.declare.tables import Derived, Gold, Silver, Table
 from kappa_assets.errors import LogicError
+from kappa_assets.graph import Pipeline
 from kappa_assets.kinds.append import APPEND
 from kappa_assets.kinds.combined import COMBINED
+from kappa_assets.kinds.joined.joined_query import JOINED, WHOLE_OF_SEVERAL
 from kappa_assets.kinds.keyed import KEYED
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.kinds.whole import WHOLE
@@ -16,6 +19,12 @@ from kappa_assets.kinds.whole import WHOLE
 def is_sliced(table: Table) -> bool:
     """Return whether a table's rows lie in slices, which are partitions in Dagster: a tape's do, and by its kind."""
     return not isinstance(table, Derived) or kind_of(table).keeps_addresses
+
+
+def unique_in(pipeline: Pipeline, table: Derived) -> tuple[tuple[str, ...], ...]:
+    """Return, for each upstream of a table, the columns by which no two of its rows are the same; none: not known."""
+    above = [pipeline[name] for name in pipeline.upstreams[table.name]]
+    return tuple(kind_of(one).unique_by(one) if isinstance(one, Derived) else ADDRESS for one in above)
 
 
 @singledispatch
@@ -28,12 +37,14 @@ def kind_of(table: Derived) -> Kind:
 
 
 @kind_of.register
-def _(table: Silver) -> Kind:  # noqa: ARG001 -- all of them are of one kind
-    return APPEND
+def _(table: Silver) -> Kind:
+    return JOINED if table.keys else APPEND
 
 
 @kind_of.register
 def _(table: Gold) -> Kind:
+    if table.groups_of or len(table.reads) > 1:
+        return JOINED if table.groups_of else WHOLE_OF_SEVERAL
     if table.combine:
         return COMBINED
     return KEYED if table.keys else WHOLE

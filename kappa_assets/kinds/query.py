@@ -73,8 +73,8 @@ class TableQuery(Protocol):
         ...
 
     @property
-    def upstream(self) -> StoredTable | None:
-        """The Delta table that it reads; None for a tape, which reads a landing folder."""
+    def upstreams(self) -> tuple[StoredTable, ...]:
+        """The Delta tables that it reads; none for a tape, which reads a landing folder."""
         ...
 
     @property
@@ -126,6 +126,15 @@ class LooksForItself(Protocol):
 
         Raises OSError when what it reads is not there any more.
         """
+        ...
+
+
+@runtime_checkable
+class MayWait(Protocol):
+    """A query that takes in only what its upstreams have in common, and so may have to wait for one of them."""
+
+    def waits(self) -> bool:
+        """Return whether the last look has found something that cannot be taken yet."""
         ...
 
 

@@ -1,8 +1,8 @@
-"""The groups of a Gold that a batch touches, and the rows of its upstream that belong to them."""
+"""The groups of a table that a batch touches, and the rows of its upstreams that belong to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import quoted
-from kappa_assets.declare.tables import Gold
+from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.logic.analysed import plan_in_spark
 from kappa_assets.logic.verdict import Feed, Verdict
 from kappa_assets.place.change import Groups
@@ -37,14 +37,50 @@ def recomputed_groups(
     be replaced, also where nothing comes in its place. Groups are named by the columns `by`; null is one.
     """
     touched = touched_groups(verdict, images, table(images))
-    if (groups := few(touched)) is not None:
-        touched = rows.sparkSession.createDataFrame(groups.values)
-    elif not small:  # joins take them as they come; to plan it takes longer than it saves
-        touched = touched.distinct()
+    touched, groups = _as_values(touched, small=small, few=few)
     answer = table(rows_of_groups(verdict, rows, touched))
     if not verdict.plain:  # a row may belong to several groups, so there are others in it
         answer = semi_join(answer, touched, verdict.by, verdict.by)
     return checked(verdict, table.keys, answer, touched), touched, groups
+
+
+def recomputed_joined(
+    table: Silver | Gold,
+    verdict: Verdict,
+    images: Sequence[DataFrame | None],
+    rows: Sequence[DataFrame],
+    *,
+    small: bool,
+    few: Callable[[DataFrame], Groups | None],
+) -> tuple[DataFrame, DataFrame, Groups | None]:
+    """Return what `recomputed_groups` does, of a table that says what names its groups in each upstream.
+
+    `images` and `rows` are those of each upstream, in the order of the function's parameters; None: nothing came. Of
+    the images, the columns that name groups are enough.
+    """
+    found = [_named(verdict, n, one) for n, one in enumerate(images) if one is not None]
+    if not found:
+        raise ValueError(f"nothing came for {table.name}, so no group of it is touched")
+    touched, groups = _as_values(reduce(DataFrame.unionAll, found), small=small, few=few)
+    read = [
+        semi_join(one, touched, columns, verdict.by).select(*map(quoted, one.columns))
+        for one, columns in zip(rows, verdict.plain_of, strict=True)
+    ]
+    return checked(verdict, row_keys(table, verdict), table(*read), touched), touched, groups
+
+
+def all_of_joined(table: Silver | Gold, verdict: Verdict, rows: Sequence[DataFrame]) -> DataFrame:
+    """Return what a function of several upstreams gives of all their rows, checked as `recomputed_joined` does."""
+    known = [_named(verdict, n, one) for n, one in enumerate(rows)]
+    return checked(verdict, row_keys(table, verdict), table(*rows), reduce(DataFrame.unionAll, known))
+
+
+def row_keys(table: Silver | Gold, verdict: Verdict) -> tuple[str, ...]:
+    """Return the columns that tell the rows of a table apart: its keys do so within a group.
+
+    So that rows of a group that is recomputed need not be compared with those of all others.
+    """
+    return (*(name for name in verdict.by if name not in table.keys), *table.keys)
 
 
 def touched_groups(verdict: Verdict, rows: DataFrame, answer: DataFrame) -> DataFrame:
@@ -53,8 +89,7 @@ def touched_groups(verdict: Verdict, rows: DataFrame, answer: DataFrame) -> Data
     `answer` is the function on these rows: computed groups are read off its plan, where rows go up to be grouped.
     """
     if verdict.plain:
-        named = zip(verdict.plain, verdict.by, strict=True)
-        return rows.select(*[F.col(quoted(of)).alias(name) for of, name in named])
+        return _selected(rows, verdict.plain, verdict.by)
     read_off = [_read_off(answer, feed).toDF(*verdict.by) for feed in verdict.feeds]
     return reduce(DataFrame.unionAll, read_off)
 
@@ -97,6 +132,25 @@ def what_is_mixed(error: Exception) -> str | None:
     """Return what `checked` found wrong, where that is why a job failed."""
     _, found, rest = str(error).partition(_MIXED)
     return rest.partition("\n")[0].partition(" SQLSTATE")[0] if found else None
+
+
+def _as_values(
+    touched: DataFrame, *, small: bool, few: Callable[[DataFrame], Groups | None]
+) -> tuple[DataFrame, Groups | None]:
+    """Return groups as rows that are cheap to join with, and as values where they are few."""
+    if (groups := few(touched)) is not None:
+        return touched.sparkSession.createDataFrame(groups.values), groups
+    # joins take them as they come; to plan it takes longer than it saves
+    return touched if small else touched.distinct(), None
+
+
+def _named(verdict: Verdict, number: int, rows: DataFrame) -> DataFrame:
+    return _selected(rows, verdict.plain_of[number], verdict.by)
+
+
+def _selected(rows: DataFrame, columns: tuple[str, ...], by: tuple[str, ...]) -> DataFrame:
+    """Return the groups that rows belong to, in columns named as `by`."""
+    return rows.select(*[F.col(quoted(of)).alias(name) for of, name in zip(columns, by, strict=True)])
 
 
 def _unless(right: Column, what: str, columns: tuple[str, ...]) -> Column:

@@ -36,7 +36,7 @@ class Commit:
     stream_files: int
     """How many files Delta's stream counts in it: its change files where it has them, else what it adds and removes."""
     bytes: int
-    """Size of the files added."""
+    """Size of what Delta's stream reads of it: its change files where it has them, else the files added."""
     removed_slices: AbstractSet[str] = frozenset()
     """The `_arrival_date` of the files whose rows were taken away or changed; `""` for one that does not tell."""
 
@@ -81,10 +81,11 @@ def read_commit(where: Where, version: int) -> Commit:
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
     rows: dict[str, int] = {}
     adds = removes = False
-    moved = changed = size = 0
+    moved = changed = size = told = 0
     removed_slices: set[str] = set()
     for action in actions:
         changed += "cdc" in action
+        told += action.get("cdc", {}).get("size", 0)
         if add := action.get("add"):
             adds = adds or add.get("dataChange", True)
             moved += add.get("dataChange", True)
@@ -105,7 +106,7 @@ def read_commit(where: Where, version: int) -> Commit:
         adds_data=adds,
         removes_data=removes,
         stream_files=changed or moved,
-        bytes=size,
+        bytes=told if changed else size,
         removed_slices=removed_slices,
     )
 

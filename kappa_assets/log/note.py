@@ -104,6 +104,9 @@ class CommitNote:
     inputs: str | None = None
     """A digest of the paths of the files that a Bronze batch brought, in notes of earlier versions: read by nobody."""
     recomputed: int | None = None
+    touched: Mapping[str, int] = field(default_factory=dict)
+    """Gold only, where a batch touched few groups of a large table: how many `groups`, and the `files` and `bytes` of
+    the table that were read for it."""
 
     def to_json(self) -> str:
         """Return the note as it stands in Delta's `userMetadata`; fields that say nothing are left out."""
@@ -132,6 +135,7 @@ class CommitNote:
             "checkpoint": self.checkpoint,
             "inputs": self.inputs,
             "recomputed": self.recomputed,
+            "touched": dict(self.touched),
         }
         return json.dumps({k: v for k, v in body.items() if v not in (None, {})}, separators=(",", ":"))
 
@@ -163,6 +167,7 @@ class CommitNote:
             checkpoint=body.get("checkpoint"),
             inputs=body.get("inputs"),
             recomputed=body.get("recomputed"),
+            touched=body.get("touched", {}),
         )
 
 

@@ -80,12 +80,12 @@ def position_of_bronze_version(tape: Tape, version: int) -> Position:
     return BEFORE_THE_TAPE if version < 0 else tape.position_at(version)
 
 
-def position_of_silver_version(silver: Where, version: int) -> dict[str, Position]:
-    """Return the tape positions, by Bronze table, that a Silver table had reached at `version`.
+def positions_of_version(table: Where, version: int) -> dict[str, Position]:
+    """Return the tape positions, by Bronze table, that a table had reached at `version`.
 
     Empty before its first commit of ours.
     """
-    found = None if version < 0 else last_note(silver, at_most=version)
+    found = None if version < 0 else last_note(table, at_most=version)
     return {} if found is None else dict(found[1].position)
 
 

@@ -1,15 +1,21 @@
-"""Which rows of a Gold may be recomputed alone: whether its function keeps groups of rows apart, proved on its plan.
+"""Which rows of a table may be recomputed alone: whether its function keeps groups of rows apart, proved on its plan.
 
 It does when its answer on all rows, cut down to one group, is its answer on the rows of that group. So whatever looks
 at several rows, such as an aggregate, a window or a join, must hold all columns of `by`; whatever looks at each row by
 itself is free. A Python function shows no plan: what it is applied by is held, and its answer is checked as it comes.
+
+Of several upstreams, the columns of each that name a group are one and the same `Group` from the leaves up: so a join
+of two is held together by `=` on them, and a union of two has them in one position.
 """
 
 from __future__ import annotations
 
-from kappa_assets.declare.tables import Gold
+from typing import NamedTuple
+
+from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.logic.analysed import Node
 from kappa_assets.logic.order_shows import check_order
+from kappa_assets.logic.plan_rules import SUBQUERIES
 from kappa_assets.logic.row_expressions import follows_from, text_of, upstream_columns
 from kappa_assets.logic.traced_plan import PASSED_ON, Traced, applied_by, equal_in, join_type
 from kappa_assets.logic.verdict import Feed, Refusal, Verdict
@@ -34,7 +40,6 @@ _INSTEAD = {
     "MapInPandas": "Use groupBy(...).applyInPandas",
     "MapInArrow": "Use groupBy(...).applyInArrow",
 }
-_SUBQUERIES = {"ScalarSubquery", "Exists", "ListQuery", "LateralSubquery", "FunctionTableSubqueryArgumentExpression"}
 _PAST = {
     "Aggregate": "groups by",
     "Window": "has a window over",
@@ -44,6 +49,20 @@ _PAST = {
     "Except": "subtracts by",
     "Join": "joins on",
 }
+
+
+class _Ways(NamedTuple):
+    """What else can be written, in words for a hint: `fewer` with a place for the groups that are held."""
+
+    whole: str
+    fewer: str
+    join: str = "it hold"
+
+
+_OF_ONE = _Ways(WHOLE, "Say by={}")
+_OF_SEVERAL = _Ways(
+    "or declare a Gold without keys and by: it is recomputed whole", "Let by name {} alone", "both sides be equal in"
+)
 
 
 def judge(table: Gold, top: Traced) -> Verdict:
@@ -56,7 +75,7 @@ def judge(table: Gold, top: Traced) -> Verdict:
         refusals.append(_nothing_left(table, of))
     if not refusals:
         named = dict(zip(by, groups, strict=True))
-        refusals = [refusal for at in top if at.reads and (refusal := _check(at, named)) is not None]
+        refusals = [refusal for at in top if (refusal := _check(at, named)) is not None]
     plain = all(group.kind == "Upstream" for group in groups)
     feeds: tuple[Feed, ...] = ()
     if not refusals and not plain:
@@ -73,6 +92,43 @@ def judge(table: Gold, top: Traced) -> Verdict:
         keys_are_unique=any(key <= keys for key in top.unique),
         refusals=tuple(refusals if table.combine else [*refusals, *check_order(top)]),
     )
+
+
+def judge_joined(table: Silver | Gold, top: Traced, groups: tuple[Node, ...]) -> Verdict:
+    """Return whether a function of several upstreams keeps apart the groups that its declaration names, or why not."""
+    made = top.node.expressions("projectList")
+    given = [[str(one.fields["name"]) for one in made if top.says.get(one.id) == group] for group in groups]
+    in_keys = [[name for name in names if name in table.keys] for names in given]
+    by = tuple((*keys, *names, "")[0] for keys, names in zip(in_keys, given, strict=True))
+    refusals = [_not_given(text_of(group)) for group, names in zip(groups, given, strict=True) if not names]
+    if isinstance(table, Gold):
+        refusals += [_no_key(names[0]) for names, keys in zip(given, in_keys, strict=True) if names and not keys]
+    if not refusals:
+        named = dict(zip(by, groups, strict=True))
+        refusals = [refusal for at in top if (refusal := _check(at, named, _OF_SEVERAL)) is not None]
+    keys_and_by = {one.id for one in made if one.fields["name"] in (*table.keys, *by)}
+    return Verdict(
+        by=by,
+        groups=tuple(map(text_of, groups)),
+        columns=(),
+        plain=(),
+        feeds=(),
+        believed=top.believes,
+        keys_are_unique=any(key <= keys_and_by for key in top.unique),
+        refusals=(*refusals, *check_order(top)),
+        plain_of=tuple(table.groups_of.values()),
+    )
+
+
+def _not_given(group: str) -> Refusal:
+    what = f"does not give {group!r}, which names its groups, in any column as it is"
+    hint = "Select it unchanged: of an outer join, that of the side that stays, or coalesce(left, right) of a full one."
+    return Refusal("Project", None, what, hint)
+
+
+def _no_key(column: str) -> Refusal:
+    hint = f"Add {column!r} to keys: a key then belongs to one group."
+    return Refusal("Project", column, f"has {column!r}, which names its groups, beside its keys", hint)
 
 
 def _told_by_the_plan(table: Gold, top: Traced, of: dict[str, Node | None]) -> tuple[str, ...]:
@@ -117,20 +173,20 @@ def _nothing_left(table: Gold, of: dict[str, Node | None]) -> Refusal:
     return Refusal("Project", None, f"has no key that names a group: {keys} are computed from rows", hint)
 
 
-def _check(at: Traced, named: dict[str, Node]) -> Refusal | None:
+def _check(at: Traced, named: dict[str, Node], ways: _Ways = _OF_ONE) -> Refusal | None:
     """Return why an operator does not keep the groups apart; None where it does."""
     kind = at.node.kind
-    subquery = next((one for one, _ in at.node.mentioned() if one in _SUBQUERIES), None)
+    subquery = next((one for one, _ in at.node.mentioned() if one in SUBQUERIES), None)
     if subquery is not None:
-        hint = f"Join with what it reads, on {_listed(named)}, {WHOLE}."
+        hint = f"Join with what it reads, on {_listed(named)}, {ways.whole}."
         return Refusal(subquery, None, "reads rows in a subquery, which sees all groups", hint)
-    if kind in _ROW_BY_ROW or (not at.children and at.reads):
+    if kind in _ROW_BY_ROW or not at.children or not at.reads:
         return None
     if kind in _ACROSS_ALL_ROWS:
-        hint = f"{_INSTEAD.get(kind, 'Filter by a column')}, {WHOLE}."
+        hint = f"{_INSTEAD.get(kind, 'Filter by a column')}, {ways.whole}."
         return Refusal(kind, None, f"{_ACROSS_ALL_ROWS[kind]}, whatever their group", hint)
     if any(not child.reads for child in at.children):
-        return _check_constant_side(at)
+        return _check_constant_side(at, ways)
     if kind == "Union":
         return None  # what its sides do not have in one position is no group above it
     if kind not in _PAST and not kind.startswith(("FlatMapGroups", "FlatMapCoGroups")):
@@ -138,7 +194,7 @@ def _check(at: Traced, named: dict[str, Node]) -> Refusal | None:
             kind,
             None,
             f"has {kind} in its plan, of which it is not known to keep groups apart",
-            f"Leave it out, {WHOLE}.",
+            f"Leave it out, {ways.whole}.",
         )
     held = _held(at)
     lost = [name for name, group in named.items() if not follows_from(group, held)]
@@ -146,7 +202,8 @@ def _check(at: Traced, named: dict[str, Node]) -> Refusal | None:
         return None
     kept = [name for name in named if name not in lost]
     does = f"{_PAST.get(kind, 'applies a Python function by')} {_texts(held)}"
-    hint = f"Say by={kept}, {WHOLE}." if kept else f"Let it hold {_listed(named)}, {WHOLE}."
+    holds = ways.join if kind == "Join" else "it hold"
+    hint = f"{ways.fewer.format(kept)}, {ways.whole}." if kept else f"Let {holds} {_listed(named)}, {ways.whole}."
     return Refusal(
         kind,
         lost[0],
@@ -155,14 +212,14 @@ def _check(at: Traced, named: dict[str, Node]) -> Refusal | None:
     )
 
 
-def _check_constant_side(at: Traced) -> Refusal | None:
+def _check_constant_side(at: Traced, ways: _Ways) -> Refusal | None:
     """Judge what is done with rows that stand in the code, and so are the same for every group."""
     if at.node.kind == "Join":
         how = join_type(at.node)
         kept = "RightOuter" if at.children[1].reads else "LeftOuter"
         if how in ("Inner", "Cross", kept) or (how in ("LeftSemi", "LeftAnti") and at.children[0].reads):
             return None
-    hint = f"Join the upstream with them, from the left, {WHOLE}."
+    hint = f"Join the upstream with them, from the left, {ways.whole}."
     return Refusal(
         at.node.kind, None, "has rows of its own beside those of its upstream, which belong to no group", hint
     )

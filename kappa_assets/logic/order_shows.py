@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kappa_assets.logic.analysed import Node
-from kappa_assets.logic.row_expressions import Id
+from kappa_assets.logic.row_expressions import ADDRESS, Id
 from kappa_assets.logic.traced_plan import Traced
 from kappa_assets.logic.verdict import Refusal
 
@@ -53,36 +53,44 @@ _ALWAYS_FLOATS = {
     "RegrSYY",
 }
 _SORTED = {"SortArray", "ArraySort"}
-_UNIQUE = "End the order in columns that no two rows share, such as _batch_id, _row"
+_UNIQUE = "End the order in columns that no two rows share, such as {}"
 _EXACT = "Its last digits depend on the order of adding: cast to a decimal or an integer first"
 
 
 def check_order(top: Traced) -> list[Refusal]:
     """Return what in the plan depends on the order of rows."""
     found: list[Refusal] = []
+    last = _known_to_be_unique(top) or ADDRESS
     for at in (one for one in top if one.reads and one.children):
         match at.node.kind:
             case "Aggregate":
-                found += _aggregate(at)
+                found += _aggregate(at, last)
             case "Window":
-                found += _window(at)
+                found += _window(at, last)
             case "Deduplicate":
-                found += _deduplicate(at)
+                found += _deduplicate(at, last)
     return found
 
 
-def _aggregate(at: Traced) -> Iterator[Refusal]:
+def _known_to_be_unique(top: Traced) -> tuple[str, ...]:
+    """Return the columns by which rows of what is read are known to be told apart, for a hint."""
+    leaves = [at for at in top if at.reads and not at.children]
+    keys = [(at.node.expressions("output"), key) for at in leaves for key in at.unique]
+    return tuple(dict.fromkeys(str(one.fields["name"]) for output, key in keys for one in output if one.id in key))
+
+
+def _aggregate(at: Traced, last: tuple[str, ...]) -> Iterator[Refusal]:
     groups = {group.id for group in at.node.expressions("groupingExpressions")}
     for column, above, one in _within(at.node.expressions("aggregateExpressions")):
         name = _TAKES_ONE.get(one.kind)
         if name is not None and not (one.kind == "CollectList" and above in _SORTED) and not _has_an_order(one):
-            hint = (
-                f"Take the row by row_number over a window whose order ends in _batch_id, _row{_OR_SORT.get(name, '')}."
-            )
+            ends = f"{', '.join(last)}{_OR_SORT.get(name, '')}"
+            hint = f"Take the row by row_number over a window whose order ends in {ends}."
             yield Refusal("Aggregate", column, f"makes {column!r} with {name}, which takes rows as they lie", hint)
         if one.kind in _BY_THE_GREATEST and not _is_unique(at.children[0], {c.id for c in one.children[1]} | groups):
             name = _BY_THE_GREATEST[one.kind]
-            hint = f"{_UNIQUE}: {name}(value, struct(order, '_batch_id', '_row'))."
+            ends = f"{name}(value, struct(order, {', '.join(map(repr, last))}))"
+            hint = f"{_UNIQUE.format(', '.join(last))}: {ends}."
             yield Refusal("Aggregate", column, f"makes {column!r} with {name}, where several rows may be first", hint)
         yield from _inexact(at, column, one)
 
@@ -90,7 +98,7 @@ def _aggregate(at: Traced) -> Iterator[Refusal]:
 _OR_SORT = {"collect_list": ", or sort it: sort_array(collect_list(...))"}
 
 
-def _window(at: Traced) -> Iterator[Refusal]:
+def _window(at: Traced, last: tuple[str, ...]) -> Iterator[Refusal]:
     order = [one.children[0].id for one in at.node.expressions("orderSpec")]
     fixed = {one.id for one in at.node.expressions("partitionSpec")}
     unique = bool(order) and _is_unique(at.children[0], {*order, *fixed})
@@ -100,14 +108,15 @@ def _window(at: Traced) -> Iterator[Refusal]:
             name = _BY_PLACE.get(function.kind)
             if not unique and (name is not None or _counts_rows(at, column, function)):
                 what = f"makes {column!r} with {name or 'a frame of rows'}, and rows may share a place in its order"
-                yield Refusal("Window", column, what, f"{_UNIQUE}.")
+                yield Refusal("Window", column, what, f"{_UNIQUE.format(', '.join(last))}.")
         yield from _inexact(at, column, one)
 
 
-def _deduplicate(at: Traced) -> Iterator[Refusal]:
+def _deduplicate(at: Traced, last: tuple[str, ...]) -> Iterator[Refusal]:
     keys = {one.id for one in at.node.expressions("keys")}
     if not set(at.columns) <= keys and not _is_unique(at.children[0], keys):
-        hint = "Number the rows with row_number over a window whose order ends in _batch_id, _row, and keep the first."
+        ends = ", ".join(last)
+        hint = f"Number the rows with row_number over a window whose order ends in {ends}, and keep the first."
         yield Refusal("Deduplicate", None, "removes duplicates, and keeps which it meets first", hint)
 
 

@@ -25,7 +25,7 @@ REFUSED = {
     "Union": ("unites DataFrames", "To make several rows of one, explode an array."),
 }
 _REPARTITIONS = {"Repartition", "RepartitionByExpression", "RebalancePartitions"}
-_SUBQUERIES = {"ScalarSubquery", "Exists", "ListQuery", "LateralSubquery"}
+SUBQUERIES = {"ScalarSubquery", "Exists", "ListQuery", "LateralSubquery", "FunctionTableSubqueryArgumentExpression"}
 _NAMED_TABLES = {"LogicalRelation", "HiveTableRelation", "DataSourceV2Relation", "StreamingRelation"}
 _CLOCK = {
     "CurrentTimestamp": "current_timestamp()",
@@ -85,7 +85,7 @@ def _check_no_text_of_today(table: Derived, plan: Node) -> None:
 def check_rows(table: Derived, plan: Node, mine: dict[int | None, str]) -> None:
     """Refuse what does not work row by row on the upstream alone."""
     for node in plan:
-        if any(kind in _SUBQUERIES for kind, _ in node.mentioned()):
+        if any(kind in SUBQUERIES for kind, _ in node.mentioned()):
             refuse(table, "reads rows in a subquery", _ACROSS_ROWS.format("do it"))
         if node.kind in REFUSED:
             refuse(table, *REFUSED[node.kind])

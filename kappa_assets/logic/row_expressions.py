@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from kappa_assets.columns import BATCH_ID, ROW
 from kappa_assets.logic.analysed import Node
 
 Id = int | None
@@ -19,7 +21,31 @@ _OF_SEVERAL_ROWS = {
 }
 _NO_PLAN = ("UDF", "Collate", "Invoke")
 """Functions that look alike though they are not, and texts that are equal though they are not the same."""
+ADDRESS = (BATCH_ID, ROW)
+"""What tells rows of a tape apart, and of what is made of it row by row."""
 _NOT_TO_BE_SEEN = {"exprId", "evalContext"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one upstream is read in a plan, and which of its columns mean the same in every upstream."""
+
+    ids: frozenset[int]
+    """Of the columns of all readings of it."""
+    parameter: str | None = None
+    """What reads it, of several upstreams: a column of one is none of another, whatever they are called."""
+    groups: Mapping[str, Node] = field(default_factory=dict)
+    """By name, those of its columns that name groups, each as what it is of every upstream: a `Group`."""
+    unique: tuple[str, ...] = ADDRESS
+    """Columns of which no two of its rows have the same; none: no such columns are known."""
+
+    def of_row(self, column: Node) -> Node:
+        """Return what a column that is read is of a row."""
+        name = str(column.fields["name"])
+        of = {} if self.parameter is None else {"of": self.parameter}
+        return self.groups.get(name) or Node(
+            "Upstream", {**of, "name": name, "dataType": column.fields["dataType"]}, ()
+        )
 
 
 def of_row(expression: Node, says: Says, pairs: Pairs) -> Node | None:
@@ -61,15 +87,15 @@ def follows_from(of: Node, held: Iterable[Node]) -> bool:
 
 
 def upstream_columns(of: Node) -> set[str]:
-    """Return the names of the upstream's columns that it is made of; of what has no plan, none."""
+    """Return the names of the one upstream's columns that it is made of; of what has no plan, none."""
     return {str(one.fields["name"]) for one in of if one.kind == "Upstream"}
 
 
 def text_of(of: Node) -> str:
     """Return it as people read it."""
     match of.kind:
-        case "Upstream" | "Computed":
-            return str(of.fields["name"])
+        case "Upstream" | "Computed" | "Group":
+            return ".".join(str(of.fields[part]) for part in ("of", "name") if part in of.fields)
         case "Literal":
             return repr(of.fields.get("value"))
         case "Exploded":

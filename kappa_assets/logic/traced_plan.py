@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from kappa_assets.logic.analysed import Node
-from kappa_assets.logic.row_expressions import Id, Pairs, Says, depends_on_the_row_alone, of_row
+from kappa_assets.logic.row_expressions import Id, Pairs, Reading, Says, depends_on_the_row_alone, of_row
 
 PASSED_ON = {
     "Filter",
@@ -62,8 +62,8 @@ class Traced:
         return of_row(expression, self.says, self.pairs)
 
 
-def trace(node: Node, upstream: frozenset[int], path: tuple[int, ...] = ()) -> Traced:
-    """Return the plan, traced. `upstream` are the ids of the columns of all readings of it."""
+def trace(node: Node, upstream: frozenset[int] | tuple[Reading, ...], path: tuple[int, ...] = ()) -> Traced:
+    """Return the plan, traced. `upstream` are the ids of the columns of all readings of it; of several, each's."""
     children = tuple(trace(child, upstream, (*path, n)) for n, child in enumerate(node.children))
     reads, python = sum(child.reads for child in children), node.kind.startswith("FlatMap")
     at = Traced(node, path, children, reads, python or any(child.believes for child in children))
@@ -123,15 +123,17 @@ def applied_by(at: Traced) -> dict[str, Node | None]:
     return {}
 
 
-def _leaf(at: Traced, upstream: frozenset[int]) -> Traced:
+def _leaf(at: Traced, upstream: frozenset[int] | tuple[Reading, ...]) -> Traced:
     output = at.node.expressions("output")
     columns = _ids(output)
-    if not columns or not set(columns) <= upstream:
+    readings = upstream if isinstance(upstream, tuple) else (Reading(upstream),)
+    reading = next((one for one in readings if columns and set(columns) <= one.ids), None)
+    if reading is None:
         return replace(at, columns=columns)
     names = {str(one.fields["name"]): one.id for one in output}
-    says = {one.id: Node("Upstream", {k: one.fields[k] for k in ("name", "dataType")}, ()) for one in output}
-    address = {names.get("_batch_id"), names.get("_row")}
-    unique: Keys = frozenset() if None in address else frozenset({frozenset(address)})
+    says = {one.id: reading.of_row(one) for one in output}
+    key = frozenset(names.get(name) for name in reading.unique)
+    unique: Keys = frozenset() if None in key or not key else frozenset({key})
     return replace(at, columns=columns, says=says, reads=1, unique=unique)
 
 

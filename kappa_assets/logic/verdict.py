@@ -1,4 +1,4 @@
-"""What a plan says of a Gold's groups: a value that stands for the plan once it is gone."""
+"""What a plan says of a table's groups: a value that stands for the plan once it is gone."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Feed:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The groups of a Gold that may be recomputed alone, for one code version and one schema of its upstream."""
+    """The groups of a table that may be recomputed alone, for one code version and one schema of each upstream."""
 
     by: tuple[str, ...]
     """The columns of the table that name a group."""
     groups: tuple[str, ...]
     """What each of them is of a row of the upstream, for people."""
     columns: tuple[str, ...]
-    """The columns of the upstream that they are made of."""
+    """The columns of the upstream that they are made of; none where there are several upstreams."""
     plain: tuple[str, ...]
-    """The columns of the upstream that they are, in the order of `by`; none where one is computed."""
+    """The columns of the upstream that they are, in the order of `by`; none where one is computed, as for `columns`."""
     feeds: tuple[Feed, ...]
     """Where computed groups are read off; none where all are plain."""
     believed: bool
@@ -46,3 +46,5 @@ class Verdict:
     keys_are_unique: bool
     """Whether the plan proves that no key comes twice."""
     refusals: tuple[Refusal, ...] = ()
+    plain_of: tuple[tuple[str, ...], ...] = ()
+    """Where the declaration names groups of each upstream: the columns that they are, as `plain`, of each in turn."""

@@ -68,7 +68,9 @@ class Gate:
             return None
         readers = readers_of(state, key, moving(state), known)
         unread = [u for u in (unread_by(self.lake, reader, key[0]) for reader in readers) if u is not None]
-        since = self._since(key[0], streamed=bool(readers))
+        # Those of an earlier release read nothing now; they go on when that is selected again.
+        streamed = bool(readers_of(state, key, state.generations.keys() - state.expired, known))
+        since = self._since(key[0], streamed=streamed)
         return self._unwanted(self.lake.table(*key), unread, since, state.vacuumed.get(key, -1))
 
     def unwanted_beside(self, where: Where) -> Unwanted | None:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 
 from kappa_assets.maintenance.policy import Policy
-from kappa_assets.maintenance.upstreams import Key, Upstreams, may_read, upstream_of
+from kappa_assets.maintenance.upstreams import Key, Upstreams, may_read
 from kappa_assets.place.registry import Generation, Release, Replay, State
 
 
@@ -32,7 +32,7 @@ def in_use(state: State, known: Upstreams) -> frozenset[Key]:
         if _is_open(replay):
             found |= _with_their_past(state, replay)
     reading = [state.generations[key] for key in found if key in state.generations]
-    return frozenset(found | {key for g in reading if (key := upstream_of(g, known)) is not None})
+    return frozenset(found.union(*(known.get((g.table, g.number), ()) for g in reading)))
 
 
 def expired(state: State, known: Upstreams, policy: Policy, now: dt.datetime) -> list[Generation]:

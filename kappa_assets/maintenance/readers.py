@@ -16,7 +16,7 @@ from kappa_assets.place.registry import Generation
 
 def unread_by(lake: Lake, reader: Generation, upstream: TableName) -> Unread | None:
     """Return what a reader has not read of `upstream`; None when it will begin anew."""
-    table = lake.table(upstream, 1 if upstream.is_tape else reader.upstream)
+    table = lake.table(upstream, reader.generation_of(upstream))
     found = last_note(lake.table(reader.table, reader.number))
     read = None if found is None else found[1].reads.get(str(upstream))
     if read is not None:

@@ -15,36 +15,31 @@ from kappa_assets.place.registry import Generation, State
 
 Key = tuple[TableName, int]
 """A table and the number of one of its generations."""
-Upstreams = Mapping[Key, TableName]
-"""The upstream table of each generation of which it is known."""
+Upstreams = Mapping[Key, tuple[Key, ...]]
+"""What each generation reads, of which that is known."""
 
 
 def known_upstreams(lake: Lake, state: State) -> Upstreams:
-    """Return the upstream table of each generation that is on disk.
+    """Return the upstreams of each generation that is on disk.
 
     From the event that made it; for those of older versions, which did not say it, from the newest note in its log.
     """
-    found: dict[Key, TableName] = {}
+    found: dict[Key, tuple[Key, ...]] = {}
     for key, generation in state.generations.items():
         reads = generation.reads or _noted(lake, generation)
         if reads is not None:
-            found[key] = reads
+            found[key] = tuple((name, generation.generation_of(name)) for name in (reads, *generation.also_reads))
     return found
 
 
-def upstream_of(generation: Generation, known: Upstreams) -> Key | None:
-    """Return the generation that one reads; None when it is not known."""
-    reads = known.get((generation.table, generation.number))
-    if reads is None:
-        return None
-    return reads, 1 if reads.is_tape else generation.upstream
-
-
 def may_read(generation: Generation, upstream: Key, known: Upstreams) -> bool:
-    """Return whether a generation reads `upstream`; of one whose upstream is not known, whether it could."""
-    surely = upstream_of(generation, known)
+    """Return whether a generation reads `upstream`; of one whose upstream is not known, whether it could.
+
+    Such a one was made by a version of which Silver read tapes, and Gold Silvers.
+    """
+    surely = known.get((generation.table, generation.number))
     if surely is not None:
-        return surely == upstream
+        return upstream in surely
     table, number = upstream
     if table.is_tape:
         return generation.table.layer is Layer.SILVER

@@ -30,7 +30,6 @@ def slices_of(pipeline: Pipeline) -> dg.DailyPartitionsDefinition:
 def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSpec:
     """Return what Dagster shows of a table. Reads the columns of one that has been written already."""
     lake = Lake(folders.root)
-    upstream = pipeline.upstreams.get(table.name)
     metadata: dict[str, Any] = {
         "dagster/table_name": str(table.name),
         "dagster/uri": lake.shown(table.name).uri,
@@ -52,7 +51,7 @@ def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSp
         metadata["dagster/column_schema"] = columns
     return dg.AssetSpec(
         key=dg.AssetKey(table.name.key),
-        deps=[dg.AssetKey(upstream.key)] if upstream else [],
+        deps=[dg.AssetKey(upstream.key) for upstream in pipeline.upstreams.get(table.name, ())],
         description=table.description or None,
         group_name=pipeline.name,
         code_version=code_version(table),

@@ -60,25 +60,31 @@ def catch_up(
 
 def _wait(lake: Lake, pipeline: Pipeline, table: Table, switch: Switch) -> str | None:
     """Wait until the living host has brought the table to the head of the tape as of now; None when the host ended."""
-    tape = Tape(lake, pipeline.tape_of(table.name))
-    target = tape.head()
-    deadline, best = time.monotonic() + _PATIENCE, Position(-2, -2)
+    tapes = [Tape(lake, name) for name in pipeline.tapes_of(table.name)]
+    targets = [tape.head() for tape in tapes]
+    deadline, best = time.monotonic() + _PATIENCE, [Position(-2, -2) for _ in tapes]
     while (holder := host_alive(lake)) is not None:
         if switch() is not None:
             raise dg.DagsterExecutionInterruptedError
-        position = live_position(lake, Registry(lake).state(), pipeline, table.name, tape)
-        if position >= target:
-            return f"the host streams ({holder}); {table.name} is at {position}"
+        state = Registry(lake).state()
+        reached = [live_position(lake, state, table.name, tape) for tape in tapes]
+        if all(position >= target for position, target in zip(reached, targets, strict=True)):
+            return f"the host streams ({holder}); {table.name} is at {_listed(reached)}"
         _refuse_stuck(query_statuses(living_host(lake)).get(str(table.name)))
-        if position > best:
-            deadline, best = time.monotonic() + _PATIENCE, position
+        if any(position > before for position, before in zip(reached, best, strict=True)):
+            deadline, best = time.monotonic() + _PATIENCE, reached
         if time.monotonic() > deadline:
             raise KappaError(
-                f"{table.name} has stayed at {position} for {_PATIENCE:.0f} s; the tape's head was {target}",
+                f"{table.name} has stayed at {_listed(reached)} for {_PATIENCE:.0f} s; the tape's head was "
+                f"{_listed(targets)}",
                 hint="Look at the run of the job stream, and at the check stream_healthy.",
             )
         time.sleep(_LOOK_EVERY)
     return None
+
+
+def _listed(positions: Sequence[Position]) -> str:
+    return "; ".join(map(str, positions))
 
 
 def _refuse_stuck(query: QueryStatus | None) -> None:
@@ -133,12 +139,13 @@ def as_result(event: dg.AssetMaterialization) -> dg.MaterializeResult[None]:
 
 
 def inputs_of(instance: dg.DagsterInstance, pipeline: Pipeline, table: Table, partition: str | None) -> list[Input]:
-    """Return what a slice was made from: the last that was reported of its upstream's slice."""
-    upstream = pipeline.upstreams.get(table.name)
-    if upstream is None:
-        return []
-    key = dg.AssetKey(upstream.key)
+    """Return what a slice was made from: the last that was reported of the same slice of each upstream."""
+    upstreams = pipeline.upstreams.get(table.name, ())
+    return [_last_reported(instance, dg.AssetKey(upstream.key), partition) for upstream in upstreams]
+
+
+def _last_reported(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> Input:
     record = instance.get_latest_data_version_record(key, False, partition)
     event = None if record is None else record.asset_materialization
     version = (event.tags or {}).get(DATA_VERSION, NO_POINTER) if event else NO_POINTER
-    return [Input(key, version, record.storage_id if record else None)]
+    return Input(key, version, record.storage_id if record else None)

@@ -84,8 +84,8 @@ class Rebuild:
 
     def _has_position(self) -> bool:
         name, state = self._table.name, Registry(self._lake).state()
-        tape = Tape(self._lake, self._pipeline.tape_of(name))
-        return live_position(self._lake, state, self._pipeline, name, tape).batch >= 0
+        tapes = [Tape(self._lake, bronze) for bronze in self._pipeline.tapes_of(name)]
+        return any(live_position(self._lake, state, name, tape).batch >= 0 for tape in tapes)
 
     def _repair(self, days: list[dt.date]) -> Events:
         """Repair the slices. When it is interrupted, those that are done get their events all the same."""

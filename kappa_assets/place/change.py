@@ -71,6 +71,8 @@ class Counts:
     """All rows that the table holds then; None where the change does not tell."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     counted: Mapping[str, int] = field(default_factory=dict)
+    touched: Mapping[str, int] = field(default_factory=dict)
+    """Of a change of groups: how many `groups`, and the `files` and `bytes` that might hold one, and were read."""
 
 
 @dataclass(frozen=True)

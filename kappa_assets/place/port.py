@@ -84,6 +84,13 @@ class StoredTable(Protocol):
         """
         ...
 
+    def changes_between(self, spark: SparkSession, after: int, upto: int) -> DataFrame | None:
+        """Return every image of a row that changed in the versions after `after` up to `upto`; None where none did.
+
+        Raises AnalysisException when the log does not tell all of them any more.
+        """
+        ...
+
     def read_files(self, spark: SparkSession, paths: Sequence[str], schema: StructType) -> DataFrame:
         """Return the rows of some of its files, in columns of theirs; those they lack are null.
 
@@ -139,12 +146,14 @@ class StoredTable(Protocol):
         properties: Mapping[str, str] | None = None,
         beside: StoredTable | None = None,
         ordered_by: tuple[str, ...] = (),
+        feed: bool = False,
     ) -> OpenTable:
         """Return the table held open: each look takes in new commits alone.
 
         `partition_by`, `properties`: of a table that is made. `beside`: takes what changes set aside.
         `ordered_by`: the columns by which files are in order, so that changes of few groups replace few of them: of
-        texts, whole numbers, dates or times, whose bounds are told of every file.
+        texts, whole numbers, dates or times, whose bounds are told of every file. `feed`: others follow the table, so
+        that a change that takes rows away tells those that differ, and no others; one by which none does is its note.
         """
         ...
 

@@ -87,7 +87,8 @@ def plan_repair(
     if not kind_of(silver).repairable:
         raise ReplayError(
             f"{table} has no slices to repair",
-            hint=f"Repair {pipeline.upstreams[table]}: {table} follows through its change feed. Or replay {table}.",
+            hint=f"Repair {_repairable_above(pipeline, table)}: {table} follows through its change feed. "
+            f"Or replay {table}.",
         )
     if not slices:
         raise ReplayError("a repair needs at least one slice", hint="Name a day, such as 2026-11-23.")
@@ -101,7 +102,7 @@ def plan_repair(
             hint="Replay it (mode: replay, or kappa replay), or deploy the old logic again.",
         )
     tape = Tape(lake, pipeline.tape_of(table))
-    reached = BEFORE_THE_TAPE if live is None else position_of(lake, pipeline, tape, table, live.number)
+    reached = BEFORE_THE_TAPE if live is None else position_of(lake, tape, table, live.number)
     if live is None or reached.batch < 0:
         raise ReplayError(
             f"{table} has not read the tape to a known position yet", hint="Let its stream catch up first: kappa drain."
@@ -116,6 +117,12 @@ def plan_repair(
         if day in names
     )
     return RepairPlan(table, live.number, deployed, days, live.from_batch, upto, rows)
+
+
+def _repairable_above(pipeline: Pipeline, table: TableName) -> str:
+    """Name the tables above one whose slices can be repaired."""
+    above = [name for name in pipeline.tables if table in pipeline.downstream(name) and not name.is_tape]
+    return " or ".join(str(name) for name in above if kind_of(pipeline.derived_table(name)).repairable)
 
 
 def run_repair(

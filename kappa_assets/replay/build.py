@@ -45,21 +45,20 @@ def build(
     tapes = tapes_of(setting, pipeline)
     built = {}
     for candidate in candidates:
-        tape = tapes[pipeline.tape_of(candidate.table)]
-        if position_of(setting.lake, pipeline, tape, candidate.table, candidate.number) >= tape.head():
+        on = [tapes[name] for name in pipeline.tapes_of(candidate.table)]
+        if _is_at_the_end(setting, candidate, on):
             continue  # starting a query to find nothing takes a second, in a promotion too
         query = query_of(setting, pipeline, candidate, tapes)
-        upstream = setting.lake.table(pipeline.upstreams[candidate.table], candidate.upstream)
-        before, began = _rows_taken_in(setting, pipeline, candidate, tape), time.monotonic()
+        before, began = _rows_taken_in(setting, candidate, on), time.monotonic()
         if candidate.kept_from is not None:
             query.prepare()
-            keep_rows(setting, candidate, tape, progress)
-        ahead = sum(c.rows for c in tape.commits(candidate.from_batch))
-        watched = TapeProgress(setting.spark, query, upstream, ahead, progress, wanted)
+            keep_rows(setting, candidate, on[0], progress)
+        ahead = sum(c.rows for tape in on for c in tape.commits(candidate.from_batch))
+        watched = TapeProgress(setting.spark, query, ahead, progress, wanted)
         _drain(Runner(query), watched)
         if (reason := wanted()) is not None:
             raise ReplayError(f"the replay was stopped: {reason}", hint="Launch the same again, and it goes on.")
-        done = Built(_rows_taken_in(setting, pipeline, candidate, tape) - before, time.monotonic() - began)
+        done = Built(_rows_taken_in(setting, candidate, on) - before, time.monotonic() - began)
         built[candidate.table] = done
         if done.rows:
             progress(f"{candidate.table} g{candidate.number}: {done.rows:,} rows in {done.seconds:.1f} s")
@@ -79,8 +78,16 @@ def _drain(runner: Runner, wanted: Wanted) -> None:
         raise
 
 
-def _rows_taken_in(setting: Setting, pipeline: Pipeline, candidate: Generation, tape: Tape) -> int:
-    """Return how many rows of the tape, from where it computes itself, the candidate reflects."""
-    position = position_of(setting.lake, pipeline, tape, candidate.table, candidate.number)
-    position = tape.bounded(position, candidate.to_batch)  # its upstream may go on behind a validation's end
-    return sum(c.rows for c in tape.commits(candidate.from_batch, position.batch))
+def _is_at_the_end(setting: Setting, candidate: Generation, on: list[Tape]) -> bool:
+    reached = (position_of(setting.lake, tape, candidate.table, candidate.number) for tape in on)
+    return all(position >= tape.head() for position, tape in zip(reached, on, strict=True))
+
+
+def _rows_taken_in(setting: Setting, candidate: Generation, on: list[Tape]) -> int:
+    """Return how many rows of its tapes, from where it computes itself, the candidate reflects."""
+    rows = 0
+    for tape in on:
+        position = position_of(setting.lake, tape, candidate.table, candidate.number)
+        position = tape.bounded(position, candidate.to_batch)  # its upstream may go on behind a validation's end
+        rows += sum(c.rows for c in tape.commits(candidate.from_batch, position.batch))
+    return rows

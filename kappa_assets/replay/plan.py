@@ -11,7 +11,7 @@ from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import ReplayError
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.kinds.known_kinds import kind_of
+from kappa_assets.kinds.known_kinds import is_sliced, kind_of
 from kappa_assets.log.generation_positions import position_of
 from kappa_assets.log.note import BEFORE_THE_TAPE, Position
 from kappa_assets.log.tape import Tape
@@ -20,7 +20,7 @@ from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Generation, Registry, State
 from kappa_assets.replay import cost
 from kappa_assets.replay.open_replay import OpenReplay, find_open
-from kappa_assets.replay.tape_range import Asked, TapeRange, tape_range
+from kappa_assets.replay.tape_range import Asked, TapeRange, ranges_of
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class ReplayStep:
 
     table: TableName
     generation: int
-    upstream: TableName
-    upstream_generation: int
+    reads: Mapping[TableName, int]
+    """The generation that it reads of each of its upstreams, in their order; 1 of a tape."""
     code_version: str
     live_generation: int | None
     live_code_version: str | None
@@ -56,7 +56,7 @@ class ReplayStep:
             "candidate": f"g{self.generation}",
             "live": None if self.live_generation is None else f"g{self.live_generation}",
             "logic": "same" if self.code_version == self.live_code_version else "changed",
-            "reads": f"{self.upstream} g{self.upstream_generation}",
+            "reads": ", ".join(f"{upstream} g{number}" for upstream, number in self.reads.items()),
             "from_batch": self.from_batch,
             "to_batch": self.to_batch,
             "keeps": None if self.kept_from is None else f"rows before batch {self.from_batch} of g{self.kept_from}",
@@ -176,13 +176,13 @@ def plan_replay(
     chosen = [pipeline.derived_table(name).name for name in tables]
     affected = {n for t in chosen for n in (t, *pipeline.downstream(t))}
     open_replay = find_open(lake, pipeline, state, affected, asked)
-    tapes = {pipeline.tape_of(t): Tape(lake, pipeline.tape_of(t)) for t in affected}
-    ranges = {name: tape_range(tape, asked) for name, tape in tapes.items()}
+    tapes = {name: Tape(lake, name) for t in affected for name in pipeline.tapes_of(t)}
+    ranges = ranges_of(pipeline, chosen, tapes, asked)
     planner = _Planner(lake, pipeline, state, open_replay)
     for table in pipeline.derived:
         if table.name in affected:
-            bronze = pipeline.tape_of(table.name)
-            planner.add(table, tapes[bronze], ranges[bronze])
+            on = pipeline.tapes_of(table.name)
+            planner.add(table, [(tapes[name], ranges[name]) for name in on])
     plan = ReplayPlan(
         tables=tuple(chosen),
         asked=asked,
@@ -207,30 +207,29 @@ class _Planner:
         self._begun = open_replay.candidates
         self.steps: dict[TableName, ReplayStep] = {}
 
-    def add(self, table: Derived, tape: Tape, part: TapeRange) -> None:
-        """Add the step of one table."""
-        upstream = self._pipeline.upstreams[table.name]
+    def add(self, table: Derived, on: Sequence[tuple[Tape, TapeRange]]) -> None:
+        """Add the step of one table, which stands on these tapes."""
         live = self._state.live(table.name)
         begun = self._begun.get(table.name)
-        kept = self._kept(table, live, tape, part) if begun is None else begun.kept_from
-        first = (part.first if kept is not None else 0) if begun is None else begun.from_batch
-        played = TapeRange(first, part.last if begun is None else begun.to_batch)
-        rows = sum(c.rows for c in played.of(tape.commits()))
+        kept = self._kept(table, live, *on[0]) if begun is None else begun.kept_from
+        first = (on[0][1].first if kept is not None else 0) if begun is None else begun.from_batch
+        last = self._last(table, on) if begun is None else begun.to_batch
+        played = [(tape, TapeRange(first, part.last)) for tape, part in on]
+        rows = sum(c.rows for tape, part in played for c in part.of(tape.commits()))
         rate = cost.rows_per_second(self._state, table.name)
         number = self._state.next_generation(table.name) if begun is None else begun.number
         self.steps[table.name] = ReplayStep(
             table=table.name,
             generation=number,
-            upstream=upstream,
-            upstream_generation=self._generation_above(upstream) if begun is None else begun.upstream,
+            reads={u: self._generation_above(u, begun) for u in self._pipeline.upstreams[table.name]},
             code_version=code_version(table),
             live_generation=live.number if live else None,
             live_code_version=live.code_version if live else None,
             from_batch=first,
-            to_batch=played.last,
+            to_batch=last,
             kept_from=kept,
             tape_rows=rows,
-            bytes_to_read=self._bytes_to_read(upstream, tape, played),
+            bytes_to_read=sum(self._bytes_to_read(u, played) for u in self._pipeline.upstreams[table.name]),
             bytes_to_write=self._bytes_to_write(table.name, number, live),
             seconds=None if rate is None else rows / rate,
         )
@@ -239,19 +238,38 @@ class _Planner:
         """Return the generation whose rows before the range are kept: a row-by-row Silver's live one."""
         if part.first == 0 or live is None or not kind_of(table).keeps_rows:
             return None
-        reached = position_of(self._lake, self._pipeline, tape, live.table, live.number)
+        reached = position_of(self._lake, tape, live.table, live.number)
         _check_reached(live, reached, part.first)
         return live.number
 
-    def _generation_above(self, upstream: TableName) -> int:
+    def _last(self, table: Derived, on: Sequence[tuple[Tape, TapeRange]]) -> int | None:
+        """Return the last batch that a table takes in by itself; None where what it reads ends there already.
+
+        Rows without addresses cannot be cut at a batch. Raises ReplayError when nothing that it reads ends there.
+        """
+        reads = self._pipeline.upstreams[table.name]
+        if len(reads) == 1 and is_sliced(self._pipeline[reads[0]]):
+            return on[0][1].last
+        ends = {tape.bronze for tape, part in on if part.last is not None}
+        ended = [u for u in reads if ends & {*self._pipeline.tapes_of(u)}]
+        if ended and not any(u in self.steps for u in ended):
+            raise ReplayError(
+                f"{table.name} cannot be validated up to an end: it reads {ended[0]}, which goes on behind it",
+                hint=f"Validate {ended[0]} too: --tables {ended[0]}.",
+            )
+        return None
+
+    def _generation_above(self, upstream: TableName, begun: Generation | None) -> int:
+        if begun is not None:
+            return begun.generation_of(upstream)
         if upstream in self.steps:
             return self.steps[upstream].generation
         live = None if upstream.is_tape else self._state.live(upstream)
         return live.number if live else 1
 
-    def _bytes_to_read(self, upstream: TableName, tape: Tape, played: TapeRange) -> int:
+    def _bytes_to_read(self, upstream: TableName, played: Sequence[tuple[Tape, TapeRange]]) -> int:
         if upstream.is_tape:
-            return cost.tape_bytes(self._lake, tape, played)
+            return cost.tape_bytes(self._lake, *played[0])
         live = self._state.live(upstream)
         return cost.table_bytes(self._lake, upstream, live.number if live else None)
 

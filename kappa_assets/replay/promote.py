@@ -232,8 +232,9 @@ def _behind(lake: Lake, pipeline: Pipeline, state: State, candidates: list[Gener
         live = state.live(candidate.table)
         if live is None:
             continue
-        tape = Tape(lake, pipeline.tape_of(candidate.table))
-        ours, theirs = (position_of(lake, pipeline, tape, g.table, g.number) for g in (candidate, live))
-        if ours < theirs:
-            found.append(f"{candidate.table} g{candidate.number}")
+        for tape in (Tape(lake, name) for name in pipeline.tapes_of(candidate.table)):
+            ours, theirs = (position_of(lake, tape, g.table, g.number) for g in (candidate, live))
+            if ours < theirs:
+                found.append(f"{candidate.table} g{candidate.number}")
+                break
     return found

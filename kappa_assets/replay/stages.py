@@ -20,7 +20,7 @@ from kappa_assets.place.local.leases.lease import REPLAYS, lease
 from kappa_assets.place.registry import Event, Registry, State, events
 from kappa_assets.replay.build import build
 from kappa_assets.replay.discard import discard_candidates
-from kappa_assets.replay.plan import ReplayPlan
+from kappa_assets.replay.plan import ReplayPlan, ReplayStep
 from kappa_assets.replay.promote import candidates_of, promote_candidates
 from kappa_assets.replay.tape_progress import Say
 
@@ -105,9 +105,11 @@ def _check_still_as_planned(state: State, plan: ReplayPlan) -> None:
     as_planned = (found.id if found else None) == dead and (found is None or found.state == "building")
     built = {step.table for step in plan.steps}
     for step in plan.steps:
-        live, above = state.live(step.table), state.live(step.upstream)
+        live = state.live(step.table)
         as_planned &= (live.number if live else None) == step.live_generation
-        as_planned &= step.upstream in built or above is None or above.number == step.upstream_generation
+        for upstream, number in step.reads.items():
+            above = state.live(upstream)
+            as_planned &= upstream in built or above is None or above.number == number
         as_planned &= plan.resumes is not None or state.next_generation(step.table) == step.generation
     if not as_planned:
         raise RegistryConflict(
@@ -116,23 +118,26 @@ def _check_still_as_planned(state: State, plan: ReplayPlan) -> None:
 
 
 def _opening(plan: ReplayPlan, replay_id: str) -> list[Event]:
-    made = [
-        events.generation_created(
-            step.table,
-            step.generation,
-            step.code_version,
-            reads=step.upstream,
-            upstream=step.upstream_generation,
-            from_batch=step.from_batch,
-            to_batch=step.to_batch,
-            kept_from=step.kept_from,
-            replay=replay_id,
-        )
-        for step in plan.steps
-    ]
+    made = [_created(step, replay_id) for step in plan.steps]
     candidates = {step.table: step.generation for step in plan.steps}
     live = {step.table: step.live_generation for step in plan.steps if step.live_generation is not None}
     return [*made, events.replay_started(replay_id, candidates, plan.facts(), live=live)]
+
+
+def _created(step: ReplayStep, replay_id: str) -> Event:
+    (first, number), *others = step.reads.items()
+    return events.generation_created(
+        step.table,
+        step.generation,
+        step.code_version,
+        reads=first,
+        upstream=number,
+        also_reads=dict(others),
+        from_batch=step.from_batch,
+        to_batch=step.to_batch,
+        kept_from=step.kept_from,
+        replay=replay_id,
+    )
 
 
 def _build_and_compare(

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 from pyspark.sql import SparkSession
 
-from kappa_assets.kinds.query import TableQuery
+from kappa_assets.kinds.query import MayWait, TableQuery
 from kappa_assets.log.note import Offset
-from kappa_assets.place.port import StoredTable
 
 Say = Callable[[str], None]
 """Tells somebody who waits a line: how far a replay is."""
@@ -24,7 +23,6 @@ class TapeProgress:
         self,
         spark: SparkSession,
         query: TableQuery,
-        upstream: StoredTable,
         rows: int,
         progress: Say,
         wanted: Callable[[], str | None],
@@ -33,7 +31,6 @@ class TapeProgress:
     ) -> None:
         self._spark = spark
         self._query = query
-        self._upstream = upstream
         self._rows = rows
         self._progress = progress
         self._wanted = wanted
@@ -53,11 +50,16 @@ class TapeProgress:
         return self._wanted()
 
     def _share(self) -> float:
-        """Return the share of the upstream that is read: whole batches, and the tasks of the one at work."""
+        """Return the share of the upstream that is read: whole batches, and the tasks of the one at work.
+
+        A query that reads several at once builds them in one batch.
+        """
         checkpoint = self._query.checkpoint
         planned, done = checkpoint.newest_begun(), checkpoint.newest_done()
         if planned is None:
             return 0.0
+        if isinstance(self._query, MayWait):
+            return 1.0 if planned == done else self._tasks_done()
         since, until = checkpoint.delta_range(planned)
         start, end = self._share_at(since), self._share_at(until)
         return end if planned == done else start + (end - start) * self._tasks_done()
@@ -69,7 +71,7 @@ class TapeProgress:
         if not offset.starting:
             return 1.0
         if offset.version not in self._files:
-            self._files[offset.version] = self._upstream.files(offset.version).num_rows
+            self._files[offset.version] = self._query.upstreams[0].files(offset.version).num_rows
         return min((offset.index + 1) / max(self._files[offset.version], 1), 1.0)
 
     def _tasks_done(self) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from kappa_assets.errors import ReplayError
+from kappa_assets.graph import Pipeline
 from kappa_assets.log.tape import Tape, TapeCommit
+from kappa_assets.names import TableName
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,24 @@ class TapeRange:
     def of(self, commits: list[TapeCommit]) -> list[TapeCommit]:
         """Return the commits in the range."""
         return [c for c in commits if c.batch >= self.first and (self.last is None or c.batch <= self.last)]
+
+
+def ranges_of(
+    pipeline: Pipeline, chosen: Sequence[TableName], tapes: Mapping[TableName, Tape], asked: Asked
+) -> dict[TableName, TapeRange]:
+    """Return which part of each tape is played: of those of the chosen tables what was asked for, of others all.
+
+    Raises ReplayError for a part of a tape, where a chosen table stands on several.
+    """
+    several = next((table for table in chosen if len(pipeline.tapes_of(table)) > 1), None)
+    if several is not None and asked != Asked():
+        raise ReplayError(
+            f"{several} stands on {' and '.join(map(str, pipeline.tapes_of(several)))}; a start or an end is a place "
+            "on one tape",
+            hint="Choose the table above it whose tape is meant: those below it are rebuilt too. Or leave both out.",
+        )
+    meant = {pipeline.tape_of(table) for table in chosen if table != several}
+    return {name: tape_range(tape, asked if name in meant else Asked()) for name, tape in tapes.items()}
 
 
 def tape_range(tape: Tape, asked: Asked) -> TapeRange:

@@ -12,13 +12,13 @@ from pyspark.sql import SparkSession
 
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Setting
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry
 from kappa_assets_tests.benchmarks import retail_without_feed
 from kappa_assets_tests.benchmarks.live import streaming, wait_for_lines
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, say
 from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, SALES, land_files
+from kappa_assets_tests.retail_sales import pipeline
 
 LINES = 30
 """Rows of a file that lands meanwhile."""

@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, HEADER, SALES
+from kappa_assets_tests.retail_sales import pipeline
 
 _PAYLOAD = ", ".join(f"{name} string" for name in HEADER.split(","))
 _FEED = ("_change_type", "_commit_version", "_commit_timestamp")

@@ -10,11 +10,11 @@ import psutil
 from pyspark.sql import SparkSession
 
 from kappa_assets.kinds.query import Setting
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests.benchmarks.live import streaming, visible_after, wait_for_lines
 from kappa_assets_tests.benchmarks.rounds import Result, percentile, say
 from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, land_files
+from kappa_assets_tests.retail_sales import pipeline
 
 LINES = 30
 """Rows a file: what costs is the file, not its rows."""

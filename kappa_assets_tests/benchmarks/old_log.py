@@ -42,7 +42,7 @@ def make_old(lake: Lake, pipeline: Pipeline, batches: int) -> None:
         if table.is_tape:
             heads[table] = Position(Tape(lake, table).head().batch + 1, newest + 1)
         else:
-            upstream = pipeline.upstreams[table]
+            (upstream,) = pipeline.upstreams[table]
             _move_offset(lake.checkpoint(table, number), firsts[upstream] + batches)
         for index in range(batches):
             at = Position(heads[tape].batch + index, heads[tape].version + index)

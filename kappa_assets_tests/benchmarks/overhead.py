@@ -197,5 +197,5 @@ def _note(pipeline: Pipeline, key: tuple[str, str], number: int) -> CommitNote:
         return CommitNote(name, 1, number, "", tape_batch=number, rows=3)
     since = None if number == 0 else Offset(number + 1, -1, False)
     read = InputRange(1, since, Offset(number + 2, -1, False), number + 1)
-    upstream = str(pipeline.upstreams[table])
+    (upstream,) = map(str, pipeline.upstreams[table])
     return CommitNote(name, 1, number, "1", {upstream: read}, {tape: Position(number, number + 1)}, rows=3)

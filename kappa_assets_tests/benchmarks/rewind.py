@@ -19,7 +19,6 @@ from kappa_assets.host.assemble import register
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry
 from kappa_assets.replay import discard_replay, plan_replay, run_replay
@@ -38,6 +37,7 @@ from kappa_assets_tests.benchmarks.scene import (
     numbered,
     table_answer,
 )
+from kappa_assets_tests.retail_sales import pipeline
 
 _COLUMNS = expected_columns()
 PATH_MODULE = "kappa_assets_tests.benchmarks.path"

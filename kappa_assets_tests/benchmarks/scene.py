@@ -15,11 +15,11 @@ from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.host.assemble import query_of, tapes_of
 from kappa_assets.host.runner import Runner
 from kappa_assets.kinds.query import Pace, Setting
-from kappa_assets.kinds.tape_query import TapeQuery
+from kappa_assets.kinds.tape.tape_query import TapeQuery
 from kappa_assets.names import TableName
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Generation
+from kappa_assets_tests.retail_sales import pipeline
 
 INVOICES = pipeline.bronzes[0]
 SALES = TableName.parse("silver.sales")

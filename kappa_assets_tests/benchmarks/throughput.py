@@ -9,7 +9,6 @@ from pyspark.sql import SparkSession
 
 from kappa_assets.declare.tables import Silver
 from kappa_assets.kinds.query import Pace, Setting
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets_tests.benchmarks.rounds import Result, median_ratio, say, side_by_side
 from kappa_assets_tests.benchmarks.scene import (
     DAILY_REVENUE,
@@ -22,6 +21,7 @@ from kappa_assets_tests.benchmarks.scene import (
     numbered,
     table_answer,
 )
+from kappa_assets_tests.retail_sales import pipeline
 
 _COLUMNS = expected_columns()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-RETAIL = "kappa_assets.pipelines.retail"
+RETAIL = "kappa_assets_tests.retail_sales"
 
 
 @dataclass(frozen=True)

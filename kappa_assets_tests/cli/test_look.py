@@ -62,7 +62,7 @@ def test_status_counts_rows_and_finds_every_table_at_the_head_of_the_tape(shop: 
 
 
 def test_the_checks_of_a_drained_lake_pass_but_for_the_switch_and_the_broken_file(shop: Kappa) -> None:
-    pipeline = load_pipeline("kappa_assets.pipelines.retail")
+    pipeline = load_pipeline("kappa_assets_tests.retail_sales")
     found = run_checks(Lake(shop.lake), pipeline, landing=shop.landing)
     assert {(str(o.table), o.check) for o in found if not o.passed} == {(t, "stream_healthy") for t in TABLES}
     aside = next(o for o in found if o.check == "stream_healthy").rows

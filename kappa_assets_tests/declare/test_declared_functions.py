@@ -1,4 +1,4 @@
-"""What may be declared as a table: a plain function of one upstream, with a name."""
+"""What may be declared as a table: a plain function of its upstreams, with a name."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def Sales(invoices: Any) -> Any:  # noqa: N802
 @pytest.mark.parametrize(
     ("function", "text"),
     [
-        (two, "must read exactly one table; its function has 2 parameters"),
-        (none, "must read exactly one table; its function has no parameters"),
+        (two, "silver.two has 2 upstreams, and no keys and by"),
+        (none, "must read a table; its function has no parameters"),
         (starred, "takes its upstream by position; got '*invoices'"),
         (double_starred, "takes its upstream by position; got '**invoices'"),
         (by_name, "got keyword-only 'invoices'"),
@@ -72,7 +72,7 @@ def Sales(invoices: Any) -> Any:  # noqa: N802
         (lambda invoices: invoices, "got a lambda, which has none"),
     ],
 )
-def test_a_function_that_is_no_function_of_one_table_is_refused(function: Any, text: str) -> None:
+def test_a_function_that_is_no_function_of_tables_is_refused(function: Any, text: str) -> None:
     refused(lambda: silver(function), text, at=function.__code__.co_firstlineno)
 
 

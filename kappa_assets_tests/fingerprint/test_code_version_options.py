@@ -66,3 +66,44 @@ def test_a_tape_has_a_version_of_its_source() -> None:
 
     assert len(set(version(Files("a"), Files("a"), Files("b"), Files("a", format="json")))) == 3
     assert len(set(version(Files("a"), Files("a", archive=True)))) == 1, "it changes no row"
+
+
+def test_tables_without_groups_of_several_upstreams_keep_their_versions() -> None:
+    def sales(invoices: object) -> Any:
+        return invoices
+
+    frozen = [
+        silver(sales),
+        silver(expect=[expect("a", "x > 0")])(sales),
+        gold(sales),
+        gold(keys=["b", "a"], by=["a"])(sales),
+        gold(keys=["a"], combine={"x": "sum"}, reads={"invoices": "silver.orders"})(sales),
+    ]
+    before = ["7014897a2554", "97315ef8a4a8", "68cfb95ccffd", "b14b1b28a137", "133b1bd8d18f"]
+    assert [code_version(table) for table in frozen] == before
+
+
+def test_what_is_read_by_which_parameter_and_what_names_its_groups_count() -> None:
+    def version(**options: Any) -> str:
+        def joined(sales: object, customers: object) -> Any:
+            return sales, customers
+
+        return code_version(
+            silver(**{"keys": ["x", "y"], "by": {"sales": ["a", "b"], "customers": ["c", "d"]}, **options})(joined)
+        )
+
+    same: list[dict[str, Any]] = [
+        {},
+        {"keys": ["y", "x"]},
+        {"by": {"customers": ["d", "c"], "sales": ["b", "a"]}},
+        {"every": "1 minute"},
+        {"keep": "3 days"},
+    ]
+    other: list[dict[str, Any]] = [
+        {"keys": ["x"]},
+        {"by": {"sales": ["a", "b"], "customers": ["d", "c"]}},
+        {"by": {"sales": "a", "customers": "c"}},
+        {"reads": {"sales": "customers", "customers": "sales"}},
+    ]
+    assert len({version(**options) for options in same}) == 1
+    assert len({version(**options) for options in [{}, *other]}) == 5

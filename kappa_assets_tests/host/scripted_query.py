@@ -29,7 +29,7 @@ class Script:
     table: TableName = field(default_factory=lambda: TableName.parse("silver.sales"))
     generation: int = 1
     every: float = 0.0
-    upstream: StoredTable | None = None
+    upstreams: tuple[StoredTable, ...] = ()
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -24,7 +24,7 @@ class Scene:
         self._commits = 0
         self.commit()
         self.clock = Clock()
-        self.script = Script(tmp_path / "checkpoint", every=every, upstream=LocalStoredTable(self._log.parent))
+        self.script = Script(tmp_path / "checkpoint", every=every, upstreams=(LocalStoredTable(self._log.parent),))
         self.runner = Runner(cast("TableQuery", self.script), self.clock)
 
     def commit(self) -> None:
@@ -157,7 +157,7 @@ def test_a_table_that_is_recomputed_whole_does_not_start_for_what_is_only_coming
 
 def test_a_tape_never_sleeps_for_it_looks_at_its_landing_folder_itself() -> None:
     clock = Clock()
-    attention = Attention(None, clock)
+    attention = Attention((), clock)
     attention.started()
     clock.now += 10_000
     attention.look(coming=False)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 if __name__ == "__main__":
     work: BatchWork = cloudpickle.loads(Path(sys.argv[1]).read_bytes())
-    upstream = work.query.upstream
-    assert upstream is not None
+    (upstream,) = work.query.upstreams
     rows = upstream.read(build_session("elsewhere", cores=1, memory="512m"), upstream.newest() or 0)
     work(rows, 0)

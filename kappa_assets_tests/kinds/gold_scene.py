@@ -210,6 +210,8 @@ class Follower:
 
     scene: Scene
     gold: Gold
+    is_read: bool = False
+    """Whether others follow it."""
 
     def __post_init__(self) -> None:
         self.folder = self.scene.setting.lake.folder(self.gold.name, 1)
@@ -219,7 +221,7 @@ class Follower:
         setting = self.scene.setting
         paced = Setting(setting.spark, setting.lake, setting.landing, Pace(table_files=files))
         generation = Generation(self.gold.name, 1, "", 1, 0, None, None, "2026-01-05T00:00:00+00:00")
-        standing = Standing(SILVER, Tape(paced.lake, BRONZE), "")
+        standing = Standing((SILVER,), (Tape(paced.lake, BRONZE),), "", frozenset({SILVER}), is_read=self.is_read)
         Runner(kind_of(self.gold).query(paced, self.gold, generation, standing)).drain(lambda: None)
 
     def is_interrupted(self, files: int, by: type[Exception]) -> bool:

@@ -18,7 +18,7 @@ from kappa_assets import Files, bronze
 from kappa_assets.cli import main
 from kappa_assets.errors import SourceError
 from kappa_assets.kinds.query import Setting
-from kappa_assets.kinds.tape_query import TapeQuery
+from kappa_assets.kinds.tape.tape_query import TapeQuery
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import IMPLAUSIBLE
 from kappa_assets.log.tape import Tape

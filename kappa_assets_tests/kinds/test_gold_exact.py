@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from kappa_assets import gold
-from kappa_assets.kinds import aggregate
+from kappa_assets.kinds import rewriting_query
 from kappa_assets.log.positions import exact_version
 from kappa_assets.place.local import local_table
 from kappa_assets_tests.kinds.gold_scene import BRONZE, GOLDS, SILVER, Change, Follower, Sale, Scene, scene_at, sums
@@ -59,15 +59,15 @@ def while_it_runs(patch: pytest.MonkeyPatch, scene: Scene, changes: list[Change 
 
 def dies_after_a_commit(patch: pytest.MonkeyPatch) -> None:
     """Let the next batch be committed, and Spark not learn of it."""
-    fault_point = aggregate.fault_point  # type: ignore[attr-defined]  # as above
+    fault_point = rewriting_query.fault_point  # type: ignore[attr-defined]  # as above
 
     def then_crash(point: Point, table: str) -> None:
         fault_point(point, table)
         if point == "after_commit":
-            patch.setattr(aggregate, "fault_point", fault_point)
+            patch.setattr(rewriting_query, "fault_point", fault_point)
             raise Crash
 
-    patch.setattr(aggregate, "fault_point", then_crash)
+    patch.setattr(rewriting_query, "fault_point", then_crash)
 
 
 def is_exact(follower: Follower) -> None:

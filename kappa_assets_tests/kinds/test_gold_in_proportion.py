@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kappa_assets.kinds import aggregate
+from kappa_assets.kinds import rewriting_query
 from kappa_assets.place.local.key_order import key_order
 from kappa_assets.place.local.upkeep.compaction import small_files
 from kappa_assets_tests.kinds.gold_scene import GOLDS, Follower, Sale, Scene, scene_at
@@ -33,8 +33,8 @@ TURNED = ("combined", "keyed")
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Let every Gold count as large, in files of some twenty rows."""
-    monkeypatch.setattr(aggregate, "IN_PROPORTION", 1)
-    monkeypatch.setattr(aggregate, "_ONE_FILE", 1)
+    monkeypatch.setattr(rewriting_query, "IN_PROPORTION", 1)
+    monkeypatch.setattr(rewriting_query, "_ONE_FILE", 1)
     monkeypatch.setattr(key_order, "_SMALLEST", 250)
     monkeypatch.setattr(key_order, "_GROWTH", 1)
     return monkeypatch
@@ -71,6 +71,9 @@ def test_a_batch_of_few_groups_replaces_few_files(
     is_exact(follower)
     assert 1 <= len(before - paths(follower)) <= 4
     assert noted_rows(follower) == 301
+    touched = follower.notes()[max(follower.notes())].touched
+    assert (touched["groups"], touched["files"]) == (3, len(before - paths(follower)))
+    assert 0 < touched["bytes"] < sum(p.stat().st_size for p in (follower.folder / "data").rglob("*.parquet"))
     assert every_claim_is_true(follower) == 3
     assert small_files("gold", follower.folder, before=dt.date(2100, 1, 1), few=2) == [], "upkeep leaves their order"
 
@@ -89,7 +92,7 @@ def test_a_gold_in_order_is_exact_whatever_is_committed(
     steps: list[tuple[str, list[Sale], bool]],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregate, "IN_PROPORTION", 1)
+        patch.setattr(rewriting_query, "IN_PROPORTION", 1)
         patch.setattr(key_order, "_SMALLEST", 250)
         patch.setattr(key_order, "_GROWTH", 1)
         patch.setattr(key_order, "_FETCHED", fetched)
@@ -132,7 +135,7 @@ def test_a_batch_that_dies_is_in_once(
     scene.append([[("a001", 5), ("ü098", 7)]])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(local_table, "fault_point", dies)
-        patch.setattr(aggregate, "fault_point", dies)
+        patch.setattr(rewriting_query, "fault_point", dies)
         assert follower.is_interrupted(1_000, Crash)
     follower.drain()
     is_exact(follower)

@@ -44,26 +44,26 @@ class NewestQuery:
         self._setting, self._function, self._on = setting, table, standing
         self.table, self._of = table.name, generation
         self.generation, self.checkpoint = generation.number, checkpoint_of(setting.lake, generation)
-        self.upstream = setting.lake.table(standing.upstream)
+        self.upstreams = (setting.lake.table(standing.upstreams[0]),)
         self._target = setting.lake.table(self.table, self.generation).open()
 
     def is_ready(self) -> bool:
-        return self.upstream.open().version() > 0
+        return self.upstreams[0].open().version() > 0
 
     def prepare(self) -> None:
-        tape = self.upstream.read(self._setting.spark, self.upstream.newest() or 0)
+        tape = self.upstreams[0].read(self._setting.spark, self.upstreams[0].newest() or 0)
         self._target.prepare(self._function(tape).schema)
         self._target.take_over(self._write(0), self._setting.fence)
 
     def stream(self) -> DataFrame:
-        return self.upstream.changes(self._setting.spark, feed=False, limits={"maxFilesPerTrigger": "1"})
+        return self.upstreams[0].changes(self._setting.spark, feed=False, limits={"maxFilesPerTrigger": "1"})
 
     def apply(self, batch: DataFrame, number: int) -> None:
-        read = input_range(self.upstream, 1, *self.checkpoint.delta_range(number))
-        position = position_of_bronze_version(self._on.tape, read.version)
+        read = input_range(self.upstreams[0], 1, *self.checkpoint.delta_range(number))
+        position = position_of_bronze_version(self._on.tapes[0], read.version)
 
         def note(counts: Counts) -> str:
-            tape, version = str(self._on.upstream), self._on.code_version
+            tape, version = str(*self._on.upstreams), self._on.code_version
             at = {"reads": {tape: read}, "position": {tape: position}, "rows": counts.rows, "replay": self._of.replay}
             return CommitNote(str(self.table), self.generation, number, version, **at).to_json()  # type: ignore[arg-type]
 

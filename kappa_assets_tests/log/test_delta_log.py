@@ -87,6 +87,7 @@ def test_optimize_changes_no_data_and_is_not_counted_by_streams(tmp_path: Path) 
 def test_a_stream_counts_change_files_where_there_are_some(tmp_path: Path) -> None:
     write_commit(tmp_path, 0, remove("a"), add("b"), add("c"), cdc("x"), cdc("y"), cdc("z"))
     assert read_commit(tmp_path, 0).stream_files == 3
+    assert read_commit(tmp_path, 0).bytes == 3, "and it reads those alone"
 
 
 @pytest.mark.parametrize("inside", ["\u2028", "\u2029", "\x85", "\x7f", "ü"])

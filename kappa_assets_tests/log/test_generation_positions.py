@@ -35,7 +35,7 @@ def test_plan_repair_and_promotion_agree_on_a_table_behind_which_batches_without
         (web.lake.folder(CLICKS) / f"{version}-2026-03-01.parquet").touch()  # a plan sees that they are there
     web.read(VISITS, upto=1)
     state = Registry(web.lake).state()
-    reached = live_position(web.lake, state, PIPELINE, VISITS, Tape(web.lake, CLICKS))
+    reached = live_position(web.lake, state, VISITS, Tape(web.lake, CLICKS))
     first_unread = next((n for n, rows in enumerate(between, 1) if rows), START)
     assert reached == Position(first_unread - 1, first_unread)
 

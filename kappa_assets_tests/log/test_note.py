@@ -28,6 +28,7 @@ NOTES = st.builds(
     checkpoint=st.none() | _names,
     inputs=st.none() | _names,
     recomputed=st.none() | _long,
+    touched=st.dictionaries(_names, _long, max_size=3),
 )
 
 

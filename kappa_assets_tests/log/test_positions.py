@@ -16,7 +16,7 @@ from kappa_assets.log.positions import (
     input_range,
     may_hold_deletes,
     position_of_bronze_version,
-    position_of_silver_version,
+    positions_of_version,
     wholly_read,
 )
 from kappa_assets.log.tape import Tape
@@ -126,7 +126,7 @@ def test_positions_of_a_silver_are_those_its_commits_note(tmp_path: Path) -> Non
     write_commit(tmp_path, 0)
     write_commit(tmp_path, 1, add(), note=note)
     write_commit(tmp_path, 2, add())
-    found = [position_of_silver_version(tmp_path, v) for v in (-1, 0, 1, 2)]
+    found = [positions_of_version(tmp_path, v) for v in (-1, 0, 1, 2)]
     assert found == [{}, {}, {"bronze.invoices": Position(3, 5)}, {"bronze.invoices": Position(3, 5)}]
 
 

@@ -29,6 +29,12 @@ def asked_for(s: DataFrame) -> DataFrame:
     )
 
 
+def asked_beside_the_code(s: DataFrame) -> DataFrame:
+    """Join with a row that stands in the code, but for what a subquery makes of all rows."""
+    query = "select s.country, s.total, most from {t} s join (select (select max(price) from {s}) as most)"
+    return s.sparkSession.sql(query, s=s, t=by_country(s))
+
+
 def first_of(name: str) -> Logic:
     return lambda s: s.groupBy("country").agg(F.expr(f"{name}(kind)").alias("k"))
 
@@ -71,6 +77,13 @@ REFUSED: dict[str, tuple[Logic, list[str], list[str], str, str]] = {
     "a limit": (top_of_all, ["country"], [], "limits the number of rows", "row_number"),
     "an offset": (lambda s: by_country(s).offset(1), ["country"], [], "skips rows", "keys out"),
     "a subquery": (asked_for, ["country"], [], "reads rows in a subquery", "Join"),
+    "a subquery beside what stands in the code": (
+        asked_beside_the_code,
+        ["country"],
+        [],
+        "reads rows in a subquery",
+        "Join",
+    ),
     "a sum of all": (
         lambda s: s.crossJoin(s.agg(F.sum("price").alias("all"))).select("country", "_row", "all"),
         ["country"],

@@ -11,8 +11,8 @@ from pyspark.sql import functions as F
 
 from kappa_assets import LINEAGE, expect
 from kappa_assets.names import TableName
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets_tests.logic.declared_logic import TAPE, check, gold_of, refusal, silver_of
+from kappa_assets_tests.retail_sales import pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -71,16 +71,27 @@ class HandLake:
         note = CommitNote(str(CLICKS), 1, batch, "", position={str(CLICKS): position}, tape_batch=batch, rows=rows)
         self._commit(writer, days, batch, rows, note, "clicks", lacking=lacking)
 
-    def read(self, table: TableName = VISITS, generation: int = 1, *, days: Sequence[str] = (MONDAY,)) -> None:
-        """Have a table read everything its upstream holds, in one batch that writes a row per day."""
-        upstream = PIPELINE.upstreams[table]
-        above = self.folder(upstream, generation if upstream.layer is Layer.SILVER else 1)
+    def read(
+        self,
+        table: TableName = VISITS,
+        generation: int = 1,
+        *,
+        days: Sequence[str] = (MONDAY,),
+        upstream: TableName | None = None,
+        told: bool = False,
+    ) -> None:
+        """Have a table read everything its upstream holds, in one batch that writes a row per day.
+
+        `told`: with a change file, as a table does that others follow.
+        """
+        upstream = upstream or PIPELINE.upstreams[table][0]
+        above = self.folder(upstream, 1 if upstream.is_tape else generation)
         writer = self._writer(table, generation)
         found = last_note(writer.folder)
         before = found[1].reads[str(upstream)].until if found else None
         version = DeltaTable(above).version()
         read = InputRange(generation, before, Offset(version + 1, -1, False), version)
-        read = read if upstream.layer is Layer.SILVER else InputRange(1, before, read.until, version)
+        read = InputRange(1, before, read.until, version) if upstream.is_tape else read
         batch = found[1].batch + 1 if found else 0
         head = last_note(self.folder(CLICKS))
         assert head is not None
@@ -95,7 +106,7 @@ class HandLake:
             position={str(CLICKS): position},
             rows=1,
         )
-        self._commit(writer, days, batch, 1, note, f"g{generation}", replace=table.layer is Layer.GOLD)
+        self._commit(writer, days, batch, 1, note, f"g{generation}", replace=table.layer is Layer.GOLD, told=told)
 
     def folder(self, table: TableName, generation: int = 1) -> Path:
         return self.lake.folder(table, generation)
@@ -130,16 +141,24 @@ class HandLake:
         *,
         replace: bool = False,
         lacking: str = "",
+        told: bool = False,
     ) -> None:
         sliced = bool(writer.partition_by)
         paths = [write_file(writer.folder, day if sliced else None, batch, rows, lacking) for day in days]
         files = describe_files(writer.folder, paths, writer.partition_by)
+        if told:
+            changed = describe_files(
+                writer.folder, [write_file(writer.folder, None, batch, 1, below="_change_data")], ()
+            )
+            old = writer.held()["path"].to_pylist()
+            assert writer.exchange(old, files, Once(app, batch), note.to_json, changed=changed) is not None
+            return
         assert writer.commit(files, Once(app, batch), note.to_json(), replace=replace) is not None
 
 
-def write_file(folder: Path, day: str | None, batch: int, rows: int, lacking: str = "") -> str:
+def write_file(folder: Path, day: str | None, batch: int, rows: int, lacking: str = "", below: str = "data") -> str:
     """Write a data file that no commit names yet, where the streams write theirs, and return its path in the table."""
-    relative = f"data/{uuid.uuid4().hex}" + (f"/{DAY}={day}" if day else "")
+    relative = f"{below}/{uuid.uuid4().hex}" + (f"/{DAY}={day}" if day else "")
     (folder / relative).mkdir(parents=True)
     found = [_row(batch, number) | ({} if day else {DAY: dt.date(2026, 1, 5)}) for number in range(rows)]
     columns = [f for f in _COLUMNS if f.name != lacking]

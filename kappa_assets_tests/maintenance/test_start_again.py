@@ -11,11 +11,11 @@ from kappa_assets import Layer, Pipeline, TableName
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.maintenance.readers import first_entry, unread_by
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.log_files import log_entries
 from kappa_assets.place.registry import Registry
 from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.verify import verify
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ def test_the_log_keeps_what_positions_are_computed_from(hand: HandLake) -> None:
     hand.read(PAGES)
     before = Tape(hand.lake, CLICKS).commits()
     tape = Tape(hand.lake, CLICKS)
-    reached = [position_of(hand.lake, PIPELINE, tape, t, 1) for t in (VISITS, PAGES)]
+    reached = [position_of(hand.lake, tape, t, 1) for t in (VISITS, PAGES)]
     assert reached == [Position(44, 45)] * 2
     for days in (0, 8, 16, 40):
         run(hand, later(days))
@@ -153,7 +153,7 @@ def test_the_log_keeps_what_positions_are_computed_from(hand: HandLake) -> None:
     assert note[1].tape_batch == 44
     tape = Tape(hand.lake, CLICKS)
     assert tape.commits() == before
-    assert [position_of(hand.lake, PIPELINE, tape, t, 1) for t in (VISITS, PAGES)] == reached
+    assert [position_of(hand.lake, tape, t, 1) for t in (VISITS, PAGES)] == reached
     assert hand.rows(CLICKS).total() == 45 * 3
     hand.land(TUESDAY)
     assert Tape(hand.lake, CLICKS).head() == Position(45, log[-1] + 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from deltalake import DeltaTable
 
 from kappa_assets import Pipeline, bronze, gold
 from kappa_assets.columns import ARRIVAL_DATE
@@ -17,7 +18,7 @@ from kappa_assets.log.releases import release_condition
 from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.maintenance.readers import first_kept
 from kappa_assets.maintenance.upstreams import known_upstreams
-from kappa_assets.names import TableName
+from kappa_assets.names import Layer, TableName
 from kappa_assets.place.local.linked_files import linked_file
 from kappa_assets.place.local.log_files import versions
 from kappa_assets.place.registry import events
@@ -127,7 +128,7 @@ def test_a_generation_of_which_nothing_is_known_keeps_all_that_it_may_read(hand:
     offsets.mkdir(parents=True)
     (offsets / "0").write_text('v1\n{}\n{"reservoirVersion": 2, "index": -1, "isStartingVersion": false}')
     state = hand.registry.state()
-    assert known_upstreams(hand.lake, state) == {(VISITS, 1): CLICKS}
+    assert known_upstreams(hand.lake, state) == {(VISITS, 1): ((CLICKS, 1),)}
     for days in (0, 8, 30):
         run(hand, without(PAGES), at=now(days=days))
     assert unread <= hand.files(VISITS)
@@ -166,6 +167,71 @@ def test_what_a_gold_has_replaced_goes_after_hours_and_what_a_silver_has_after_a
     assert hand.files(VISITS) == silver_files
     assert versions(hand.folder(PAGES))[0] == 0, "its log stays a week, as the logs of others do: lineage reads it"
     assert hand.rows(PAGES).total() == 1
+
+
+TOP = TableName(Layer.GOLD, "top")
+
+
+def replaced(hand: HandLake, generation: int = 1) -> set[str]:
+    """Return the files of a Gold that its newest version lacks: what it has replaced, and what it told of that."""
+    folder = hand.folder(PAGES, generation)
+    live = set(DeltaTable(folder).get_add_actions().column("path").to_pylist())
+    return hand.files(PAGES, generation) - live
+
+
+def test_what_a_gold_has_replaced_and_told_stays_until_those_who_follow_it_have_read_it(hand: HandLake) -> None:
+    hand.say(
+        events.generation_created(TOP, 1, "logic", reads=PAGES),
+        events.release_created(2, {VISITS: 1, PAGES: 1, TOP: 1}, "with a Gold over a Gold"),
+    )
+    hand.land(MONDAY)
+    hand.read()
+    hand.read(PAGES)
+    hand.read(TOP, upstream=PAGES)
+    for _ in range(24):
+        hand.land(MONDAY)
+        hand.read()
+        hand.read(PAGES, told=True)
+    unread = replaced(hand)
+    assert len(unread) == 48
+    assert sum(path.startswith("_change_data/") for path in unread) == 24
+    for later in (now(hours=7), now(days=8), now(days=30)):
+        run(hand, at=later)
+        assert replaced(hand) == unread
+        assert set(range(2, 26)) <= set(versions(hand.folder(PAGES)))
+    hand.read(TOP, upstream=PAGES)
+    run(hand, at=now(hours=7))
+    assert replaced(hand) == unread, "as of a Silver: who else opened it has a week"
+    run(hand, at=now(days=8))
+    assert replaced(hand) == set()
+
+
+def test_what_a_gold_told_those_of_an_earlier_release_stays_for_a_week(hand: HandLake) -> None:
+    """A Gold over a Gold was behind when both were replaced: selected again, it goes on."""
+    hand.say(
+        events.generation_created(TOP, 1, "logic", reads=PAGES),
+        events.release_created(2, {VISITS: 1, PAGES: 1, TOP: 1}, "with a Gold over a Gold"),
+    )
+    hand.land(MONDAY)
+    hand.read()
+    hand.read(PAGES)
+    hand.read(TOP, upstream=PAGES)
+    for _ in range(3):
+        hand.read(PAGES, told=True)
+    hand.say(
+        events.generation_created(PAGES, 2, "new", reads=VISITS),
+        events.generation_created(TOP, 2, "new", upstream=2, reads=PAGES),
+        events.release_created(3, {VISITS: 1, PAGES: 2, TOP: 2}, "new logic"),
+    )
+    unread = replaced(hand)
+    run(hand, at=now(days=6.9))
+    assert len(unread) == 6
+    assert replaced(hand) == unread
+    state = hand.registry.state()
+    assert release_condition(hand.lake, state, state.releases[2]) == "kept"
+    run(hand, at=now(days=7.1))
+    assert replaced(hand) == set(), "somebody removes them in the end"
+    assert release_condition(hand.lake, hand.registry.state(), state.releases[2]) == "needs replay"
 
 
 def test_a_batch_of_a_gold_may_take_longer_than_what_it_has_replaced_stays(hand: HandLake) -> None:

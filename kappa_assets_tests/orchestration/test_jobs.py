@@ -21,13 +21,13 @@ from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor
 from kappa_assets.orchestration.lineage.provenance import DATA_VERSION, REPORTED
 from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.lease import HOST
 from kappa_assets.place.local.leases.lock import exclusive
 from kappa_assets.place.registry import Registry, events
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
 from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.retail_sales import pipeline
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

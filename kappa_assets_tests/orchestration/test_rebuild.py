@@ -20,9 +20,9 @@ from kappa_assets.orchestration.lineage.provenance import CODE_VERSION, DATA_VER
 from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
 from kappa_assets.orchestration.sensors.replay_sensor import changed_tables
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.registry import Registry
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.corrected_retail import CORRECTED
 from kappa_assets_tests.whole.verify import read, verify
 

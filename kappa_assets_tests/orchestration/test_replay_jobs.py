@@ -13,9 +13,9 @@ from kappa_assets import replay
 from kappa_assets.errors import ReplayError
 from kappa_assets.orchestration.build import build_definitions
 from kappa_assets.orchestration.jobs import replay_config
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets_tests.oracle import DAILY_REVENUE, oracle
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
+from kappa_assets_tests.retail_sales import pipeline
 
 REVENUE = dg.AssetKey(["gold", "daily_revenue"])
 RESOURCES = {"spark": GivenSpark(spark_config={})}

@@ -100,13 +100,17 @@ def only(frame: DataFrame) -> dict[str, Any]:
     return row.asDict()
 
 
-def test_the_pipeline_holds_five_tables_upstream_first() -> None:
+def test_the_pipeline_holds_its_tables_upstream_first() -> None:
     assert load_pipeline("kappa_assets.pipelines.retail") is pipeline
     assert [str(table.name) for table in pipeline] == [
+        "bronze.customer_changes",
         "bronze.invoices",
+        "silver.customers",
         "silver.sales",
+        "silver.priced_sales",
         "gold.customer_value",
         "gold.daily_revenue",
+        "gold.segment_revenue",
         "gold.top_products",
     ]
     assert pipeline.start == dt.date(2026, 1, 1)

@@ -22,6 +22,7 @@ KNOW_PATHS = {
     "declare/source.py": "where the landed files of a source lie, below the landing folder",
     "definitions.py": "KAPPA_LAKE and KAPPA_LANDING",
     "demo/feed.py": "the landing folder that it plays the shop in",
+    "demo/feed_customers.py": "the landing folder that it plays the shop in",
     "demo/feed_sensor.py": "the landing folder that it plays the shop in",
     "demo/make_run.py": "the folder of the demo",
     "fingerprint/modules.py": "the modules of a pipeline, whose source it reads",
@@ -44,7 +45,7 @@ READ_UNPINNED = {
 """The modules above the place that open a table themselves, or load files, and why they may."""
 ASK_FOR_PATHS = {
     "cli/command.py": "a folder of which nothing is read, for commands without a landing folder",
-    "kinds/tape_query.py": _SOURCE,
+    "kinds/tape/tape_query.py": _SOURCE,
     "sources/files/files_source.py": _SOURCE,
     "sources/known_sources.py": _SOURCE,
     "sources/ledger/listed.py": _SOURCE,
@@ -68,7 +69,7 @@ GO_PAST = {
     ("spark_paths", "sources/files/file_batch.py"): "landed files, which are of no table",
 }
 """Which modules of the local place that know files are imported above the port, by whom, and why."""
-KNOWS_FILES = ("delta_write", "log_files", "local_table", "upkeep", "spark_paths", "row_changes", "linked_files")
+KNOWS_FILES = ("delta_write", "log_files", "local_table", "upkeep", "spark_paths", "change_feed", "linked_files")
 
 
 def above(path: Path) -> bool:

@@ -15,12 +15,12 @@ from kappa_assets.health import HealthChecks
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import commits, last_note
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local import local_table
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.repair import RepairPlan, plan_repair, run_repair
 from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.corrected_retail import CORRECTED
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, verify
 

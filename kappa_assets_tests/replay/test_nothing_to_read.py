@@ -32,7 +32,7 @@ def test_a_table_without_its_upstream_waits_and_says_for_what(tmp_path: Path, ta
     runner.tend()
     runner.drain(lambda: None)
     assert (runner.status.state, runner.status.error) == ("waiting", None)
-    above = PIPELINE.upstreams[table]
+    (above,) = PIPELINE.upstreams[table]
     with pytest.raises(
         TableMissing, match=f"{table} has nothing to read yet: {above} is not written\nHint: Nothing is"
     ):

@@ -12,7 +12,6 @@ from kappa_assets import TableName
 from kappa_assets.errors import DeclarationError, ReplayError
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.log.note import CommitNote, Position
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.leases.lease import REPLAYS
 from kappa_assets.place.local.leases.lock import exclusive
@@ -20,6 +19,7 @@ from kappa_assets.place.registry import Registry, events
 from kappa_assets.replay import cost, plan_replay
 from kappa_assets.replay.cost import in_words
 from kappa_assets_tests.place.delta_write.by_hand import append, append_to_tape
+from kappa_assets_tests.retail_sales import pipeline
 
 INVOICES, SALES = TableName.parse("bronze.invoices"), TableName.parse("silver.sales")
 DAILY, CUSTOMERS, TOP = (TableName.parse(f"gold.{n}") for n in ("daily_revenue", "customer_value", "top_products"))
@@ -53,7 +53,7 @@ def test_a_replay_of_silver_builds_all_that_is_below_it_upstream_first(lake: Lak
     plan = plan_replay(lake, pipeline, [SALES])
     assert [s.table for s in plan.steps] == [SALES, *GOLDS]
     assert {(s.generation, s.live_generation) for s in plan.steps} == {(2, 1)}
-    assert [s.upstream_generation for s in plan.steps] == [1, 2, 2, 2]
+    assert [number for s in plan.steps for number in s.reads.values()] == [1, 2, 2, 2]
     assert {(s.from_batch, s.kept_from, s.tape_rows) for s in plan.steps} == {(0, None, 8)}
     assert plan.head == {str(INVOICES): Position(3, 4)}
     assert [row["logic"] for row in plan.rows()] == ["changed", "same", "same", "same"]
@@ -61,13 +61,13 @@ def test_a_replay_of_silver_builds_all_that_is_below_it_upstream_first(lake: Lak
 
 def test_a_replay_of_one_gold_reads_the_live_silver_and_touches_no_neighbour(lake: Lake) -> None:
     (step,) = plan_replay(lake, pipeline, [DAILY]).steps
-    assert (step.table, step.generation, step.upstream, step.upstream_generation) == (DAILY, 2, SALES, 1)
+    assert (step.table, step.generation, step.reads) == (DAILY, 2, {SALES: 1})
 
 
 def test_tables_named_twice_or_below_each_other_are_built_once(lake: Lake) -> None:
     plan = plan_replay(lake, pipeline, [DAILY, SALES, DAILY])
     assert [s.table for s in plan.steps] == [SALES, *GOLDS]
-    assert [s.upstream_generation for s in plan.steps] == [1, 2, 2, 2]
+    assert [number for s in plan.steps for number in s.reads.values()] == [1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(("version", "batch"), [(1, 1), (2, 2), (3, 2), (4, 3)])

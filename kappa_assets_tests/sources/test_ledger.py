@@ -12,7 +12,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from kappa_assets.errors import LakeError
 from kappa_assets.log.note import LANDED, CommitNote
-from kappa_assets.sources.ledger.ledger import Known, Ledger
+from kappa_assets.sources.ledger.ledger import Delivery, Known, Ledger
 
 LONG_AGO = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 MS = int(LONG_AGO.timestamp() * 1000)
@@ -156,3 +156,13 @@ def test_a_full_disk_is_the_disks_fault_and_the_ledger_goes_on_when_there_is_roo
             tape.ledger.sync()
     database.execute(f"PRAGMA max_page_count = {1 << 20}")
     assert len(tape.known("a", *(f"file-{n}" for n in range(500)))) == 501
+
+
+def test_of_many_files_those_that_are_other_than_known_are_told(tape: Tape) -> None:
+    tape.write(*(f"file-{n}" for n in range(900)), rows=0)
+    tape.ledger.sync()
+    lying = [Delivery(f"file-{n}", 5 + (n == 7), MS + (n == 600)) for n in range(1000)]
+    other = {"file-7", "file-600", *(f"file-{n}" for n in range(900, 1000))}
+    for _ in range(2):
+        assert {one.file for one in tape.ledger.unlike(lying)} == other
+    assert tape.ledger.unlike(lying[:3]) == lying[:3], "of few, all are looked up"

@@ -24,7 +24,7 @@ from kappa_assets.errors import DeclarationError, TapeGap
 from kappa_assets.host.host import Host
 from kappa_assets.host.host_status import HostStatus, QueryStatus
 from kappa_assets.kinds.query import Pace, Setting
-from kappa_assets.kinds.tape_checkpoint import is_on_tape, next_ranges
+from kappa_assets.kinds.tape.tape_checkpoint import is_on_tape, next_ranges
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import notes_back
 from kappa_assets.log.note import RANGES, CommitNote

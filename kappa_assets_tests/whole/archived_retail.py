@@ -7,7 +7,7 @@ from dataclasses import replace
 from kappa_assets import Files, Pipeline
 from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import Bronze
-from kappa_assets.pipelines.retail import pipeline as retail
+from kappa_assets_tests.retail_sales import pipeline as retail
 
 
 def archived(source: DeclaredSource) -> Files:

@@ -29,10 +29,10 @@ from kappa_assets.host.session import build_session
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log import delta_log
 from kappa_assets.log.tape import Tape
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.repair import plan_repair, run_repair
 from kappa_assets.replay import plan_replay, run_replay
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.archived_retail import ARCHIVED
 from kappa_assets_tests.whole.scenes import Archiving, Crash, Drain, Land, Repair, Replay, Sleep, Step, Stream, load
 

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from kappa_assets.host.host import Host
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.registry import Registry
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.chain import walk_watched
 from kappa_assets_tests.whole.conftest import TRUNCATED, Stage
 from kappa_assets_tests.whole.reports import Reports, report_whole

@@ -72,7 +72,7 @@ class Director:
 def silver_reached(lake: Lake, batches: int) -> Callable[[], bool]:
     def condition() -> bool:
         tape = Tape(lake, INVOICES)
-        position = live_position(lake, Registry(lake).state(), WITHOUT_GOLD, SILVER, tape)
+        position = live_position(lake, Registry(lake).state(), SILVER, tape)
         return position.batch + 1 >= batches
 
     return condition

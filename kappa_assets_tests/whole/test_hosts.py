@@ -21,9 +21,9 @@ from kappa_assets.host import host as host_module
 from kappa_assets.host.host import Host
 from kappa_assets.host.host_status import host_alive, read_status
 from kappa_assets.host.host_watch import HostWatch
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.leases.lease import HOST
 from kappa_assets.place.local.log_files import latest_version
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.conftest import Stage, environment
 from kappa_assets_tests.whole.crashing_host import land
 from kappa_assets_tests.whole.scenes import Drain, Sleep, Step, Stream, dump

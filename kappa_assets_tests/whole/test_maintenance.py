@@ -18,10 +18,10 @@ from kappa_assets.log.releases import release_condition
 from kappa_assets.maintenance import Policy
 from kappa_assets.maintenance.one_run import maintain
 from kappa_assets.maintenance.steps import Upkeep
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry
 from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.test_replay import TABLES, contents, living, reached, replay
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, same, verify, verify_bronze, verify_tables, verify_tape
 

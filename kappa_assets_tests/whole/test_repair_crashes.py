@@ -10,9 +10,9 @@ import pytest
 
 from kappa_assets.host.host import Host
 from kappa_assets.log.delta_log import commits
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.log_files import latest_version
 from kappa_assets_tests.oracle import SALES, oracle, rows_of
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.chain import Links, walk_chain
 from kappa_assets_tests.whole.conftest import Stage
 from kappa_assets_tests.whole.crashing_host import repair_all

@@ -22,13 +22,13 @@ from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import Position
 from kappa_assets.log.tape import Tape
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry
 from kappa_assets.replay import plan_replay, rollback, run_replay
 from kappa_assets_tests.conftest import WALKED
 from kappa_assets_tests.oracle import SALES
 from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.corrected_retail import AS_IT_WAS, CORRECTED
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, same, verify, verify_bronze, verify_ranges
 

@@ -11,10 +11,10 @@ from deltalake import DeltaTable
 from kappa_assets import Layer, TableName
 from kappa_assets.host.host import Host
 from kappa_assets.log.delta_log import commits
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry, Replay
 from kappa_assets.replay import discard_replay, plan_replay
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.chain import Links, walk_chain
 from kappa_assets_tests.whole.conftest import Stage
 from kappa_assets_tests.whole.crashing_host import land

@@ -20,13 +20,13 @@ from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.note import BEFORE_THE_TAPE
 from kappa_assets.log.tape import Tape
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.repair import plan_repair, run_repair
 from kappa_assets.replay import plan_replay, rollback, run_replay
 from kappa_assets_tests.conftest import WALKED
 from kappa_assets_tests.copied_shop import copy_shop
 from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.verify import INVOICES, SILVER, read, verify
 
 if TYPE_CHECKING:

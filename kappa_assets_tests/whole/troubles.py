@@ -23,15 +23,15 @@ from deltalake import DeltaTable
 from kappa_assets.errors import HostRunning
 from kappa_assets.host.host import Host
 from kappa_assets.host.host_status import read_beat
-from kappa_assets.kinds import tape_query
 from kappa_assets.kinds.query import Pace, Setting
+from kappa_assets.kinds.tape import tape_query
 from kappa_assets.log.tape import Tape
 from kappa_assets.maintenance.one_run import maintain
-from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.log_files import latest_version
 from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets_tests.disks import fill, small_disk
+from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.conftest import Stage
 from kappa_assets_tests.whole.crashing_host import land, repair_all
 from kappa_assets_tests.whole.test_replay import living, reached

@@ -17,10 +17,10 @@ from kappa_assets import Layer, TableName
 from kappa_assets.graph import Pipeline
 from kappa_assets.log.delta_log import commits
 from kappa_assets.log.tape import Tape
-from kappa_assets.pipelines.retail import pipeline as retail
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry
 from kappa_assets_tests.oracle import CUSTOMER_VALUE, DAILY_REVENUE, SALES, TOP_PRODUCTS, oracle, rows_of
+from kappa_assets_tests.retail_sales import pipeline as retail
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,7 +123,7 @@ def verify_ranges(lake: Lake, pipeline: Pipeline = retail) -> None:
     for table in pipeline.derived:
         live = state.live(table.name)
         assert live is not None
-        upstream = str(pipeline.upstreams[table.name])
+        (upstream,) = map(str, pipeline.upstreams[table.name])
         found = [c.note for c in commits(lake.folder(table.name, live.number)) if c.note and c.note.reads]
         notes = [note for note in found if note.repair is None]
         assert notes, f"{table.name} has no commit of ours"

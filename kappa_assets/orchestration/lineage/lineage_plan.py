@@ -49,7 +49,7 @@ class TableNews:
     version: int
     """The newest version within the cut."""
     code_version: str
-    upstream: TableName | None
+    upstreams: tuple[TableName, ...]
     note: CommitNote | None
     """The newest note within the cut."""
     at: dt.datetime
@@ -97,7 +97,7 @@ def plan_lineage(
     news: list[TableNews] = []
     touched: dict[TableName, set[str]] = {}
     for table in sight.pipeline:
-        found = _news(sight, table, marks.get(table.name), cut[sight.pipeline.tape_of(table.name)], touched)
+        found = _news(sight, table, marks.get(table.name), cut, touched)
         if found is not None:
             news.append(found)
             touched[table.name] = {day for s in found.slices for day in s.days}
@@ -115,18 +115,22 @@ def _cut(sight: Sight) -> dict[TableName, Position]:
         name = table.name
         query = sight.queries.get(str(name))
         moves = query is not None and query.state in _MOVING and sight.state.live(name) is not None
-        if not moves or sight.pipeline.upstreams[name] in left_behind:
+        if not moves or left_behind & {*sight.pipeline.upstreams[name]}:
             left_behind.add(name)
         elif not table.every:
-            tape = sight.tapes[sight.pipeline.tape_of(name)]
-            passed = live_position(sight.lake, sight.state, sight.pipeline, name, tape, logs=sight.logs)
-            if passed != BEFORE_THE_TAPE:  # a table that shows nothing yet cannot look stale
-                cut[tape.bronze] = min(cut[tape.bronze], passed)
+            for tape in (sight.tapes[bronze] for bronze in sight.pipeline.tapes_of(name)):
+                passed = live_position(sight.lake, sight.state, name, tape, logs=sight.logs)
+                if passed != BEFORE_THE_TAPE:  # a table that shows nothing yet cannot look stale
+                    cut[tape.bronze] = min(cut[tape.bronze], passed)
     return cut
 
 
 def _news(
-    sight: Sight, table: Table, mark: Mark | None, cut: Position, touched: Mapping[TableName, set[str]]
+    sight: Sight,
+    table: Table,
+    mark: Mark | None,
+    cut: Mapping[TableName, Position],
+    touched: Mapping[TableName, set[str]],
 ) -> TableNews | None:
     generation = _live_generation(sight, table.name)
     if generation is None:
@@ -138,24 +142,24 @@ def _news(
     newest = sight.logs.newest(stored)
     if newest is None or (newest <= after and anew is None):
         return None
-    tape = str(sight.pipeline.tape_of(table.name))
+    bounds = {str(tape): cut[tape].batch for tape in sight.pipeline.tapes_of(table.name)}
     try:
-        within = _within(_all_since(sight, stored, after), tape, cut)
+        within = _within(_all_since(sight, stored, after), bounds)
     except TapeGap:
         anew = anew or "the log no longer holds every version since the last report"
-        version = _newest_within(sight, table.name, generation, tape, cut)
+        version = _newest_within(sight, table.name, generation, bounds)
         within = [] if version is None or version <= after else [sight.logs.commit(stored, version)]
     if not within:
         return None
     sliced = is_sliced(table)
     found = sight.logs.last_note(stored, at_most=within[-1].version)
     note = None if found is None else found[1]
-    upstream = sight.pipeline.upstreams.get(table.name)
-    above = touched.get(upstream, set()) if upstream is not None else set()
+    upstreams = sight.pipeline.upstreams.get(table.name, ())
+    above = {day for upstream in upstreams for day in touched.get(upstream, ())}
     if not sliced:
         slices = _gold_slices(within, anew)
     elif anew is not None:
-        slices = _all_slices(sight, table.name, generation, within[-1].version, cut)
+        slices = _all_slices(sight, table.name, generation, within[-1].version, cut[sight.pipeline.tape_of(table.name)])
     else:
         slices = _touched_slices(within, above, sight.pipeline.start)
     return TableNews(
@@ -163,7 +167,7 @@ def _news(
         generation=generation,
         version=within[-1].version,
         code_version=(note.code_version if note else "") or code_version(table),
-        upstream=upstream,
+        upstreams=upstreams,
         note=note,
         at=within[-1].at,
         slices=slices,
@@ -198,28 +202,27 @@ def _all_since(sight: Sight, table: StoredTable, after: int) -> Iterator[Commit]
         yield commit
 
 
-def _within(commits: Iterable[Commit], tape: str, cut: Position) -> list[Commit]:
-    """Return the leading commits that do not go past the cut."""
+def _within(commits: Iterable[Commit], bounds: Mapping[str, int]) -> list[Commit]:
+    """Return the leading commits that go past the cut on no tape: its batch, by tape."""
     found: list[Commit] = []
     for commit in commits:
-        if commit.note is not None and _batch(commit.note, tape) > cut.batch:
+        if commit.note is not None and _is_past(commit.note, bounds):
             break
         found.append(commit)
     return found
 
 
-def _batch(note: CommitNote, tape: str) -> int:
-    """Return how far on the tape a commit brings its table."""
+def _is_past(note: CommitNote, bounds: Mapping[str, int]) -> bool:
+    """Return whether a commit brings its table further on a tape than a bound."""
     if note.tape_batch is not None:
-        return note.tape_batch
-    position = note.position.get(tape)
-    return -1 if position is None else position.batch
+        return note.tape_batch > bounds[note.table]
+    return any(note.position[tape].batch > batch for tape, batch in bounds.items() if tape in note.position)
 
 
-def _newest_within(sight: Sight, table: TableName, generation: int, tape: str, cut: Position) -> int | None:
+def _newest_within(sight: Sight, table: TableName, generation: int, bounds: Mapping[str, int]) -> int | None:
     stored = sight.lake.table(table, generation)
     found = sight.logs.last_note(stored)
-    while found is not None and _batch(found[1], tape) > cut.batch:
+    while found is not None and _is_past(found[1], bounds):
         found = sight.logs.last_note(stored, at_most=found[0] - 1)
     return None if found is None else found[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,17 +107,18 @@ class Reporter:
         return None
 
     def _inputs(self, news: TableNews, of_slice: SliceNews) -> list[Input]:
-        """Return what the slice was made from: its upstream's slice, or the upstream version a Gold has read."""
-        if news.upstream is None:
-            return []
-        key = dg.AssetKey(news.upstream.key)
+        """Return what the slice was made from: of each upstream its slice, or the version that a Gold has read."""
+        return [self._input(news, of_slice, upstream) for upstream in news.upstreams]
+
+    def _input(self, news: TableNews, of_slice: SliceNews, upstream: TableName) -> Input:
+        key = dg.AssetKey(upstream.key)
         record = self.instance.get_latest_data_version_record(key, False, of_slice.partition)
         event = None if record is None else record.asset_materialization
         version = NO_POINTER if event is None else (event.tags or {}).get(DATA_VERSION, NO_POINTER)
-        read = news.note.reads.get(str(news.upstream)) if news.note else None
+        read = news.note.reads.get(str(upstream)) if news.note else None
         if not news.sliced and read is not None and read.version >= 0:
             version = data_version(read.generation, read.version)
-        return [Input(key, version, None if record is None else record.storage_id)]
+        return Input(key, version, None if record is None else record.storage_id)
 
     def _metadata(
         self, news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: int, last: _Last | None
@@ -156,9 +158,14 @@ class Reporter:
         return sum(known.get(day, 0) for day in of_slice.days)
 
     def _position(self, news: TableNews) -> dict[str, int]:
-        tape = self.sight.pipeline.tape_of(news.table)
-        position = news.note.position.get(str(tape)) if news.note else None
-        return {} if position is None else {"tape_batch": position.batch, "tape_version": position.version}
+        """Return how far on its tape the table reflects; on several, the name of each stands behind the number's."""
+        tapes = [str(tape) for tape in self.sight.pipeline.tapes_of(news.table)]
+        positions = news.note.position if news.note else {}
+        found: dict[str, int] = {}
+        for tape in (tape for tape in tapes if tape in positions):
+            of = f" of {tape}" if len(tapes) > 1 else ""
+            found |= {f"tape_batch{of}": positions[tape].batch, f"tape_version{of}": positions[tape].version}
+        return found
 
     def _rejected(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
         """Return what each expectation rejected; a batch's counts are told with the newest slice it touched."""
@@ -175,16 +182,22 @@ class Reporter:
     def _seconds(self, news: TableNews) -> dict[str, float]:
         """Return how long after the tape the news was in the table, and how long its batch took."""
         found: dict[str, float] = {}
-        tape = self.sight.tapes[self.sight.pipeline.tape_of(news.table)]
-        position = news.note.position.get(str(tape.bronze)) if news.note else None
-        if position is not None and news.upstream is not None and news.anew is None:
-            landed = next((c.at for c in reversed(tape.commits(position.batch, position.batch))), None)
-            if landed is not None:
-                found["lag_seconds"] = round(max(0.0, (news.at - landed).total_seconds()), 3)
+        landed = [self._landed(news, tape) for tape in self.sight.pipeline.tapes_of(news.table)]
+        newest = max((at for at in landed if at is not None), default=None)
+        if newest is not None and news.upstreams and news.anew is None:
+            found["lag_seconds"] = round(max(0.0, (news.at - newest).total_seconds()), 3)
         query = self.sight.queries.get(str(news.table))
         if query is not None and query.batch_seconds is not None and news.anew is None:
             found["batch_seconds"] = query.batch_seconds
         return found
+
+    def _landed(self, news: TableNews, tape: TableName) -> dt.datetime | None:
+        """Return when the batch of a tape that the table reflects was put on it."""
+        position = news.note.position.get(str(tape)) if news.note else None
+        if position is None:
+            return None
+        commits = self.sight.tapes[tape].commits(position.batch, position.batch)
+        return next((commit.at for commit in reversed(commits)), None)
 
 
 def _implausible(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
@@ -233,13 +246,13 @@ def _text(news: TableNews, of_slice: SliceNews, fresh: list[Commit], version: in
 
 def _read(news: TableNews) -> list[str]:
     """Name what was read: `Read silver.sales g1.v12; bronze.invoices up to batch 41, version 43.`"""
-    if news.note is None or news.upstream is None:
+    if news.note is None or not news.upstreams:
         return []
     read = []
-    if not news.upstream.is_tape:
-        found = news.note.reads.get(str(news.upstream))
+    for upstream in (upstream for upstream in news.upstreams if not upstream.is_tape):
+        found = news.note.reads.get(str(upstream))
         if found is not None and found.version >= 0:
-            read.append(f"{news.upstream} {data_version(found.generation, found.version)}")
+            read.append(f"{upstream} {data_version(found.generation, found.version)}")
     read += [f"{tape} up to {position}" for tape, position in sorted(news.note.position.items())]
     return [f"Read {'; '.join(read)}."] if read else []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from pathlib import Path
 
@@ -26,30 +26,41 @@ from kappa_assets.place.change import (
     Groups,
     Write,
 )
+from kappa_assets.place.local.change_feed.change_files import CHANGES, ChangeFiles, Held
+from kappa_assets.place.local.change_feed.row_changes import changed_rows, tells_rows_apart
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_apart, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
 from kappa_assets.place.local.key_order.key_order import KeyOrder, in_groups
 from kappa_assets.place.local.linked_files import linked_files
-from kappa_assets.place.local.row_changes import changed_rows, tells_rows_apart
 from kappa_assets.place.local.spark_paths import literal_path
+from kappa_assets.place.local.upkeep.removal import remove_unfinished
 
 _REJECTED = "_rejected"
 """Whether a row is set aside, while a change is written."""
-_CHANGES = "_change_data"
-"""Where Delta keeps change files, below a table's folder."""
+_TRIES = 5
+"""How often all rows are compared anew when the table's files were rewritten meanwhile."""
 
 
 class LocalTable:
     """One Delta table held open: applies changes to it, and what they set aside to the table beside it."""
 
     def __init__(
-        self, writer: DeltaWriter, beside: DeltaWriter | None = None, ordered_by: tuple[str, ...] = ()
+        self,
+        writer: DeltaWriter,
+        beside: DeltaWriter | None = None,
+        ordered_by: tuple[str, ...] = (),
+        *,
+        feed: bool = False,
     ) -> None:
-        """`ordered_by`: the columns by which its files are in order, of a table whose groups are replaced."""
+        """`ordered_by`: the columns by which its files are in order, of a table whose groups are replaced.
+
+        `feed`: whether each commit tells the rows that differ, and no others, to those who follow the table.
+        """
         self._writer = writer
         self._beside = beside
         self._order = KeyOrder(writer, ordered_by)
+        self._feed = feed
 
     def exists(self) -> bool:
         """Return whether the table is made."""
@@ -106,14 +117,7 @@ class LocalTable:
             return Already()
         if isinstance(change.instead_of, Groups):
             return self._replace_groups(change, change.instead_of, fence)
-        try:
-            files, aside, counts = self._written(change, small=change.small)
-        except ResultTooLarge:
-            files, aside, counts = self._written(change, small=False)
-        if isinstance(change.aside, Beside):
-            change.aside.put()
-        elif change.aside is not None and aside:
-            self._set_aside(change, change.aside, aside, fence)
+        files, counts = self._all_written(change, fence)
         if change.point is not None:
             fault_point(change.point, self._writer.name)
         once, said = _once(change.write, fence), lambda: change.note(counts)
@@ -123,8 +127,10 @@ class LocalTable:
                 version = self._writer.exchange(old.paths, files, once, said, changed=changed)
                 if version is None:
                     return Conflict()
-            case everything:
-                version = self._writer.commit(files, once, said, replace=isinstance(everything, Everything))
+            case Everything():
+                return self._replace_all(change.rows, files, once, said, counts)
+            case None:
+                version = self._writer.commit(files, once, said)
         return Already() if version is None else Applied(version, counts)
 
     def _replace_groups(self, change: Change, groups: Groups, fence: Fence) -> Applied | Already | Conflict:
@@ -133,16 +139,70 @@ class LocalTable:
         part = self._order.part_of(groups)
         stay = in_groups(self._order.rows_of(change.rows.sparkSession, part, change.rows.schema), groups, kept=True)
         files = self._order.write(stay.unionByName(change.rows), part)
-        counts = Counts(files.rows, part.kept_rows + files.rows)
+        touched = {"groups": groups.values.num_rows, "files": len(part.replaced), "bytes": part.bytes}
+        counts = Counts(files.rows, part.kept_rows + files.rows, touched=touched)
         if change.point is not None:
             fault_point(change.point, self._writer.name)
-        once, said = _once(change.write, fence), lambda: change.note(counts)
-        old = [one.path for one in part.replaced]
-        if not old and not files.actions:  # no file may hold the groups, and they have no rows: the note says so
-            version = self._writer.commit(NOTHING, once, said)
-            return Already() if version is None else Applied(version, counts)
-        version = self._writer.exchange(old, files, once, said)
+        old = Held(tuple(one.path for one in part.replaced), part.bytes)
+        changed = self._change_files().of(change.rows.sparkSession, old, files, groups) if self._feed else None
+        version = self._exchange(old, files, changed, _once(change.write, fence), lambda: change.note(counts))
         return Conflict() if version is None else Applied(version, counts)
+
+    def _replace_all(
+        self, rows: DataFrame | None, files: WrittenFiles, once: Once, said: Callable[[], str], counts: Counts
+    ) -> Applied | Already | Conflict:
+        """Put files in the place of all. Where the feed is on they are compared anew if somebody rewrote these."""
+        for _ in range(_TRIES):
+            old = Held.all_of(self._writer.held())
+            changed = self._told(rows, old, files)
+            if changed is None and not self._feed:
+                version = self._writer.commit(files, once, said, replace=True)
+                return Already() if version is None else Applied(version, counts)
+            version = self._exchange(old, files, changed, once, said, alone=True)
+            if version is not None:
+                return Applied(version, counts)
+        return Conflict()
+
+    def _told(self, rows: DataFrame | None, old: Held, files: WrittenFiles) -> WrittenFiles | None:
+        """Return the change files; NOTHING where all rows are the same, None where the files tell it by themselves."""
+        if not self._feed:
+            return NOTHING if self._change_files().are_the_same(old, files) else None
+        return None if rows is None else self._change_files().of(rows.sparkSession, old, files)
+
+    def _exchange(
+        self,
+        old: Held,
+        files: WrittenFiles,
+        changed: WrittenFiles | None,
+        once: Once,
+        said: Callable[[], str],
+        *,
+        alone: bool = False,
+    ) -> int | None:
+        """Put files in the place of others; where they hold the same rows, say so by the note alone."""
+        same = changed is not None and not changed.actions
+        new = None if same or not (old.paths or files.actions) else files
+        version = self._writer.exchange(old.paths, new, once, said, changed=changed, alone=alone)
+        if same and version is not None:
+            for relative in {"/".join(action.path.split("/")[:2]) for action in files.actions}:
+                remove_unfinished(self._writer.folder, relative)
+        return version
+
+    def _change_files(self) -> ChangeFiles:
+        writer = self._writer
+        return ChangeFiles(writer.folder, writer.version(), self._known_schema(), writer.partition_by)
+
+    def _all_written(self, change: Change, fence: Fence) -> tuple[WrittenFiles, Counts]:
+        """Write the rows, and commit those that are set aside; return the files to add."""
+        try:
+            files, aside, counts = self._written(change, small=change.small)
+        except ResultTooLarge:
+            files, aside, counts = self._written(change, small=False)
+        if isinstance(change.aside, Beside):
+            change.aside.put()
+        elif change.aside is not None and aside:
+            self._set_aside(change, change.aside, aside, fence)
+        return files, counts
 
     def _written(self, change: Change, *, small: bool) -> tuple[WrittenFiles, list[Path], Counts]:
         """Write the rows in one pass; return the files to add, those of rows to set aside, and the counts of both."""
@@ -191,7 +251,7 @@ class LocalTable:
         with changed_rows(old.rows.select(*map(quoted, fresh.columns)), fresh) as changed:
             if changed is None:
                 return NOTHING
-            return write_files(changed, self._writer.folder, self._writer.partition_by, below=_CHANGES)
+            return write_files(changed, self._writer.folder, self._writer.partition_by, below=CHANGES)
 
     def _rows_in(self, spark: SparkSession, files: list[Path]) -> DataFrame:
         """Return the rows of files that are not committed yet, all of one write."""

@@ -87,6 +87,12 @@ class LocalStoredTable:
         reader = spark.readStream.format("delta").options(**limits)
         return (reader.option("readChangeFeed", "true") if feed else reader).load(str(self.folder))
 
+    def changes_between(self, spark: SparkSession, after: int, upto: int) -> DataFrame | None:
+        if upto <= after:
+            return None
+        reader = spark.read.format("delta").option("readChangeFeed", "true")
+        return reader.option("startingVersion", after + 1).option("endingVersion", upto).load(str(self.folder))
+
     def read_files(self, spark: SparkSession, paths: Sequence[str], schema: StructType) -> DataFrame:
         from kappa_assets.place.local.spark_paths import literal_path
 
@@ -145,16 +151,19 @@ class LocalStoredTable:
         properties: Mapping[str, str] | None = None,
         beside: StoredTable | None = None,
         ordered_by: tuple[str, ...] = (),
+        feed: bool = False,
     ) -> LocalTable:
         from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
         from kappa_assets.place.local.key_order.extents import ORDERED_BY
         from kappa_assets.place.local.local_table import LocalTable
+        from kappa_assets.place.local.upkeep.retention import CHANGE_FEED
 
         name = self.name or self.called
         kept = dict(properties or {}) | ({ORDERED_BY: ",".join(ordered_by)} if ordered_by else {})
+        kept |= CHANGE_FEED if feed else {}
         writer = DeltaWriter(name, self.folder, partition_by=partition_by, properties=kept)
         side = None if beside is None else DeltaWriter(beside.name, folder_of(beside))
-        return LocalTable(writer, side, ordered_by)
+        return LocalTable(writer, side, ordered_by, feed=feed)
 
     def _at(self, version: int) -> DeltaTable:
         from deltalake import DeltaTable

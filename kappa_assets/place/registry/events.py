@@ -21,6 +21,7 @@ def generation_created(  # noqa: PLR0913 - the fields of an event, given by name
     kept_from: int | None = None,
     replay: str | None = None,
     reads: TableName | None = None,
+    also_reads: Mapping[TableName, int] | None = None,
 ) -> Event:
     """A table gets a new generation: its first when a host first meets the table, or a replay's candidate.
 
@@ -28,12 +29,13 @@ def generation_created(  # noqa: PLR0913 - the fields of an event, given by name
         table: whose generation it is.
         number: the generation's number, one above the table's newest; never used again.
         code_version: of the logic that writes it.
-        upstream: the generation of the upstream table that it reads; 1 for a tape.
+        upstream: the generation of the upstream table that it reads, of several the first; 1 for a tape.
         from_batch: the first tape batch that it computes itself.
         to_batch: the last tape batch that it takes in, for a validation; None: it follows the tape.
         kept_from: the generation that rows before `from_batch` are taken over from; None when there are none.
         replay: the id of the replay that it is a candidate of; None for a first generation.
-        reads: the upstream table. None in events of versions that did not say it: its own log then tells.
+        reads: that upstream table. None in events of versions that did not say it: its own log then tells.
+        also_reads: the generations of the other upstreams that it reads; None where there is one.
     """
     return _event(
         "generation_created",
@@ -42,6 +44,7 @@ def generation_created(  # noqa: PLR0913 - the fields of an event, given by name
         code_version=code_version,
         reads=None if reads is None else str(reads),
         upstream=upstream,
+        also_reads=_names(also_reads) if also_reads else None,
         from_batch=from_batch,
         to_batch=to_batch,
         kept_from=kept_from,

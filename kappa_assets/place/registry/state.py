@@ -39,7 +39,13 @@ class Generation:
     to_batch: int | None = None
     """Last tape position it takes in, for a validation; None: it follows the tape."""
     reads: TableName | None = None
-    """The upstream table; None where it was created by a version that did not say it."""
+    """The upstream table, of several the first; None where it was created by a version that did not say it."""
+    also_reads: Mapping[TableName, int] = field(default_factory=dict, hash=False)
+    """The generations of the other upstreams that it reads."""
+
+    def generation_of(self, upstream: TableName) -> int:
+        """Return the generation of one of its upstreams that it reads; a tape has one for ever."""
+        return 1 if upstream.is_tape else self.also_reads.get(upstream, self.upstream)
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,13 @@ class State:
         """The generation readers see."""
         number = self.release.tables.get(table) if self.release else None
         return None if number is None else self.generations[table, number]
+
+    def ends(self, table: TableName, number: int) -> bool:
+        """Return whether a generation is of a replay up to an end on the tape: what comes behind it never comes in."""
+        generation = self.generations.get((table, number))
+        replay = None if generation is None or generation.replay is None else self.replays.get(generation.replay)
+        asked = {} if replay is None else replay.plan.get("asked", {})
+        return any(name in asked for name in ("to_version", "to_time"))
 
     def next_generation(self, table: TableName) -> int:
         """Return the number of a table's next generation; numbers are never used again."""
@@ -198,6 +211,7 @@ def _generation(event: Event) -> Generation:
         created_at=event.at,
         to_batch=body.get("to_batch"),
         reads=TableName.parse(body["reads"]) if body.get("reads") else None,
+        also_reads=_tables(body.get("also_reads") or {}),
     )
 
 

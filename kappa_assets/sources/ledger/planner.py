@@ -82,6 +82,7 @@ class Planner:
 
         A file of a known name and another time has its bytes compared: the same bytes are noted, and not yielded.
         """
+        found = self._ledger.unlike(found)
         known = self._ledger.find([one.file for one in found])
         as_before = self._ledger.find([_name(one) for one in found if "=" in one.file])
         for one in found:

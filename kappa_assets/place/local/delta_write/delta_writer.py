@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
@@ -21,7 +20,7 @@ from kappa_assets.faults import fault_point
 from kappa_assets.place.local import durable
 from kappa_assets.place.local.delta_write.commit_file import put_commit
 from kappa_assets.place.local.delta_write.delta_failure import WRITE_FAILED, cannot_write, was_overtaken
-from kappa_assets.place.local.delta_write.held_files import removable, removal
+from kappa_assets.place.local.delta_write.held_files import check_still_there, removable, removal
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles
 from kappa_assets.place.local.delta_write.table_schema import check_schema, nullable
 from kappa_assets.place.local.delta_write.version_checksum import VersionChecksums
@@ -109,7 +108,11 @@ class DeltaWriter:
         if known is None:
             self._create(schema)
             return
-        add_properties(self._table, self.folder, self._properties)
+        version = self.version()
+        try:
+            add_properties(self._table, self.folder, self._properties)
+        except WRITE_FAILED as error:
+            raise self._refused(error, version) from error
         fresh = check_schema(self.name, known, schema)
         if fresh:
             added = deltalake.Schema.from_json(json.dumps(StructType(fresh).jsonValue()))
@@ -141,16 +144,18 @@ class DeltaWriter:
     def exchange(
         self,
         old: Collection[str],
-        new: WrittenFiles,
+        new: WrittenFiles | None,
         once: Once,
         note: Callable[[], str],
         *,
         changed: WrittenFiles | None = None,
+        alone: bool = False,
     ) -> int | None:
         """Put files in the place of others in one commit, and return the version.
 
         `old`: the paths to remove, relative to the table. When one of them is not in the table any more nothing is
-        done, and None returned: somebody rewrote it meanwhile. `note` is asked for also when there is nothing to
+        done, and None returned: somebody rewrote it meanwhile. `alone`: nor when the table has any other file. `new`:
+        None leaves the files as they are, and commits the note. `note` is asked for also when there is nothing to
         exchange. `changed`: change files, which readers of the feed get instead of all rows. Raises as `commit` does.
         """
         with table_turn(self.folder):
@@ -159,9 +164,12 @@ class DeltaWriter:
             if is_in:
                 return decided_on
             held = removable(table)
-            if not set(old) <= held.keys():
+            if not set(old) <= held.keys() or (alone and len(held) > len(old)):
                 return None
             said = note()
+            if new is None:
+                self._transact(decided_on, [], "append", said, once)
+                return self._committed(NOTHING, replace=False)
             if not old and not new.actions:
                 return table.version()
             differs = changed is None or bool(changed.actions)  # else the same rows only lie in other files
@@ -206,7 +214,7 @@ class DeltaWriter:
         if table is None or table.version() != decided_on:  # something between looked anew, and found more
             raise self._refused(CommitFailedError(f"version {decided_on} is not the newest"), decided_on)
         files = [*actions, *(changed.actions if changed else ())]
-        self._check_still_there(files)
+        check_still_there(self.name, self.folder, files)
         if durable.is_synced(self.name):  # before the log names them
             added = [self.folder / action.path for action in files if isinstance(action, AddAction)]
             durable.sync(added, self.folder)
@@ -228,19 +236,6 @@ class DeltaWriter:
             )
         except WRITE_FAILED as error:
             raise self._refused(error, decided_on) from error
-
-    def _check_still_there(self, actions: Sequence[AddAction | RemoveAction]) -> None:
-        """Raise LakeError when a file to add is gone: this process slept for longer than upkeep leaves such files.
-
-        Upkeep removes files in the table's turn, so what is there now is there after the commit.
-        """
-        added = [action.path for action in actions if isinstance(action, AddAction)]
-        gone = [path for path in added if not ((self.folder / path).exists() or (self.folder / unquote(path)).exists())]
-        if gone:
-            raise LakeError(
-                f"{len(gone)} of {len(added)} files that were written for {self.name} are gone, such as {gone[0]!r}",
-                hint="Nothing was committed; the batch is done again. Maintenance takes what nobody commits for days.",
-            )
 
     def _committed(self, files: WrittenFiles, *, replace: bool) -> int:
         """Do what follows a commit, and return its version."""

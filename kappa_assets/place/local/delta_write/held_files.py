@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.transaction import RemoveAction
+from deltalake.transaction import AddAction, RemoveAction
 
+from kappa_assets.errors import LakeError
 from kappa_assets.place.held import held
 
 
@@ -31,3 +34,17 @@ def removal(held: Mapping[str, Any], *, data_change: bool = True) -> RemoveActio
     return RemoveAction(
         held["path"], data_change, int(time.time() * 1000), size=held["size_bytes"], partition_values=values
     )
+
+
+def check_still_there(name: str, folder: Path, actions: Sequence[AddAction | RemoveAction]) -> None:
+    """Raise LakeError when a file to add is gone: this process slept for longer than upkeep leaves such files.
+
+    Upkeep removes files in the table's turn, so what is there now is there after the commit.
+    """
+    added = [action.path for action in actions if isinstance(action, AddAction)]
+    gone = [path for path in added if not ((folder / path).exists() or (folder / unquote(path)).exists())]
+    if gone:
+        raise LakeError(
+            f"{len(gone)} of {len(added)} files that were written for {name} are gone, such as {gone[0]!r}",
+            hint="Nothing was committed; the batch is done again. Maintenance takes what nobody commits for days.",
+        )

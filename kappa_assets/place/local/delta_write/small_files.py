@@ -42,7 +42,7 @@ def fetch_small(df: DataFrame) -> pa.Table | None:
 
     Raises ResultTooLarge. An Observation of `df` is spent then: it counts nothing when Spark writes the rows after all.
     """
-    if not _fits_arrow(df.schema):
+    if not fits_arrow(df.schema):
         return None
     try:
         return df.toArrow()
@@ -90,12 +90,13 @@ def _as_spark_writes(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _fits_arrow(kind: DataType) -> bool:
+def fits_arrow(kind: DataType) -> bool:
+    """Return whether Arrow has an equal of a type of Spark's."""
     match kind:
         case StructType():
-            return all(_fits_arrow(field.dataType) for field in kind)
+            return all(fits_arrow(field.dataType) for field in kind)
         case ArrayType():
-            return _fits_arrow(kind.elementType)
+            return fits_arrow(kind.elementType)
         case MapType():
-            return _fits_arrow(kind.keyType) and _fits_arrow(kind.valueType)
+            return fits_arrow(kind.keyType) and fits_arrow(kind.valueType)
     return kind.typeName() in SAME_IN_ARROW

@@ -22,6 +22,8 @@ from kappa_assets.place.local.leases.lock import table_turn
 
 LOG_STAYS = {"delta.logRetentionDuration": "interval 36500 days"}
 """Properties of every table that we make."""
+CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
+"""The property of a table whose commits tell what changed in each row."""
 _OURS = "kappa."
 _NOTE = {"userMetadata": json.dumps({"maintenance": "properties"})}
 
@@ -29,13 +31,16 @@ _NOTE = {"userMetadata": json.dumps({"maintenance": "properties"})}
 def add_properties(table: DeltaTable | None, folder: Path, properties: Mapping[str, str]) -> None:
     """Give a table that an earlier version made these properties, and what we say of it, by a commit of its own.
 
-    `properties`: of the table if it were made now. Where that fails, the next batch tries again: nothing depends on it
-    today.
+    `properties`: of the table if it were made now. Where that fails, the next start tries again: nothing depends on it
+    today, but for the change feed, which readers are refused without it. Raises what delta-rs does for that.
     """
-    wanted = LOG_STAYS | {name: value for name, value in properties.items() if name.startswith(_OURS)}
+    ours = {name: value for name, value in properties.items() if name.startswith(_OURS) or name in CHANGE_FEED}
+    wanted = LOG_STAYS | ours
     if table is None or not _lacks(table, wanted):
         return
-    with table_turn(folder), suppress(*WRITE_FAILED):
+    feed = {name: value for name, value in ours.items() if name in CHANGE_FEED}
+    may_fail = () if _lacks(table, feed) else WRITE_FAILED
+    with table_turn(folder), suppress(*may_fail):
         table.update_incremental()
         if _lacks(table, wanted):
             table.alter.set_table_properties(

@@ -12,7 +12,7 @@ from pyspark.sql.types import ArrayType, DataType, StructType
 from kappa_assets.columns import quoted
 from kappa_assets.place.row_hash import hash_parts
 
-_CHANGE = "_change_type"
+CHANGE = "_change_type"
 _DIGESTS = ("_digest_1", "_digest_2")
 _NEITHER = {"map", "variant", "geometry", "geography", "interval"}
 """Types by which Spark groups no rows, for want of an equality; and maps, whose null values it gives back as 0 when it
@@ -62,12 +62,12 @@ def changed_rows(old: DataFrame, new: DataFrame) -> Iterator[DataFrame | None]:
 def _counted(old: DataFrame, new: DataFrame, columns: list[str], *, each: bool = True) -> DataFrame:
     """Return what is more often in the one than in the other; `each`: as often as that, and which of both it is."""
     wanted = [F.col(quoted(name)) for name in columns]
-    both = old.select(*wanted, F.lit(-1).alias(_CHANGE)).unionAll(new.select(*wanted, F.lit(1).alias(_CHANGE)))
-    counted = both.groupBy(*wanted).agg(F.sum(_CHANGE).alias(_CHANGE)).where(F.col(_CHANGE) != 0)
+    both = old.select(*wanted, F.lit(-1).alias(CHANGE)).unionAll(new.select(*wanted, F.lit(1).alias(CHANGE)))
+    counted = both.groupBy(*wanted).agg(F.sum(CHANGE).alias(CHANGE)).where(F.col(CHANGE) != 0)
     if not each:
         return counted.select(*wanted)
-    times = F.explode(F.array_repeat(F.lit(0), F.abs(_CHANGE).cast("int"))).alias("_time")
-    what = F.when(F.col(_CHANGE) > 0, "insert").otherwise("delete").alias(_CHANGE)
+    times = F.explode(F.array_repeat(F.lit(0), F.abs(CHANGE).cast("int"))).alias("_time")
+    what = F.when(F.col(CHANGE) > 0, "insert").otherwise("delete").alias(CHANGE)
     return counted.select(*wanted, what, times).drop("_time")
 
 

@@ -14,9 +14,9 @@ from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import Bronze
 from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds import tape_checkpoint
-from kappa_assets.kinds.addressed import addressed
 from kappa_assets.kinds.query import Setting, StartAgain
+from kappa_assets.kinds.tape import tape_checkpoint
+from kappa_assets.kinds.tape.addressed import addressed
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import newest_of_tape
 from kappa_assets.log.note import IMPLAUSIBLE, RANGES, CommitNote, Position
@@ -47,7 +47,7 @@ class TapeQuery:
     """
 
     generation = 1
-    upstream = None
+    upstreams = ()
     every = 0.0
 
     def __init__(

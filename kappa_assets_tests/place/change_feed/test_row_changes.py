@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql.types import StructType
 
-from kappa_assets.place.local import row_changes
-from kappa_assets.place.local.row_changes import changed_rows, tells_rows_apart
+from kappa_assets.place.local.change_feed import row_changes
+from kappa_assets.place.local.change_feed.row_changes import changed_rows, tells_rows_apart
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

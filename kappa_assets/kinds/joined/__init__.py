@@ -1,0 +1,1 @@
+"""Tables of several upstreams, which are read together at one vector of versions."""

@@ -1,0 +1,42 @@
+"""How a batch of a joined table is applied, in words for people."""
+
+from __future__ import annotations
+
+from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.kinds.keyed import groups_in_words, how_groups_are_replaced
+from kappa_assets.kinds.kind import Explanation
+from kappa_assets.logic.logic_check import Answer
+
+_TOGETHER = (
+    "Those that stand on one tape are read at the newest position of it that all can show, those of different tapes at "
+    "their newest version."
+)
+
+
+def joined_in_words(table: Gold | Silver, upstream: str, answer: Answer | None) -> Explanation:
+    """Say how a batch of a table is applied that names its groups in each upstream."""
+    names = ", ".join(f"{', '.join(columns)} of {parameter}" for parameter, columns in table.groups_of.items())
+    every = f"Say every=, such as '10 minutes', if it need not follow each change of {upstream}."
+    return Explanation(
+        "The groups that a change of any upstream touches are recomputed from all of them; what the function gives of "
+        f"them takes the place of their rows. {_TOGETHER}",
+        f"The changes since the last batch, and all files of {upstream}: the function gets the rows of the groups that "
+        f"these changes touch, by {names}.",
+        how_groups_are_replaced(answer),
+        groups_in_words(answer),
+        () if table.every is not None else (every,),
+    )
+
+
+def whole_in_words(table: Gold | Silver, upstream: str, _: Answer | None) -> Explanation:
+    """Say how a batch of a table is applied that is computed from all of several upstreams."""
+    often = "at each of their changes" if table.every is None else f"at most once in {table.every:g} s"
+    by = "Say by={'<parameter>': '<column>', ...}, if its rows belong to groups that all of its upstreams have."
+    every = f"Say every=, such as '10 minutes', if it need not follow each change of {upstream}."
+    return Explanation(
+        f"The function is called with all of {upstream}, {often}, and what it gives takes the place of all rows. "
+        f"{_TOGETHER}",
+        f"All of {upstream}, {often}.",
+        "All of it is written anew; nothing is where it is seen that no row differs.",
+        cheaper=(by, *([every] if table.every is None else [])),
+    )

@@ -1,0 +1,150 @@
+"""What queries share whose batches write rows in the place of others: some groups of the table, or all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ByteType,
+    DateType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from kappa_assets.columns import quoted
+from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.errors import CommitOvertaken, TableMissing
+from kappa_assets.faults import fault_point
+from kappa_assets.kinds.kind import Standing
+from kappa_assets.kinds.query import Setting, checkpoint_of
+from kappa_assets.log.checkpoint import Checkpoint
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import CommitNote
+from kappa_assets.names import TableName
+from kappa_assets.place.change import Change, Conflict, Counts, Everything, Groups, Write
+from kappa_assets.place.registry import Generation
+from kappa_assets.sources.column_names import same_name
+
+_ONE_FILE = 64 << 20
+"""Bytes up to which a table is kept in one file: it is rewritten whole with each batch."""
+IN_PROPORTION = 4 << 20
+"""Bytes from which on a table is written in proportion to what a batch touches. To write less anew costs no more."""
+MOST_GROUPS = 10_000
+"""Groups up to which a batch touches few: they are held in memory, and sent to every task."""
+_TRIES = 5
+"""How often a batch is made anew when files that it replaces were rewritten meanwhile."""
+_ORDERED = (ByteType, ShortType, IntegerType, LongType, StringType, DateType, TimestampType, TimestampNTZType)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a table holds after a batch: `rows`, in the place of all that it held, or of some groups alone.
+
+    `version`: of the upstream, at which they were recomputed, if they were.
+    """
+
+    rows: DataFrame
+    version: int | None = None
+    groups: Groups | None = None
+
+
+class RewritingQuery:
+    """The query that writes one generation of a table; what its batches read is its kind's."""
+
+    def __init__(self, setting: Setting, table: Gold | Silver, generation: Generation, standing: Standing) -> None:
+        self._setting = setting
+        self._declared = table
+        self._generation = generation
+        self._code_version = standing.code_version
+        self._tapes = standing.tapes
+        self._is_read = standing.is_read
+        self._unique = standing.unique
+        self._written = setting.lake.table(table.name, generation.number)
+        self._target = self._written.open()
+        self._order: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> TableName:
+        return self._declared.name
+
+    @property
+    def generation(self) -> int:
+        return self._generation.number
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return checkpoint_of(self._setting.lake, self._generation)
+
+    @property
+    def every(self) -> float:
+        return self._declared.every or 0.0
+
+    def _rewrite(
+        self, write: Write, content: Callable[[], Content], note: Callable[[Content, Counts], str], *, small: bool
+    ) -> None:
+        """Commit what `content` gives, once; it is asked again when files that it replaces were rewritten meanwhile."""
+        size = self._target.size()
+        for _ in range(_TRIES):
+            made = content()
+            rows = made.rows.coalesce(1) if size < _ONE_FILE and made.groups is None else made.rows
+            change = Change(write, rows, partial(note, made), made.groups or Everything(), small=small)
+            if not isinstance(self._target.apply(change, self._setting.fence), Conflict):
+                fault_point("after_commit", str(self.table))
+                return
+        raise CommitOvertaken(
+            f"the files of {self.table} were rewritten {_TRIES} times while batch {write.number} was written",
+            hint="The batch is tried again. Does somebody else optimize the table all the time? Let upkeep do it.",
+        )
+
+    def _few(self, by: tuple[str, ...], groups: DataFrame) -> Groups | None:
+        """Return the groups of a batch, in columns named as `by`, where they are few of a large table; else None."""
+        if not self._order or self._target.size() < IN_PROPORTION:
+            return None
+        found = groups.select(*map(quoted, by)).distinct().limit(MOST_GROUPS + 1).toArrow()
+        return Groups(by, found) if found.num_rows <= MOST_GROUPS else None
+
+    def _fitted(self, rows: DataFrame) -> DataFrame:
+        """Cast freshly computed rows to the table's types: sums are kept wider than the function gives them."""
+        return rows.select(*[F.col(quoted(f.name)).cast(f.dataType).alias(f.name) for f in self._schema()])
+
+    def _current(self, spark: SparkSession) -> DataFrame:
+        """Return the table as it stands."""
+        return self._target.rows(spark, self._schema())
+
+    def _schema(self) -> StructType:
+        known = self._target.schema()
+        if known is None:
+            raise TableMissing(f"{self.table} was not prepared", hint="Start its query through the host.")
+        return StructType([StructField(f.name, f.dataType, True) for f in known])
+
+    def _last_note(self) -> CommitNote | None:
+        found = last_note(self._written, at_most=self._target.version())
+        return None if found is None else found[1]
+
+    def _write(self, number: int) -> Write:
+        return Write(str(self.table), self.generation, "main", number)
+
+
+def ordered(by: tuple[str, ...], schema: StructType) -> tuple[str, ...]:
+    """Return the columns of groups whose bounds tell files apart; a dot in a name hides them."""
+    return tuple(c for c in by if isinstance(schema[c].dataType, _ORDERED) and "." not in c)
+
+
+def complete(rows: DataFrame, schema: StructType) -> DataFrame:
+    """Return rows of an upstream with all columns of `schema`; those they lack are null.
+
+    A batch lacks those that were not read, which have no effect. A version from before a column was added lacks it.
+    """
+    there = {same_name(name) for name in rows.columns}
+    lacking = {f.name: F.lit(None).cast(f.dataType) for f in schema if same_name(f.name) not in there}
+    return rows.withColumns(lacking).select(*map(quoted, schema.names))

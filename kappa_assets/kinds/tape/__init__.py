@@ -1,0 +1,1 @@
+"""Bronze: how what a source brings gets onto a tape."""

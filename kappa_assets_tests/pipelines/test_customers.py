@@ -1,0 +1,75 @@
+"""The retail example whole: what the feed drops is joined and summed up as DuckDB does it on the landed files."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from kappa_assets.demo.feed import next_delivery
+from kappa_assets.demo.feed_customers import COLUMNS, changes_file
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
+from kappa_assets.names import TableName
+from kappa_assets.pipelines.retail import pipeline
+from kappa_assets.place.local.lake import Lake
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+ORACLE = """
+WITH lines AS (
+    SELECT regexp_replace(trim(CustomerID), '\\.0$', '') AS who, try_cast(Quantity AS INTEGER) AS units,
+           CAST(try_cast(Quantity AS INTEGER) * try_cast(UnitPrice AS DECIMAL(12, 4)) AS DECIMAL(18, 4)) AS amount,
+           CAST(InvoiceDate AS TIMESTAMP) AS sold_at, row_number() OVER () AS line
+    FROM read_csv('{invoices}', all_varchar = true, header = true)
+    WHERE trim(coalesce(CustomerID, '')) <> '' AND try_cast(UnitPrice AS DECIMAL(12, 4)) >= 0
+), changes AS (
+    SELECT regexp_replace(trim(CustomerID), '\\.0$', '') AS who, Segment AS segment,
+           CAST(ChangedAt AS TIMESTAMP) AS changed_at
+    FROM read_csv('{changes}', all_varchar = true, header = true)
+), priced AS (
+    SELECT line, any_value(amount) AS amount, any_value(units) AS units, arg_max(segment, changed_at) AS segment
+    FROM lines LEFT JOIN changes ON lines.who = changes.who AND changed_at <= sold_at GROUP BY line
+)
+SELECT segment, sum(amount) AS revenue, sum(units) AS units, count(*) AS lines FROM priced GROUP BY segment
+"""
+
+
+@pytest.mark.slow
+def test_segment_revenue_is_what_duckdb_makes_of_the_landed_files(spark: SparkSession, tmp_path: Path) -> None:
+    landing, lake = tmp_path / "landing", Lake.at(tmp_path / "lake")
+    for deliveries in (2, 2):
+        for _ in range(deliveries):
+            assert next_delivery(landing, now=dt.datetime(2026, 11, 23, 10, tzinfo=dt.UTC)) is not None
+        Host(Setting(spark, lake, landing), pipeline).drain()
+        assert held(lake, "gold.segment_revenue") == expected(landing)
+    assert {segment for segment, *_ in expected(landing)} == {None, "home", "wholesale", "business"}
+
+
+def held(lake: Lake, table: str) -> list[tuple[Any, ...]]:
+    rows = DeltaTable(lake.link(TableName.parse(table)).resolve()).to_pyarrow_table().to_pylist()
+    return sorted((tuple(row.values()) for row in rows), key=repr)
+
+
+def expected(landing: Path) -> list[tuple[Any, ...]]:
+    query = ORACLE.format(invoices=f"{landing}/invoices/*.csv.gz", changes=f"{landing}/customer_changes/*.csv")
+    return sorted(duckdb.execute(query).fetchall(), key=repr)
+
+
+def test_the_changes_that_come_with_a_file_are_the_same_each_time_and_some_come_late() -> None:
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
+    lines = "".join(f"1,A,a,1,2026-11-20 10:{n:02}:00,1.0,{17000 + n},Kenya\n" for n in range(60))
+    invoices = (header + lines + "2,A,a,1,2026-11-20 09:00:00,1.0,,Kenya\n").encode()
+    made = changes_file("a.csv", invoices)
+    assert made == changes_file("a.csv", invoices) != changes_file("b.csv", invoices)
+    head, *rows = made.decode().splitlines()
+    assert head == ",".join(COLUMNS)
+    changed = [row.split(",")[3] for row in rows]
+    assert 10 < len(rows) < 50
+    assert min(changed) < "2026-11-20" <= max(changed)
