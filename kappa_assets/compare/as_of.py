@@ -86,7 +86,7 @@ class AsOf:
 
     def at(self, generation: Generation, at: Batches) -> DataFrame | None:
         """Return the content at exactly these batches: stored, or computed from what it reads; None if neither can."""
-        stored = self.newest(generation, at) or self.earlier(generation, at)
+        stored = self.earlier(generation, at)
         if stored is not None and stored.at == at:
             return stored.rows
         return self.computed(generation, at)

@@ -186,11 +186,6 @@ class AggregateQuery(RewritingQuery, ABC):
         }
 
 
-def keys_of(gold: Gold) -> tuple[str, ...]:
-    """Return the columns that tell the rows of a Gold apart."""
-    return gold.keys
-
-
 def made_by(query: type[AggregateQuery]) -> MakeQuery:
     """Return what makes the queries of a kind of Gold."""
 

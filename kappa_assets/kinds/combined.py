@@ -8,7 +8,7 @@ from pyspark.sql.types import DecimalType, StructType
 
 from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Gold
-from kappa_assets.kinds.aggregate import FeedBatch, keys_of, made_by
+from kappa_assets.kinds.aggregate import FeedBatch, made_by
 from kappa_assets.kinds.keyed import (
     KeyedQuery,
     groups_in_words,
@@ -17,7 +17,7 @@ from kappa_assets.kinds.keyed import (
     what_is_dear,
 )
 from kappa_assets.kinds.kind import Explanation, Kind
-from kappa_assets.kinds.rewriting_query import Content
+from kappa_assets.kinds.rewriting_query import Content, keys_of
 from kappa_assets.log.positions import may_hold_deletes
 from kappa_assets.logic.logic_check import Answer, check_combined
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from kappa_assets.declare.tables import Gold
-from kappa_assets.errors import GroupsMixed
-from kappa_assets.kinds.aggregate import AggregateQuery, FeedBatch, keys_of, made_by
+from kappa_assets.kinds.aggregate import AggregateQuery, FeedBatch, made_by
 from kappa_assets.kinds.kind import Explanation, Kind
-from kappa_assets.kinds.rewriting_query import IN_PROPORTION, MOST_GROUPS, Content, ordered
-from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, touched_groups, what_is_mixed
+from kappa_assets.kinds.rewriting_query import IN_PROPORTION, MOST_GROUPS, Content, keys_of, ordered
+from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, telling_what_is_mixed, touched_groups
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.analysed import columns_used
 from kappa_assets.logic.logic_check import Answer, check_groups
@@ -27,14 +25,8 @@ class KeyedQuery(AggregateQuery):
     _checked = staticmethod(check_groups)
 
     def apply(self, batch: DataFrame, number: int) -> None:
-        try:
+        with telling_what_is_mixed(self._gold, leave_out="keys"):
             super().apply(batch, number)
-        except PySparkException as error:
-            mixed = what_is_mixed(error)
-            if mixed is None:
-                raise
-            hint = "Give each row under the keys of its own group, once; or leave keys out: it is recomputed whole."
-            raise GroupsMixed(f"{self._gold.origin}: {self.table} gives {mixed}", hint=hint) from error
 
     def _answer(self, upstream: DataFrame) -> DataFrame:
         answer = self._checked(self._gold, upstream, unique=self._unique)

@@ -135,6 +135,11 @@ class RewritingQuery:
         return Write(str(self.table), self.generation, "main", number)
 
 
+def keys_of(table: Gold | Silver) -> tuple[str, ...]:
+    """Return the columns that tell the rows of a table apart."""
+    return table.keys
+
+
 def ordered(by: tuple[str, ...], schema: StructType) -> tuple[str, ...]:
     """Return the columns of groups whose bounds tell files apart; a dot in a name hides them."""
     return tuple(c for c in by if isinstance(schema[c].dataType, _ORDERED) and "." not in c)

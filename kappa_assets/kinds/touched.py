@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.errors import GroupsMixed
 from kappa_assets.logic.analysed import plan_in_spark
 from kappa_assets.logic.verdict import Feed, Verdict
 from kappa_assets.place.change import Groups
@@ -126,6 +129,22 @@ def checked(verdict: Verdict, keys: tuple[str, ...], answer: DataFrame, touched:
         is_once = F.col("_kappa_rows") == 1
         answer = counted.where(_unless(is_once, "a key that comes twice", keys)).drop("_kappa_rows")
     return answer
+
+
+@contextmanager
+def telling_what_is_mixed(table: Gold | Silver, *, leave_out: str) -> Iterator[None]:
+    """Raise GroupsMixed for a job that failed because of what `checked` found; any other failure stays as it is.
+
+    `leave_out`: which option of the declaration makes the table one that is recomputed whole.
+    """
+    try:
+        yield
+    except PySparkException as error:
+        mixed = what_is_mixed(error)
+        if mixed is None:
+            raise
+        hint = f"Give each row under the keys of its own group, once; or leave {leave_out} out: it is recomputed whole."
+        raise GroupsMixed(f"{table.origin}: {table.name} gives {mixed}", hint=hint) from error
 
 
 def what_is_mixed(error: Exception) -> str | None:

@@ -110,37 +110,21 @@ def columns_used(frame: DataFrame) -> frozenset[str] | None:
     reading them, and they must not become null. None where that cannot be told: on Spark Connect, which shows no plan,
     and where the optimizer has seen that what is read is empty.
     """
-    found = _needed_of_leaves(frame)
-    return None if found is None else frozenset().union(*(names for _, names in found))
-
-
-def columns_used_of(frame: DataFrame, *upstreams: DataFrame) -> tuple[frozenset[str], ...] | None:
-    """Return what `columns_used` does, of each of several DataFrames that `frame` was made from, each a single leaf."""
-    found = _needed_of_leaves(frame)
-    if found is None:
-        return None
-    mine = [_leaves(upstream)[0].rdd().id() for upstream in upstreams]
-    return tuple(frozenset().union(*(names for rdd, names in found if rdd == one)) for one in mine)
-
-
-def _needed_of_leaves(frame: DataFrame) -> list[tuple[int, frozenset[str]]] | None:
-    """Return the rows that each leaf of the optimized plan reads, by their number, and the columns needed of them."""
     if not hasattr(frame, "_jdf"):
         return None
     plan = frame._jdf.queryExecution().optimizedPlan()  # noqa: SLF001 - no public way shows the plan
-    result, leaves = plan.output(), plan.collectLeaves()
+    result = plan.output()
     used = {int(result.apply(n).exprId().id()) for n in range(result.size())}
     nodes = list(tree(json.loads(plan.toJSON())))
     for node in nodes:
         if node.children:
             used |= {int(fields["exprId"]["id"]) for _, fields in node.mentioned() if "exprId" in fields}
-    found = []
-    for number, leaf in enumerate(node for node in nodes if not node.children):
-        if leaf.kind != "LogicalRDD":
-            return None
-        needed = [one for one in leaf.expressions("output") if one.id in used or not one.fields["nullable"]]
-        found.append((int(leaves.apply(number).rdd().id()), frozenset(str(one.fields["name"]) for one in needed)))
-    return found
+    leaves = [node for node in nodes if not node.children]
+    if any(leaf.kind != "LogicalRDD" for leaf in leaves):
+        return None
+    read = [column for leaf in leaves for column in leaf.expressions("output")]
+    needed = [column for column in read if column.id in used or not column.fields["nullable"]]
+    return frozenset(str(column.fields["name"]) for column in needed)
 
 
 def _add_what_is_left_out(plan: Any, number: int, node: dict[str, Any]) -> None:

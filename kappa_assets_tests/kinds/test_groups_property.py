@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import functions as F
@@ -35,20 +34,6 @@ NO_COUNTEREXAMPLE = {
     "with first": "the order of these few rows is always the same",
 }
 """Why some refusals cannot be shown to be right by running what is refused: a part of what is said, and the reason."""
-
-
-@pytest.fixture(scope="module")
-def interpreted(spark: SparkSession) -> SparkSession:
-    """A session that compiles no plan, for each is run once, on a few rows."""
-    session = spark.newSession()
-    for name, value in {
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.shuffle.partitions": "1",
-    }.items():
-        session.conf.set(name, value)
-    return session
 
 
 class Made(NamedTuple):

@@ -44,20 +44,6 @@ MANY_SEEDS = 400
 """Lives in which a counterexample to what is refused is looked for."""
 
 
-@pytest.fixture(scope="module")
-def interpreted(spark: SparkSession) -> SparkSession:
-    """A session that compiles no plan, for each is run once, on a few rows."""
-    session = spark.newSession()
-    for name, value in {
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.shuffle.partitions": "1",
-    }.items():
-        session.conf.set(name, value)
-    return session
-
-
 class Duck:
     """The other engine."""
 

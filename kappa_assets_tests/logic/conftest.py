@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kappa_assets_tests.logic import joined_logic
 from kappa_assets_tests.logic.declared_logic import SALES, TAPE
 
 if TYPE_CHECKING:
@@ -20,3 +21,8 @@ def tape(spark: SparkSession) -> DataFrame:
 @pytest.fixture(scope="module")
 def sales(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame([], SALES)
+
+
+@pytest.fixture(scope="module")
+def upstreams(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
+    return spark.createDataFrame([], joined_logic.SALES), spark.createDataFrame([], joined_logic.CUSTOMERS)

@@ -10,10 +10,8 @@ from pyspark.sql import functions as F
 
 from kappa_assets import gold, silver
 from kappa_assets.errors import LogicError
-from kappa_assets.logic.analysed import columns_used_of
 from kappa_assets.logic.logic_check import check_groups, check_joined, check_whole
 from kappa_assets_tests.logic.joined_logic import (
-    CUSTOMERS,
     SALES,
     as_of,
     counted,
@@ -26,18 +24,11 @@ from kappa_assets_tests.logic.joined_logic import (
 )
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from pyspark.sql import DataFrame, SparkSession
 
     from kappa_assets.declare.tables import Gold, Silver
     from kappa_assets.logic.verdict import Verdict
     from kappa_assets_tests.logic.joined_logic import Joined
-
-
-@pytest.fixture(scope="module")
-def upstreams(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
-    return spark.createDataFrame([], SALES), spark.createDataFrame([], CUSTOMERS)
 
 
 def verdict_of(table: Silver | Gold, *upstreams: DataFrame) -> Verdict:
@@ -200,34 +191,3 @@ def test_what_is_recomputed_whole_may_join_as_it_likes(upstreams: tuple[DataFram
 
     answer = check_whole(gold(overview), *upstreams)
     assert (answer.rows.columns, answer.groups) == (["n"], None)
-
-
-USED: dict[str, tuple[Joined, set[str], set[str]]] = {
-    "a join": (
-        lambda s, c: s.join(c, "customer_id").select("sale_id", "segment"),
-        {"customer_id", "sale_id"},
-        {"customer_id", "segment"},
-    ),
-    "one side twice": (
-        lambda s, c: s.join(spent(s), "customer_id").join(c.select("customer_id"), "customer_id").select("sale_id"),
-        {"customer_id", "sale_id"},
-        {"customer_id"},
-    ),
-    "a union": (
-        lambda s, c: s.select("store").unionAll(c.select("store")).groupBy("store").count(),
-        {"store"},
-        {"store"},
-    ),
-    "a count": (lambda s, c: s.crossJoin(c.agg(F.count("*").alias("n"))).select("sale_id", "n"), {"sale_id"}, set()),
-}
-
-
-@pytest.mark.parametrize("name", USED)
-def test_which_columns_of_each_upstream_are_needed_is_known(name: str, upstreams: tuple[Any, Any]) -> None:
-    logic, *used = USED[name]
-    assert columns_used_of(logic(*upstreams), *upstreams) == tuple(map(frozenset, used))
-
-
-def test_of_a_plan_that_was_folded_away_nothing_is_known(upstreams: tuple[Any, Any]) -> None:
-    sales, customers = upstreams
-    assert columns_used_of(sales.join(customers.where("false"), "customer_id"), sales, customers) is None

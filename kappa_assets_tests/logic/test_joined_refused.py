@@ -13,7 +13,6 @@ from kappa_assets.errors import LogicError
 from kappa_assets.logic.logic_check import check_joined, check_whole
 from kappa_assets_tests.logic.joined_logic import (
     CUSTOMERS,
-    SALES,
     gold_joined,
     newest_of,
     silver_joined,
@@ -29,11 +28,6 @@ if TYPE_CHECKING:
 
     from kappa_assets.declare.tables import Gold, Silver
     from kappa_assets_tests.logic.joined_logic import Joined
-
-
-@pytest.fixture(scope="module")
-def upstreams(spark: SparkSession) -> tuple[DataFrame, DataFrame]:
-    return spark.createDataFrame([], SALES), spark.createDataFrame([], CUSTOMERS)
 
 
 def refused(table: Silver | Gold, upstreams: tuple[DataFrame, DataFrame], what: str, hint: str) -> None:

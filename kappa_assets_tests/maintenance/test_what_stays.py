@@ -172,14 +172,8 @@ def test_what_a_gold_has_replaced_goes_after_hours_and_what_a_silver_has_after_a
 TOP = TableName(Layer.GOLD, "top")
 
 
-def replaced(hand: HandLake, generation: int = 1) -> set[str]:
-    """Return the files of a Gold that its newest version lacks: what it has replaced, and what it told of that."""
-    folder = hand.folder(PAGES, generation)
-    live = set(DeltaTable(folder).get_add_actions().column("path").to_pylist())
-    return hand.files(PAGES, generation) - live
-
-
-def test_what_a_gold_has_replaced_and_told_stays_until_those_who_follow_it_have_read_it(hand: HandLake) -> None:
+def put_a_gold_over_the_gold(hand: HandLake) -> None:
+    """Have a release with a Gold over a Gold, which has read all that there is."""
     hand.say(
         events.generation_created(TOP, 1, "logic", reads=PAGES),
         events.release_created(2, {VISITS: 1, PAGES: 1, TOP: 1}, "with a Gold over a Gold"),
@@ -188,6 +182,17 @@ def test_what_a_gold_has_replaced_and_told_stays_until_those_who_follow_it_have_
     hand.read()
     hand.read(PAGES)
     hand.read(TOP, upstream=PAGES)
+
+
+def replaced(hand: HandLake, generation: int = 1) -> set[str]:
+    """Return the files of a Gold that its newest version lacks: what it has replaced, and what it told of that."""
+    folder = hand.folder(PAGES, generation)
+    live = set(DeltaTable(folder).get_add_actions().column("path").to_pylist())
+    return hand.files(PAGES, generation) - live
+
+
+def test_what_a_gold_has_replaced_and_told_stays_until_those_who_follow_it_have_read_it(hand: HandLake) -> None:
+    put_a_gold_over_the_gold(hand)
     for _ in range(24):
         hand.land(MONDAY)
         hand.read()
@@ -208,14 +213,7 @@ def test_what_a_gold_has_replaced_and_told_stays_until_those_who_follow_it_have_
 
 def test_what_a_gold_told_those_of_an_earlier_release_stays_for_a_week(hand: HandLake) -> None:
     """A Gold over a Gold was behind when both were replaced: selected again, it goes on."""
-    hand.say(
-        events.generation_created(TOP, 1, "logic", reads=PAGES),
-        events.release_created(2, {VISITS: 1, PAGES: 1, TOP: 1}, "with a Gold over a Gold"),
-    )
-    hand.land(MONDAY)
-    hand.read()
-    hand.read(PAGES)
-    hand.read(TOP, upstream=PAGES)
+    put_a_gold_over_the_gold(hand)
     for _ in range(3):
         hand.read(PAGES, told=True)
     hand.say(

@@ -7,22 +7,29 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.errors import GroupsMixed, TableMissing
+from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.joined.in_words import joined_in_words, whole_in_words
 from kappa_assets.kinds.joined.vector import Part, Upstream, Upstreams, Vector
 from kappa_assets.kinds.joined.vector_plans import VectorPlans
 from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import WAIT, Setting, StartAgain
-from kappa_assets.kinds.rewriting_query import IN_PROPORTION, MOST_GROUPS, Content, RewritingQuery, complete, ordered
-from kappa_assets.kinds.touched import all_of_joined, recomputed_joined, semi_join, what_is_mixed
+from kappa_assets.kinds.rewriting_query import (
+    IN_PROPORTION,
+    MOST_GROUPS,
+    Content,
+    RewritingQuery,
+    complete,
+    keys_of,
+    ordered,
+)
+from kappa_assets.kinds.touched import all_of_joined, recomputed_joined, semi_join, telling_what_is_mixed
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.logic.logic_check import check_joined, check_whole
 from kappa_assets.logic.verdict import Verdict
@@ -114,14 +121,8 @@ class WholeOfSeveralQuery(RewritingQuery):
         numbers, vector = self._plans.of(batch)
         write = Write(str(self.table), self.generation, f"main/{self.checkpoint.id()}", number)
         if not self._target.is_in(write) and self._upstreams.brings_more(vector, self._taken()):
-            try:
+            with telling_what_is_mixed(self._declared, leave_out="by"):
                 self._bring_to(vector, write, batch.sparkSession)
-            except PySparkException as error:
-                mixed = what_is_mixed(error)
-                if mixed is None:
-                    raise
-                hint = "Give each row under the keys of its own group, once; or leave by out: it is recomputed whole."
-                raise GroupsMixed(f"{self._declared.origin}: {self.table} gives {mixed}", hint=hint) from error
         self._plans.done(numbers)
 
     def _answer(self, *upstreams: DataFrame) -> DataFrame:
@@ -257,16 +258,12 @@ class JoinedQuery(WholeOfSeveralQuery):
         return None if images is None else complete(images, schema)
 
 
-def _keys_of(table: Gold | Silver) -> tuple[str, ...]:
-    return table.keys
-
-
 def _unique_by(table: Gold | Silver) -> tuple[str, ...]:
     """Return the keys of a Gold, which hold its groups. Those of a Silver tell rows of one group apart alone."""
     return table.keys if isinstance(table, Gold) else ()
 
 
-JOINED = Kind("joined", JoinedQuery, check_joined, _keys_of, _unique_by, explain=joined_in_words)
+JOINED = Kind("joined", JoinedQuery, check_joined, keys_of, _unique_by, explain=joined_in_words)
 """The groups that changes of its upstreams touch are computed anew."""
-WHOLE_OF_SEVERAL = Kind("whole", WholeOfSeveralQuery, check_whole, _keys_of, explain=whole_in_words)
+WHOLE_OF_SEVERAL = Kind("whole", WholeOfSeveralQuery, check_whole, keys_of, explain=whole_in_words)
 """All of it is computed anew at each vector of its upstreams."""
