@@ -5,6 +5,7 @@ KappaError
 │   └── InvalidName           a name that is not a plain lower-case identifier
 ├── LogicError                Spark's analysed plan of a table's function breaks a rule of its layer
 ├── GroupsMixed               what a table's function gives of some groups holds rows of others, or a key twice
+├── ExpectationFailed         rows fail an expectation that no row may: nothing of their batch is written
 ├── LogicChanged              the deployed logic is not the one that wrote the live table
 ├── PipelineNotFound          --pipeline names no module, or one without tables
 ├── TableNotDeclared          the pipeline has no table of that name
@@ -59,6 +60,13 @@ class LogicError(KappaError):
 
 class GroupsMixed(KappaError):
     """What a table's function gives of some groups holds a row of another, or a key twice; nothing is written."""
+
+
+class ExpectationFailed(KappaError):
+    """Rows fail an expectation with on_fail="fail"; nothing of their batch is written, and it is tried again later."""
+
+    SAYS = "takes nothing of"
+    """By which a message is known to be of one, where only the text of it is left."""
 
 
 class LogicChanged(KappaError):

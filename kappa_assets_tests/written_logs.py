@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kappa_assets import Files, Pipeline, bronze, gold, silver
+from kappa_assets import Files, Pipeline, bronze, expect, gold, silver
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.log.note import IMPLAUSIBLE, LANDED, CommitNote, InputRange, Offset, Position
 from kappa_assets.names import TableName
@@ -23,7 +23,13 @@ START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 clicks = bronze("clicks", source=Files("clicks", format="json", overwritten="name"))
 
 
-@silver
+@silver(
+    expect=[
+        expect("timely", "at IS NOT NULL", on_fail="warn"),
+        expect("known", "page <> ''", on_fail="drop"),
+        expect("whole", "bytes > 0", on_fail="quarantine"),
+    ]
+)
 def visits(clicks: DataFrame) -> DataFrame:
     return clicks
 
@@ -69,9 +75,19 @@ class WrittenLake:
         return self.commit(CLICKS, note, add={day: rows} if rows else {})
 
     def read(
-        self, table: TableName, upto: int, *, since: int | None = None, rows: int = 3, batch: int | None = None
+        self,
+        table: TableName,
+        upto: int,
+        *,
+        since: int | None = None,
+        rows: int = 3,
+        batch: int | None = None,
+        **said: Mapping[str, int],
     ) -> int:
-        """Have a table read its upstream up to and with version `upto`, and return the version it wrote."""
+        """Have a table read its upstream up to and with version `upto`, and return the version it wrote.
+
+        `said`: other fields of the commit's note.
+        """
         (upstream,) = PIPELINE.upstreams[table]
         begins = None if since is None else Offset(since + 1, -1, False)
         note = CommitNote(
@@ -84,6 +100,7 @@ class WrittenLake:
                 str(CLICKS): Position(upto - 1 if batch is None else batch, upto if batch is None else batch + 1)
             },
             rows=rows,
+            **said,  # type: ignore[arg-type]  # counts by name
         )
         return self.commit(table, note, add={"2026-03-01": rows} if rows else {})
 

@@ -1,9 +1,9 @@
-"""Commands about what a source delivered: deliveries, which has some taken again, and rejects. Without Spark."""
+"""Commands about what was delivered or set aside: deliveries, which has some taken again, rejects, quarantine."""
 
 from __future__ import annotations
 
 import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from kappa_assets.names import Layer, TableName
 
 if TYPE_CHECKING:
     from kappa_assets.declare.source import DeclaredSource
+    from kappa_assets.place.port import StoredTable
+
+_OF_A_ROW = ("_batch_id", "_row", "_arrived_at", "reasons", "row")
 
 
 @command
@@ -31,6 +34,38 @@ def rejects(where: Where, bronze: TableName) -> Answer:
         for r in aside.all()
     ]
     return Answer(rows, title=f"{bronze}: {len(rows)} files set aside")
+
+
+@command
+@click.argument("silver", type=TableArgument(Layer.SILVER))
+@click.option("--dropped", is_flag=True, help="List the rows that were dropped instead.")
+@click.option("--limit", default=100, show_default=True, help="How many rows at most, the newest first.")
+def quarantine(where: Where, silver: TableName, limit: int, *, dropped: bool) -> Answer:
+    """List the rows that the live generation of a table keeps in quarantine, or has dropped.
+
+    A row is known by its address on the tape, `_batch_id` and `_row`; the function may have given several of one. `row`
+    is what it gave, as JSON, without the columns that are null; `reasons` are the expectations that the row fails.
+    """
+    from kappa_assets.place.registry import Registry
+
+    where.pipeline()[silver]
+    lake = where.lake()
+    live, beside = Registry(lake).state().live(silver), lake.set_aside(silver)
+    version = beside.newest()
+    found = [] if live is None or version is None else _aside(beside, version, live.number, dropped=dropped)
+    newest = sorted(found, key=lambda row: (row["_batch_id"], row["_row"]), reverse=True)[:limit]
+    rows: list[dict[str, object]] = [{name: row[name] for name in _OF_A_ROW} for row in newest]
+    state = "dropped" if dropped else "in quarantine"
+    shown = f", the {limit} newest" if len(found) > limit else ""
+    return Answer(rows, _OF_A_ROW, f"{silver}: {len(found)} rows {state}{shown}")
+
+
+def _aside(beside: StoredTable, version: int, generation: int, *, dropped: bool) -> list[dict[str, Any]]:
+    """Return the rows that a generation has set aside; one of before there was a quarantine was dropped."""
+    import pyarrow.compute as pc
+
+    mine = beside.arrow(version).to_table(filter=pc.field("generation") == generation).to_pylist()
+    return [row for row in mine if (row.get("on_fail") != "quarantine") == dropped]
 
 
 @command

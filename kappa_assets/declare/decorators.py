@@ -244,7 +244,12 @@ def _table_name(layer: Layer, name: str, origin: Origin) -> TableName:
 
 
 def expect(name: str, condition: str, *, on_fail: str = "drop") -> Expectation:
-    """Declare a condition on a Silver's output columns, in SQL; rows that fail it are dropped and counted.
+    """Declare a condition on a Silver's output columns, in SQL. Rows that fail it are counted, and `on_fail` says more.
+
+    `warn`: they are in the table all the same. `drop`: they are not, and lie in the side table with their address and
+    the reasons. `quarantine`: the same, and they wait there for logic that takes them. `fail`: nothing of their batch
+    is written, and the table parks until the logic or the expectation is mended. A condition that gives null has
+    failed; of a row that fails several, `fail` goes before `drop`, `quarantine` and `warn`, in this order.
 
     Raises DeclarationError for an empty condition and an unknown `on_fail`.
     """
@@ -258,8 +263,8 @@ def expect(name: str, condition: str, *, on_fail: str = "drop") -> Expectation:
         )
     if on_fail not in get_args(OnFail):
         raise DeclarationError(
-            f"on_fail of expectation {name!r} must be 'drop'; got {on_fail!r}",
+            f"on_fail of expectation {name!r} must be 'warn', 'drop', 'quarantine' or 'fail'; got {on_fail!r}",
             origin=origin,
-            hint="Leave it out: rows that fail are set aside and counted.",
+            hint="Leave it out: rows that fail are dropped and counted.",
         )
     return Expectation(name, condition, cast("OnFail", on_fail))

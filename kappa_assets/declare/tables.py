@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 
 TableFunction = Callable[..., "DataFrame"]
 OnChange = Literal["replay", "forward"]
-OnFail = Literal["drop"]
+OnFail = Literal["warn", "drop", "quarantine", "fail"]
 Combine = Literal["sum", "count", "min", "max"]
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """A SQL condition every row of a Silver must meet; a null result counts as not met."""
+    """A SQL condition every row of a Silver must meet; a null result counts as not met.
+
+    `on_fail`: what becomes of rows that do not. `warn`: they are in the table, and counted. `drop` and `quarantine`:
+    they are kept beside it, for good or until they are let in. `fail`: their batch is not taken, and the table parks.
+    """
 
     name: str
     condition: str

@@ -52,7 +52,9 @@ def _options(table: Table) -> Json:
     """Return the declared options that change the result. A table's layer says the layer of its upstream."""
     match table:
         case Silver():
-            rules: list[Json] = [[e.name, e.condition, e.on_fail] for e in table.expectations]
+            # The others change no row that the table holds: it goes on as it is when they come, change or go.
+            judges = [e for e in table.expectations if e.on_fail in ("drop", "quarantine")]
+            rules: list[Json] = [[e.name, e.condition, e.on_fail] for e in judges]
             keys: dict[str, Json] = {"keys": [*sorted(table.keys)]} if table.keys else {}
             return {"reads": _upstreams(table), "expect": sorted(rules, key=str), **keys, **_groups_of(table)}
         case Gold():

@@ -20,7 +20,7 @@ from kappa_assets.status import Stand
 
 _LATE_AFTER = 120.0
 """Seconds a row may wait on the tape, beside the table's own `every`."""
-_LATELY = dt.timedelta(days=1)
+LATELY = dt.timedelta(days=1)
 _SHOWN = 50
 """Rows shown by one check."""
 
@@ -201,7 +201,7 @@ def stream_healthy(
 ) -> CheckOutcome:
     """Passes while the table's query runs without an error and, for a tape, the last day's files went in."""
     passed, severity, said = _query_health(table, host)
-    lately = [f for f in arrivals.set_aside if _after(f["at"], now - _LATELY)]
+    lately = [f for f in arrivals.set_aside if _after(f["at"], now - LATELY)]
     early = arrivals.early_slices or {}
     if lately:
         passed = False

@@ -6,10 +6,11 @@ import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 
-from kappa_assets.declare.tables import Bronze, Derived
+from kappa_assets.declare.tables import Bronze, Derived, Silver
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.health import checks
+from kappa_assets.health.expectation_check import expectations_met
 from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import CheckOutcome
 from kappa_assets.host.host_status import host_alive, read_status
@@ -94,6 +95,7 @@ class HealthChecks:
             checks.caught_up(table, max(stands, key=lambda stand: stand.behind), host),
             checks.logic_current(table, state.live(table.name), code_version(table)),
             checks.ranges_tile(table.name, log),
+            *([expectations_met(table, log, host, now)] if isinstance(table, Silver) else []),
             checks.stream_healthy(table.name, host, checks.Arrivals(), self._pipeline.start, now),
         ]
 

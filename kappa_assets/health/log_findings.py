@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from kappa_assets.errors import TapeGap
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
-from kappa_assets.log.note import Offset
+from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, CommitNote, Offset
 from kappa_assets.names import TableName
 from kappa_assets.place.port import StoredTable
 
 _KEPT = 100
 """Findings kept per table: enough to see what is wrong."""
+_HOURS = 48
+"""Hours of which rows are counted."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows of an hour's commits, by what the notes call them, and how many fail each expectation."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
 
 
 class LogFindings:
     """One Delta table's log, taken in commit by commit: what they add up to, and what was wrong in them.
 
     `foreign` are commits that took rows away, or brought some without a note of this table; `gaps` are
-    commits of ours whose input does not begin where that of the one before ended.
+    commits of ours whose input does not begin where that of the one before ended. `judged` counts the rows that
+    expectations judged, of the newest hours; `unbalanced` are commits that wrote and set aside another number of rows.
     """
 
     def __init__(
@@ -43,6 +57,8 @@ class LogFindings:
         self.commits = 0  # of ours
         self.foreign: list[Mapping[str, object]] = []
         self.gaps: list[Mapping[str, object]] = []
+        self.judged: dict[dt.datetime, Judged] = {}
+        self.unbalanced: list[Mapping[str, object]] = []
         self._version = -1
         self._until: dict[str, Offset | None] = {}
         self._continuous = True
@@ -65,6 +81,8 @@ class LogFindings:
             self._judge(commit)
         if commit.note is None:
             return
+        if commit.note.judged:
+            self._account(commit, commit.note)
         reads = {name: read for name, read in commit.note.reads.items() if name in self._upstreams}
         if not reads or commit.note.repair is not None:  # a repair repeats the range of the commit before it
             return
@@ -91,6 +109,20 @@ class LogFindings:
         at = commit.at.isoformat(timespec="seconds")
         found = {"version": commit.version, "at": at, "operation": commit.operation, "what": what}
         self._keep(self.foreign, found)
+
+    def _account(self, commit: Commit, note: CommitNote) -> None:
+        """Take in how many rows were given, and see whether all are written or set aside."""
+        hour = self.judged.setdefault(commit.at.replace(minute=0, second=0, microsecond=0), Judged())
+        hour.rows.update(note.judged)
+        hour.failed.update(note.rejected)
+        hour.failed.update(note.warned)
+        if len(self.judged) > _HOURS:
+            del self.judged[min(self.judged)]
+        given, aside = note.judged.get(GIVEN, 0), note.judged.get(DROPPED, 0) + note.judged.get(QUARANTINED, 0)
+        if given != (note.rows or 0) + aside:
+            at = commit.at.isoformat(timespec="seconds")
+            found = {"version": commit.version, "at": at, GIVEN: given, "rows": note.rows, "set_aside": aside}
+            self._keep(self.unbalanced, found)
 
     @staticmethod
     def _keep(findings: list[Mapping[str, object]], found: Mapping[str, object]) -> None:

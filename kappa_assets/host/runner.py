@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
 
-from kappa_assets.errors import Fenced, KappaError, LakeError, SourceError, TapeGap
+from kappa_assets.errors import ExpectationFailed, Fenced, KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
 from kappa_assets.host.lookout import Lookout
@@ -255,7 +255,7 @@ class Runner:
         self._error = text
         self.is_fenced = isinstance(error, Fenced)
         hopeless = self._failures >= _PARK_AFTER and not schema_changed and not _is_environment(error, text)
-        if hopeless or self.is_fenced:
+        if hopeless or self.is_fenced or isinstance(error, ExpectationFailed):
             self._state = "parked"
             log.error("%s is parked after %d failures: %s", self.query.table, self._failures, text)
             return

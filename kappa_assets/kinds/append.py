@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from functools import partial, reduce
+from functools import partial
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID, LINEAGE, quoted
+from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID
 from kappa_assets.declare.tables import Silver
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
+from kappa_assets.kinds.judging import noted, refuse_failed, set_aside, with_verdicts
 from kappa_assets.kinds.kind import Explanation, Kind, Standing
 from kappa_assets.kinds.query import WAIT, Setting, StartAgain, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
@@ -28,7 +29,7 @@ from kappa_assets.log.tape import Tape
 from kappa_assets.logic.logic_check import Answer, check_row_by_row, text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets.names import TableName
-from kappa_assets.place.change import Aside, Change, Counts, Write
+from kappa_assets.place.change import Change, Counts, Write
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
 from kappa_assets.place.port import OpenTable, StoredTable
 from kappa_assets.place.registry import Generation
@@ -108,26 +109,19 @@ class AppendQuery:
         small = read_bytes(self._upstream, read) <= SMALL_BATCH
         rows = self._silver(with_days(batch.coalesce(1) if small else batch, self._times))
         self._target.prepare(rows.schema)
-        note = partial(self._note, number, read)
-        self._target.apply(Change(write, rows, note, aside=self._aside(number), small=small), self._setting.fence)
+        judged, counted = with_verdicts(self._silver, rows)
+        told = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
+        change = Change(
+            write,
+            judged,
+            partial(self._note, number, read),
+            aside=set_aside(self._silver, self.generation, number, told),
+            counted=counted,
+            check=partial(refuse_failed, self._silver, self._tape.bronze, judged),
+            small=small,
+        )
+        self._target.apply(change, self._setting.fence)
         fault_point("after_commit", str(self.table))
-
-    def _aside(self, number: int) -> Aside | None:
-        """Return which rows are set aside: kept as JSON, with their reasons and their address on the tape."""
-        if not self._silver.expectations:
-            return None
-
-        def kept(failed: DataFrame) -> DataFrame:
-            return failed.select(
-                *LINEAGE,
-                failed_expectations(self._silver).alias("reasons"),
-                F.to_json(F.struct(*map(quoted, failed.columns))).alias("row"),
-                F.lit(self.generation).cast("long").alias("generation"),
-                F.lit(number).cast("long").alias("batch"),
-            )
-
-        note = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
-        return Aside(failing(self._silver), kept, note)
 
     def _note(self, number: int, read: InputRange, counts: Counts) -> str:
         position = position_of_bronze_version(self._tape, read.version)
@@ -140,7 +134,7 @@ class AppendQuery:
             reads={str(self._tape.bronze): read},
             position={str(self._tape.bronze): position},
             rows=counts.rows,
-            rejected=counts.rejected,
+            **noted(self._silver, counts),
             replay=self._generation.replay,
         ).to_json()
 
@@ -210,21 +204,3 @@ def open_silver(setting: Setting, table: TableName, generation: int) -> OpenTabl
     lake = setting.lake
     beside = lake.set_aside(table)
     return lake.table(table, generation).open(partition_by=(ARRIVAL_DATE,), properties=PROPERTIES, beside=beside)
-
-
-def failing(silver: Silver) -> dict[str, Column]:
-    """Return, by expectation, whether a row fails it; a condition that gives null is failed."""
-    return {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in silver.expectations}
-
-
-def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
-    """Return the rows that the table keeps of `upstream`: its function's output that meets every expectation."""
-    output = silver(with_days(upstream, text_casts(silver, upstream)))
-    conditions = failing(silver).values()
-    return output.where(~reduce(Column.__or__, conditions)) if conditions else output
-
-
-def failed_expectations(silver: Silver) -> Column:
-    """Return the names of the expectations that a row fails; a condition that gives null is failed."""
-    names = [F.when(fails, F.lit(name)) for name, fails in failing(silver).items()]
-    return F.array_compact(F.array(*names))

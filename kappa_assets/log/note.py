@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+GIVEN, DROPPED, QUARANTINED = "given", "dropped", "quarantined"
+"""In the note of a Silver that has expectations, of its field `judged`: rows that the function gave, and which of them
+were dropped and quarantined. All others are in the table."""
 
 
 @dataclass(frozen=True, order=True)
@@ -85,6 +89,9 @@ class CommitNote:
     `recomputed` (Gold only) is the version of its upstream that rows were last computed anew from, where that tells
     something: of a table without keys all of its content; of one with keys, where it lies behind what is read, groups
     that are ahead of the position until the reading has passed it.
+
+    `rejected` and `warned` count, by expectation, rows that fail it: one that sets rows aside, or one that does not.
+    `judged` counts rows: GIVEN, DROPPED, QUARANTINED.
     """
 
     table: str
@@ -96,6 +103,8 @@ class CommitNote:
     tape_batch: int | None = None
     rows: int | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
+    warned: Mapping[str, int] = field(default_factory=dict)
+    judged: Mapping[str, int] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     replay: str | None = None
     repair: Repair | None = None
@@ -129,6 +138,8 @@ class CommitNote:
             "tape_batch": self.tape_batch,
             "rows": self.rows,
             "rejected": dict(self.rejected),
+            "warned": dict(self.warned),
+            "judged": dict(self.judged),
             "source": dict(self.source),
             "replay": self.replay,
             "repair": None if self.repair is None else asdict(self.repair),
@@ -161,6 +172,8 @@ class CommitNote:
             tape_batch=body.get("tape_batch"),
             rows=body.get("rows"),
             rejected=body.get("rejected", {}),
+            warned=body.get("warned", {}),
+            judged=body.get("judged", {}),
             source=body.get("source", {}),
             replay=body.get("replay"),
             repair=Repair(**body["repair"]) if "repair" in body else None,
@@ -177,3 +190,8 @@ def _offset_list(offset: Offset | None) -> list[Any] | None:
 
 def _offset_of(body: list[Any] | None) -> Offset | None:
     return None if body is None else Offset(*body)
+
+
+def without_judging(note: CommitNote) -> CommitNote:
+    """Return the note of a commit for one that judges no new rows: a repair, or rows that were kept."""
+    return replace(note, rejected={}, warned={}, judged={})

@@ -34,6 +34,9 @@ _KEPT = (
     VariantType,
 )
 _NOT_IN_DELTA = set(" ,;{}()\n\t=")
+FAILS, JUDGED = "_fails_", "_judged_"
+"""What names of columns begin with that rows have while they are judged: which expectations a row fails, and what
+becomes of it."""
 _CHANGE_FEED = {"_change_type", "_commit_version", "_commit_timestamp"}
 """Columns that Delta's change feed adds to those of the table. A Silver has one."""
 
@@ -69,7 +72,7 @@ def check_free_names(table: Derived, schema: StructType, expectations: Sequence[
         if column.lower() in _CHANGE_FEED:
             what = f"has a column named {column!r}, a name of the change feed that its Golds read"
             refuse(table, what, "Name it with alias().")
-        if column.lower() in judging:
+        if column.lower() in judging or (expectations and column.lower().startswith((FAILS, JUDGED))):
             what = f"has a column named {column!r}, a name that is used while its expectations are judged"
             refuse(table, what, "Name it with alias().")
 

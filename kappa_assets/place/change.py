@@ -153,6 +153,8 @@ class Change:
         aside: which of `rows` are set aside, or what else is; None: nothing.
         counted: columns of `rows`, of booleans, that the table does not have: how many are true is counted.
         small: whether `rows` was made of little. It is a hint: what turns out to be large is written all the same.
+        check: refuses the change by raising, once its rows are written and counted, and before anything is committed,
+            beside the table too; None: nothing is to be checked. A change of groups has none.
         point: where, for tests, the work is when all is written and nothing committed; None: nowhere.
     """
 
@@ -164,6 +166,7 @@ class Change:
     aside: Aside | Beside | None = None
     counted: tuple[str, ...] = ()
     small: bool = False
+    check: Callable[[Counts], None] | None = None
     point: Point | None = "after_rejects"
 
 

@@ -6,6 +6,9 @@ import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+from pyspark.sql import functions as F
 
 from kappa_assets.columns import ARRIVAL_DATE, BATCH_ID
 from kappa_assets.declare.tables import Silver
@@ -14,12 +17,13 @@ from kappa_assets.faults import fault_point
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.wanted import never
-from kappa_assets.kinds.append import judged_rows, open_silver
+from kappa_assets.kinds.append import open_silver
+from kappa_assets.kinds.judging import judged_rows, refuse_failed, refusing
 from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.generation_positions import position_of
-from kappa_assets.log.note import BEFORE_THE_TAPE, Position, Repair
+from kappa_assets.log.note import BEFORE_THE_TAPE, Position, Repair, without_judging
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Applied, Change, Counts, Fence, Write
@@ -187,7 +191,9 @@ class _Repair:
         bronze = self._setting.lake.table(self._bronze)
         tape = bronze.read(self._setting.spark, bronze.newest() or 0, pruned=True)
         of_slice = (tape[ARRIVAL_DATE] == day) & tape[BATCH_ID].between(plan.from_batch, plan.upto.batch)
-        fresh = judged_rows(self._silver, tape.where(of_slice))
+        judged = judged_rows(self._silver, tape.where(of_slice))
+        counted = refusing(self._silver)
+        fresh = judged.drop(*counted)
         self._target.prepare(fresh.schema)
         old = slice_files(self._written, day, plan.from_batch, plan.upto.batch)
         others = old.others(self._setting.spark, fresh.schema)
@@ -200,9 +206,12 @@ class _Repair:
         # Of two repairs of one slice, the one that began first does not undo the other.
         fence = Fence(f"repair/{day}", self._epoch)
         write = Write(str(plan.table), plan.generation, fence.lease, self._epoch)
-        rows = fresh if others is None else fresh.unionByName(others)
+        rows = (
+            judged if others is None else judged.unionByName(others.withColumns(dict.fromkeys(counted, F.lit(False))))
+        )
         taken = old.content(self._setting.spark, fresh.schema)
-        change = Change(write, rows, note, taken, point="slice_written")
+        check = partial(refuse_failed, self._silver, self._bronze, judged)
+        change = Change(write, rows, note, taken, counted=counted, check=check, point="slice_written")
         applied = self._target.apply(change, fence)
         if not isinstance(applied, Applied):
             return None
@@ -230,5 +239,5 @@ class _Repair:
             )
         found = last_note(self._written)
         assert found is not None  # noqa: S101 -- for mypy; without a commit of ours there is no position to repair up to
-        note = replace(found[1], code_version=self._plan.code_version, rows=rows, rejected={}, repair=done)
+        note = replace(without_judging(found[1]), code_version=self._plan.code_version, rows=rows, repair=done)
         return note.to_json()

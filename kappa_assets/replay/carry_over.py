@@ -16,7 +16,7 @@ from kappa_assets.errors import ReplayError, TapeGap
 from kappa_assets.kinds.append import open_silver
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import commits, last_note
-from kappa_assets.log.note import Repair
+from kappa_assets.log.note import Repair, without_judging
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.change import Applied, Change, Write
 from kappa_assets.place.local.lake import Lake
@@ -125,7 +125,7 @@ class CarriedOver:
     def _note(self, done: Repair, rows: int, version: int) -> str:
         found = last_note(self._built)
         assert found is not None  # noqa: S101 -- for mypy; the rows were kept by a commit of ours
-        note = replace(found[1], rows=rows, rejected={}, repair=done, source={KEPT_VERSION: version})
+        note = replace(without_judging(found[1]), rows=rows, repair=done, source={KEPT_VERSION: version})
         return note.to_json()
 
 

@@ -150,8 +150,10 @@ def test_an_expectation_needs_sql(condition: Any) -> None:
     refused(lambda: expect("priced", condition), "condition of expectation 'priced' must be SQL", at=line())
 
 
-def test_an_expectation_knows_only_drop() -> None:
-    refused(lambda: expect("priced", "price > 0", on_fail="stop"), "must be 'drop'; got 'stop'", at=line())
+@pytest.mark.parametrize("on_fail", ["stop", "Drop", "", None])
+def test_an_expectation_knows_what_becomes_of_rows_that_fail(on_fail: Any) -> None:
+    told = f"must be 'warn', 'drop', 'quarantine' or 'fail'; got {on_fail!r}"
+    refused(lambda: expect("priced", "price > 0", on_fail=on_fail), told, at=line())
 
 
 def test_an_expectation_has_a_plain_name() -> None:

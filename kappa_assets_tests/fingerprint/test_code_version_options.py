@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kappa_assets import Files, bronze, expect, gold, silver
-from kappa_assets.declare.tables import Table
+from kappa_assets.declare.tables import Expectation, Table
 from kappa_assets.fingerprint.code_version import code_version
 
 if TYPE_CHECKING:
@@ -58,6 +58,23 @@ def test_expectations_count_in_any_order() -> None:
         with_rules(("b", "x > 0")),
     ]
     assert len(set(versions)) == 4
+
+
+def test_expectations_count_that_take_rows_away_from_the_table() -> None:
+    """Others come, change and go without a replay: of a table that is parked, the stream goes on in its place."""
+
+    def version(*rules: Expectation) -> str:
+        @silver(expect=list(rules))
+        def sales(invoices: object) -> Any:
+            return invoices
+
+        return code_version(sales)
+
+    dropped = expect("a", "x > 0")
+    kept = [expect("b", "y > 0", on_fail="warn"), expect("c", "z > 0", on_fail="fail")]
+    assert version(dropped) == version(dropped, *kept) == with_rules(("a", "x > 0"))
+    assert version(*kept) == version()
+    assert len({version(), version(dropped), version(expect("a", "x > 0", on_fail="quarantine"))}) == 3
 
 
 def test_a_tape_has_a_version_of_its_source() -> None:

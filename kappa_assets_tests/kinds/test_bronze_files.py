@@ -22,7 +22,7 @@ from kappa_assets.kinds.tape.tape_query import TapeQuery
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import IMPLAUSIBLE
 from kappa_assets.log.tape import Tape
-from kappa_assets.place.local import local_table
+from kappa_assets.place.local import change_rows, local_table
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.sources.files import inspect_files, patience
 from kappa_assets.sources.files.landed_files import LandedFiles
@@ -231,7 +231,7 @@ def test_a_file_that_is_written_again_while_it_is_read_is_on_the_tape_as_one_del
 ) -> None:
     shop.land("a.csv")
     shop.land("b.csv")
-    write, tries = local_table.write_files, list[int]()  # type: ignore[attr-defined]  # the module's own import
+    write, tries = change_rows.write_files, list[int]()  # type: ignore[attr-defined]  # the module's own import
 
     def then_write_again(*args: Any, **options: Any) -> Any:
         written = write(*args, **options)
@@ -240,7 +240,7 @@ def test_a_file_that_is_written_again_while_it_is_read_is_on_the_tape_as_one_del
             shop.land("a.csv", f"id\nnew-{len(tries)}\n".encode(), at=NOW + dt.timedelta(seconds=len(tries)))
         return written
 
-    monkeypatch.setattr(local_table, "write_files", then_write_again)
+    monkeypatch.setattr(change_rows, "write_files", then_write_again)
     for number in range(2):
         with pytest.raises(
             SourceError, match=rf"a.csv' was written again while it was read \(try {number + 1} of 20\)"

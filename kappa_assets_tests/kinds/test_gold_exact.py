@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from kappa_assets import gold
 from kappa_assets.kinds import rewriting_query
 from kappa_assets.log.positions import exact_version
-from kappa_assets.place.local import local_table
+from kappa_assets.place.local import change_rows
 from kappa_assets_tests.kinds.gold_scene import BRONZE, GOLDS, SILVER, Change, Follower, Sale, Scene, scene_at, sums
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def dies_before_the_commit(_: Scene) -> None:
 
 def while_it_runs(patch: pytest.MonkeyPatch, scene: Scene, changes: list[Change | None]) -> None:
     """Make the next changes of Silver one by one, each when a batch is planned and not yet run; None is no change."""
-    write = local_table.write_files  # type: ignore[attr-defined]  # the module's own import, which the test stands before
+    write = change_rows.write_files  # type: ignore[attr-defined]  # the module's own import, which the test stands before
 
     def then_write(*args: Any, **options: Any) -> Any:
         change = changes.pop(0) if changes else None
@@ -54,7 +54,7 @@ def while_it_runs(patch: pytest.MonkeyPatch, scene: Scene, changes: list[Change 
             change(scene)
         return write(*args, **options)
 
-    patch.setattr(local_table, "write_files", then_write)
+    patch.setattr(change_rows, "write_files", then_write)
 
 
 def dies_after_a_commit(patch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_a_name_of_the_change_feed_is_refused_in_a_silver_alone(name: str, tape:
     check(gold_of(lambda t: t.groupBy("kind").agg(F.max("value").alias(name)), keys=["kind"]), tape)
 
 
-@pytest.mark.parametrize("name", ["_rejected", "_Meets_is_long"])
+@pytest.mark.parametrize("name", ["_rejected", "_Meets_is_long", "_Judged_given", "_fails_0"])
 def test_a_name_that_judging_needs_is_refused_where_there_are_expectations(name: str, tape: DataFrame) -> None:
     def logic(t: DataFrame) -> DataFrame:
         return t.select(F.col("value").alias(name), *LINEAGE)

@@ -61,6 +61,9 @@ def test_numbers_are_under_stable_names_so_that_they_are_plotted(
         "generation": 1,
         "tape_batch": 1,
         "tape_version": 2,
+        "warned_timely": 0,
+        "rejected_known": 0,
+        "quarantined_whole": 0,
         "lag_seconds": 60.0,
         "batch_seconds": 1.5,
     }
@@ -198,6 +201,20 @@ def test_a_slice_whose_rows_were_all_rejected_is_reported_as_read(
     (event,) = reported(instance, VISITS)
     assert event.partition == "2026-03-02"
     assert event.metadata["rows"].value == 0
+
+
+def test_rows_that_fail_are_numbers_by_what_becomes_of_them(
+    instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage
+) -> None:
+    first = web.read(VISITS, upto=web.land(), rejected={"known": 2, "whole": 1}, warned={"timely": 1})
+    web.read(VISITS, upto=web.land(), since=first, rejected={"known": 3, "gone": 1})
+    lineage.tick(instance, LineageCursor())
+    (event,) = reported(instance, VISITS)
+    told = {name: fact.value for name, fact in event.metadata.items() if name.partition("_")[0] in WHAT_BECAME}
+    assert told == {"warned_timely": 1, "rejected_known": 5, "quarantined_whole": 1, "rejected_gone": 1}
+
+
+WHAT_BECAME = {"warned", "rejected", "quarantined"}
 
 
 def test_maintenance_is_no_news(instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage) -> None:

@@ -168,15 +168,18 @@ class Reporter:
         return found
 
     def _rejected(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
-        """Return what each expectation rejected; a batch's counts are told with the newest slice it touched."""
+        """Return how many rows failed each expectation; a batch's are told with the newest slice it touched."""
         table = self.sight.pipeline[news.table]
         if not isinstance(table, Silver) or news.anew is not None:
             return {}
-        counts = {f"rejected_{e.name}": 0 for e in table.expectations}
+        told = {"warn": "warned", "drop": "rejected", "quarantine": "quarantined"}
+        names = {e.name: f"{told[e.on_fail]}_{e.name}" for e in table.expectations if e.on_fail in told}
+        counts = dict.fromkeys(names.values(), 0)
         for commit in fresh:
             if commit.note is not None and _is_told_with(commit, of_slice):
-                for name, number in commit.note.rejected.items():
-                    counts[f"rejected_{name}"] = counts.get(f"rejected_{name}", 0) + number
+                for name, number in (*commit.note.rejected.items(), *commit.note.warned.items()):
+                    fact = names.get(name, f"rejected_{name}")
+                    counts[fact] = counts.get(fact, 0) + number
         return counts
 
     def _seconds(self, news: TableNews) -> dict[str, float]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import reduce
+from collections.abc import Callable
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, Observation, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -28,16 +27,14 @@ from kappa_assets.place.change import (
 )
 from kappa_assets.place.local.change_feed.change_files import CHANGES, ChangeFiles, Held
 from kappa_assets.place.local.change_feed.row_changes import changed_rows, tells_rows_apart
+from kappa_assets.place.local.change_rows import write_rows
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
-from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_apart, write_files
+from kappa_assets.place.local.delta_write.parquet_files import NOTHING, WrittenFiles, write_files
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH, ResultTooLarge
 from kappa_assets.place.local.key_order.key_order import KeyOrder, in_groups
-from kappa_assets.place.local.linked_files import linked_files
 from kappa_assets.place.local.spark_paths import literal_path
 from kappa_assets.place.local.upkeep.removal import remove_unfinished
 
-_REJECTED = "_rejected"
-"""Whether a row is set aside, while a change is written."""
 _TRIES = 5
 """How often all rows are compared anew when the table's files were rewritten meanwhile."""
 
@@ -195,39 +192,28 @@ class LocalTable:
     def _all_written(self, change: Change, fence: Fence) -> tuple[WrittenFiles, Counts]:
         """Write the rows, and commit those that are set aside; return the files to add."""
         try:
-            files, aside, counts = self._written(change, small=change.small)
+            files, aside, counts = write_rows(
+                change, self._writer.folder, self._writer.partition_by, small=change.small
+            )
         except ResultTooLarge:
-            files, aside, counts = self._written(change, small=False)
+            files, aside, counts = write_rows(change, self._writer.folder, self._writer.partition_by, small=False)
+        self._check(change, counts, [*(action.path for action in files.actions), *aside])
         if isinstance(change.aside, Beside):
             change.aside.put()
         elif change.aside is not None and aside:
             self._set_aside(change, change.aside, aside, fence)
         return files, counts
 
-    def _written(self, change: Change, *, small: bool) -> tuple[WrittenFiles, list[Path], Counts]:
-        """Write the rows in one pass; return the files to add, those of rows to set aside, and the counts of both."""
-        folder, slices = self._writer.folder, self._writer.partition_by
-        observation = Observation()
-        if change.rows is None or not isinstance(change.aside, Aside) or not change.aside.failed:
-            files, counted = self._added(change, observation, small=small)
-            return files, [], Counts(files.rows, counted=counted)
-        flagged = _flagged(change.rows, change.aside.failed, observation)
-        files, aside = write_apart(flagged, folder, _REJECTED, slices, small=small)
-        return files, aside, Counts(files.rows, rejected={reason: n for reason, n in observation.get.items() if n})
-
-    def _added(
-        self, change: Change, observation: Observation, *, small: bool
-    ) -> tuple[WrittenFiles, Mapping[str, int]]:
-        """Write the rows, and link the files that are adopted; return what to add, and how many columns are true."""
-        folder, rows, counted = self._writer.folder, change.rows, change.counted
-        files = NOTHING
-        if rows is not None:
-            if counted:
-                rows = rows.observe(observation, *[F.count_if(F.col(name)).alias(name) for name in counted])
-            slices = self._writer.partition_by
-            files = write_files(rows.drop(*counted), folder, slices, small=small, observed=bool(counted))
-        files = files if change.adopted is None else linked_files(change.adopted, folder).and_also(files)
-        return files, observation.get if rows is not None and counted else {}
+    def _check(self, change: Change, counts: Counts, files: list[str | Path]) -> None:
+        """Have the change checked; one that is refused leaves no file."""
+        try:
+            if change.check is not None:
+                change.check(counts)
+        except BaseException:
+            folder = self._writer.folder
+            for relative in {"/".join((folder / path).relative_to(folder).parts[:2]) for path in files}:
+                remove_unfinished(folder, relative)
+            raise
 
     def _set_aside(self, change: Change, aside: Aside, files: list[Path], fence: Fence) -> None:
         """Commit what is kept of the rows in `files` beside the table, and remove the files, which no commit names."""
@@ -263,15 +249,6 @@ class LocalTable:
         schema = self._writer.schema()
         assert schema is not None  # noqa: S101 -- for mypy; a change is applied to a table that was made
         return schema
-
-
-def _flagged(rows: DataFrame, failed: Mapping[str, Column], observation: Observation) -> DataFrame:
-    """Return the rows with whether they are set aside; `observation` counts, by reason, those that are."""
-    names = {reason: f"_fails_{number}" for number, reason in enumerate(failed)}
-    judged = rows.withColumns({names[reason]: fails for reason, fails in failed.items()})
-    judged = judged.observe(observation, *[F.count_if(F.col(name)).alias(reason) for reason, name in names.items()])
-    rejected = reduce(Column.__or__, map(F.col, names.values()))
-    return judged.withColumn(_REJECTED, rejected).drop(*names.values())
 
 
 def _once(write: Write, fence: Fence) -> Once:

@@ -1,0 +1,134 @@
+"""What becomes of each row that a row-by-row Silver's function gives: kept, set aside, or refused with its batch.
+
+Every condition is a column beside the row, judged in the pass that writes it: none raises inside the plan, where Spark
+would try the task again, and its message would hold the row. A condition that gives null has failed. A row that fails
+several is counted under each; of what then happens to it, `fail` goes before `drop`, that before `quarantine`, and that
+before `warn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from kappa_assets.columns import ADDRESS, BATCH_ID, LINEAGE, quoted
+from kappa_assets.declare.tables import Expectation, OnFail, Silver
+from kappa_assets.errors import ExpectationFailed
+from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED
+from kappa_assets.logic.column_rules import FAILS, JUDGED
+from kappa_assets.logic.logic_check import text_casts
+from kappa_assets.logic.time_of_day import with_days
+from kappa_assets.names import TableName
+from kappa_assets.place.change import Aside, Counts
+
+_COUNTED = {name: f"{JUDGED}{name}" for name in (GIVEN, DROPPED, QUARANTINED)}
+_SHOWN = 5
+"""Rows that an error names, by their addresses."""
+
+
+def with_verdicts(silver: Silver, output: DataFrame) -> tuple[DataFrame, tuple[str, ...]]:
+    """Return what the function gave, with columns of booleans that are to be counted, and the names of these."""
+    if not silver.expectations:
+        return output, ()
+    dropped, quarantined = _any(failing(silver, "drop")), _any(failing(silver, "quarantine"))
+    verdicts = {
+        _COUNTED[GIVEN]: F.lit(True),
+        _COUNTED[DROPPED]: dropped,
+        _COUNTED[QUARANTINED]: ~dropped & quarantined,
+        **{_fails(name): fails for name, fails in failing(silver, "warn", "fail").items()},
+    }
+    return output.withColumns(verdicts), tuple(verdicts)
+
+
+def noted(silver: Silver, counts: Counts) -> dict[str, Any]:
+    """Return what the note of a commit says about the rows that were judged, by the names of its fields."""
+    if not silver.expectations:
+        return {}
+    warned = {e.name: counts.counted.get(_fails(e.name), 0) for e in silver.expectations if e.on_fail == "warn"}
+    judged = {name: counts.counted.get(column, 0) for name, column in _COUNTED.items()}
+    return {
+        "rejected": counts.rejected,
+        "warned": {name: rows for name, rows in warned.items() if rows},
+        "judged": {name: rows for name, rows in judged.items() if rows or name == GIVEN},
+    }
+
+
+def set_aside(silver: Silver, generation: int, batch: int, note: str) -> Aside | None:
+    """Return which rows are set aside: kept as JSON, with their reasons and their address on the tape."""
+    aside = failing(silver, "drop", "quarantine")
+    if not aside:
+        return None
+
+    def kept(failed: DataFrame) -> DataFrame:
+        reasons = F.array_compact(F.array(*[F.when(fails, F.lit(name)) for name, fails in aside.items()]))
+        fate = F.when(_any(failing(silver, "drop")), F.lit("drop")).otherwise(F.lit("quarantine"))
+        return failed.select(
+            *LINEAGE,
+            reasons.alias("reasons"),
+            F.to_json(F.struct(*map(quoted, failed.columns))).alias("row"),
+            F.lit(generation).cast("long").alias("generation"),
+            F.lit(batch).cast("long").alias("batch"),
+            fate.alias("on_fail"),
+        )
+
+    return Aside(aside, kept, note)
+
+
+def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
+    """Return the rows that the table keeps of `upstream`: its function's output that meets every expectation.
+
+    Those that fail one with on_fail="fail" are among them, whatever else they fail, and columns named `refusing` tell
+    which they are: these are to be counted, and the rows not to be written when there is one.
+    """
+    output = silver(with_days(upstream, text_casts(silver, upstream)))
+    refused, aside = failing(silver, "fail"), failing(silver, "drop", "quarantine")
+    stays = _any(refused) | ~_any(aside)
+    rows = output.where(stays) if aside else output
+    return rows.withColumns({_fails(name): fails for name, fails in refused.items()}) if refused else rows
+
+
+def refusing(silver: Silver) -> tuple[str, ...]:
+    """Return the columns that `judged_rows` has beside those of the table."""
+    return tuple(_fails(e.name) for e in _declared(silver, "fail"))
+
+
+def refuse_failed(silver: Silver, tape: TableName, judged: DataFrame, counts: Counts) -> None:
+    """Raise ExpectationFailed when a row fails what no row may: it tells of the rows by their addresses alone."""
+    failed = {e: rows for e in _declared(silver, "fail") if (rows := counts.counted.get(_fails(e.name), 0))}
+    if not failed:
+        return
+    fails = reduce(Column.__or__, [F.col(_fails(e.name)) for e in failed])
+    first, last = judged.agg(F.min(BATCH_ID), F.max(BATCH_ID)).collect()[0]
+    found = judged.where(fails).select(*ADDRESS).distinct().orderBy(*ADDRESS).limit(_SHOWN).collect()
+    total = counts.counted.get(_COUNTED[GIVEN])
+    of = "rows" if total is None else f"of {total:,} rows"
+    told = "; ".join(f"{rows:,} {of} fail {e.name!r} ({e.condition})" for e, rows in failed.items())
+    addresses = ", ".join(f"({batch}, {row})" for batch, row in found)
+    where = f"(_batch_id, _row) IN ({addresses})"
+    look = f"SELECT * FROM delta_scan('$(kappa path {tape})') WHERE {where}"  # noqa: S608 -- is shown, and never run
+    raise ExpectationFailed(
+        f"{silver.name} {ExpectationFailed.SAYS} {tape} batches {first} to {last}: {told}",
+        hint=f"The first of them, by their addresses: {look}. "
+        f"Mend the function, or the expectation at {silver.origin}, and start the stream again: it goes on there.",
+    )
+
+
+def failing(silver: Silver, *fates: OnFail) -> Mapping[str, Column]:
+    """Return, by those expectations that say so of rows that fail, whether a row does; null is failed."""
+    return {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in _declared(silver, *fates)}
+
+
+def _declared(silver: Silver, *fates: OnFail) -> list[Expectation]:
+    return [e for e in silver.expectations if e.on_fail in fates]
+
+
+def _any(conditions: Mapping[str, Column]) -> Column:
+    return reduce(Column.__or__, conditions.values(), F.lit(False))
+
+
+def _fails(expectation: str) -> str:
+    return f"{FAILS}{expectation}"

@@ -1,0 +1,109 @@
+"""The check of what a Silver expects: what fails is said as loudly as it is declared, and no row is unaccounted for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kappa_assets import Files, Pipeline, bronze, expect, silver
+from kappa_assets.errors import ExpectationFailed
+from kappa_assets.health import CheckOutcome, run_checks
+from kappa_assets.host.host_status import HostStatus, QueryStatus, write_status
+from kappa_assets.log.note import CommitNote
+from kappa_assets.place.local.leases.lease import HOST
+from kappa_assets_tests.written_logs import WrittenLake
+
+clicks = bronze("clicks", source=Files("clicks"))
+RULES = [
+    expect("timely", "at IS NOT NULL", on_fail="warn"),
+    expect("known", "page <> ''", on_fail="drop"),
+    expect("whole", "bytes > 0", on_fail="quarantine"),
+    expect("signed", "sign IS NOT NULL", on_fail="fail"),
+]
+
+
+@silver(expect=RULES)
+def visits(clicks: Any) -> Any:
+    return clicks
+
+
+@silver
+def plain(clicks: Any) -> Any:
+    return clicks
+
+
+WEB = Pipeline.from_tables("web", [clicks, visits, plain])
+
+
+@pytest.fixture
+def web(lake_path: Path) -> WrittenLake:
+    return WrittenLake(lake_path, pipeline=WEB)
+
+
+def commit(web: WrittenLake, rows: int, **said: Any) -> int:
+    note = CommitNote(str(visits.name), 1, 0, "logic", rows=rows, **said)
+    return web.commit(visits.name, note, add={"2026-03-01": rows} if rows else {})
+
+
+def found(web: WrittenLake, *, after: dt.timedelta = dt.timedelta(0)) -> CheckOutcome:
+    outcomes = {o.table: o for o in run_checks(web.lake, WEB, now=web.now + after) if o.check == "expectations"}
+    assert set(outcomes) == {visits.name, plain.name}
+    assert outcomes[plain.name].passed
+    return outcomes[visits.name]
+
+
+def test_rows_that_are_dropped_are_numbers_of_a_check_that_passes(web: WrittenLake) -> None:
+    assert found(web).facts["rows_given"] == 0
+    commit(web, 6, judged={"given": 8, "dropped": 2}, rejected={"known": 2})
+    commit(web, 2, judged={"given": 2})
+    outcome = found(web)
+    assert outcome.passed
+    numbers = {"rows_given": 10, "rows_written": 8, "rows_dropped": 2, "rows_quarantined": 0}
+    assert outcome.facts.items() >= {**numbers, "failed_known": 2, "failed_share_known": 0.2}.items()
+
+
+def test_a_note_of_before_there_were_numbers_is_in_no_balance(web: WrittenLake) -> None:
+    commit(web, 6, rejected={"known": 2})
+    assert (found(web).passed, found(web).facts["rows_given"]) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "rows"),
+    [
+        ({"judged": {"given": 5}, "warned": {"timely": 1}}, 5),
+        ({"judged": {"given": 6, "quarantined": 1}, "rejected": {"whole": 1}}, 5),
+    ],
+)
+def test_rows_that_warn_or_wait_in_quarantine_are_told_of_for_a_day(
+    web: WrittenLake, said: dict[str, Any], rows: int
+) -> None:
+    commit(web, rows, **said)
+    outcome = found(web)
+    assert (outcome.passed, outcome.severity) == (False, "warn")
+    (name,) = {**said.get("warned", {}), **said.get("rejected", {})}
+    assert f"1 {name} (" in outcome.summary
+    assert found(web, after=dt.timedelta(days=1, minutes=1)).passed
+
+
+@pytest.mark.parametrize("rows", [4, 6])
+def test_a_row_that_is_lost_or_doubled_is_an_error(web: WrittenLake, rows: int) -> None:
+    version = commit(web, rows, judged={"given": 8, "dropped": 2, "quarantined": 1}, rejected={"known": 2, "whole": 1})
+    outcome = found(web)
+    assert (outcome.passed, outcome.severity) == (False, "error")
+    assert f"Version {version} wrote {rows} rows and set 3 aside of 8" in outcome.summary
+    assert [row["version"] for row in outcome.rows] == [version]
+
+
+def test_a_table_that_is_parked_by_an_expectation_is_an_error_that_says_which(web: WrittenLake) -> None:
+    at = web.now.isoformat()
+    error = f"silver.visits {ExpectationFailed.SAYS} bronze.clicks batches 3 to 4: 1 of 9 rows fail 'signed'"
+    query = QueryStatus(str(visits.name), 1, "parked", error, failures=1)
+    HOST.lock(web.lake).parent.mkdir(parents=True, exist_ok=True)
+    write_status(web.lake, HostStatus(os.getpid(), "stream", at, at, 1, (query,)))
+    outcome = found(web)
+    assert (outcome.passed, outcome.severity) == (False, "error")
+    assert "'signed'" in outcome.summary
