@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 START = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
-clicks = bronze("clicks", source=Files("clicks", format="json", overwritten="name"))
+clicks = bronze(
+    "clicks", source=Files("clicks", format="json", overwritten="name"), columns={"value": "a line, as it came"}
+)
 
 
 @silver(

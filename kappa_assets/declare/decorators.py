@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any, cast, get_args, overload
 
 from kappa_assets.declare import joins, refusals
+from kappa_assets.declare.column_texts import described_columns
 from kappa_assets.declare.joins import By
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.source import DeclaredSource
@@ -26,6 +27,7 @@ from kappa_assets.names import Layer, TableName, identifier
 
 _OWNERS = "['team:shop']"
 _TAGS = "{'domain': 'retail'}"
+_COLUMNS = "{'amount': 'pounds sterling'}"
 
 
 def bronze(
@@ -36,21 +38,26 @@ def bronze(
     description: str = "",
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Bronze:
     """Declare a tape: every row that its source sends is kept for ever, as it came.
 
     `sources`, instead of `source`: several, such as an archive and what comes now, for one tape in one order. Each has
     a checkpoint of its own; one may be added to a tape that runs, or left out from then on. `_source.name` says which.
 
+    `columns`: what people are told of a column, by its name, beside what lists in `description` say of them.
+
     Raises DeclarationError (InvalidName for the name), with the file and line of the call.
     """
     origin = origin_of_caller()
     first, *others = _sources(name, source, sources, origin)
     table = _table_name(Layer.BRONZE, name, origin)
+    text = inspect.cleandoc(description)
     return Bronze(
         name=table,
         origin=origin,
-        description=inspect.cleandoc(description),
+        description=text,
+        columns=_columns(table, text, columns, origin),
         owners=refusals.check_list(f"owners of {table}", owners, origin, str, _OWNERS),
         tags=refusals.check_mapping(f"tags of {table}", tags, origin, _TAGS),
         source=first,
@@ -100,6 +107,7 @@ def silver(
     keep: str | None = ...,
     owners: Sequence[str] = ...,
     tags: Mapping[str, str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
 ) -> Callable[[TableFunction], Silver]: ...
 def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     function: TableFunction | None = None,
@@ -115,6 +123,7 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     keep: str | None = None,
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Silver | Callable[[TableFunction], Silver]:
     """Declare a Silver table: the decorated function, applied to every batch of the tape, row by row.
 
@@ -132,20 +141,21 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
         on_change: when the logic changes, hold the table until a `replay` is promoted, or go `forward`.
         keep: how long files stay that the table has replaced and no reader of the lake needs, such as "3 days"; left
             out, as long as upkeep's policy says.
+        columns: what people are told of a column, by its name. Left out, what the lists of the docstring say of it.
 
     Raises DeclarationError, with the file and line of the function.
     """
     caller = origin_of_caller()
 
     def declare(declared: TableFunction) -> Silver:
-        common = _common(Layer.SILVER, declared, caller, reads, version, on_change, owners, tags)
+        common = _common(Layer.SILVER, declared, caller, reads, version, on_change, (owners, tags, columns))
         table, origin = common["name"], common["origin"]
         expectations = refusals.check_expectations(table, expect, origin)
-        columns = refusals.check_keys(table, keys, origin)
-        groups = joins.check_silver_groups(table, origin, columns, by, common["reads"], expectations)
-        seconds = joins.check_silver_every(table, refusals.check_every(table, every, origin), columns, origin)
+        told_apart = refusals.check_keys(table, keys, origin)
+        groups = joins.check_silver_groups(table, origin, told_apart, by, common["reads"], expectations)
+        seconds = joins.check_silver_every(table, refusals.check_every(table, every, origin), told_apart, origin)
         kept = refusals.check_keep(table, keep, origin)
-        return Silver(**common, keep=kept, every=seconds, expectations=expectations, keys=columns, groups_of=groups)
+        return Silver(**common, keep=kept, every=seconds, expectations=expectations, keys=told_apart, groups_of=groups)
 
     return declare if function is None else declare(function)
 
@@ -165,6 +175,7 @@ def gold(
     keep: str | None = ...,
     owners: Sequence[str] = ...,
     tags: Mapping[str, str] | None = ...,
+    columns: Mapping[str, str] | None = ...,
 ) -> Callable[[TableFunction], Gold]: ...
 def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     function: TableFunction | None = None,
@@ -180,6 +191,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     keep: str | None = None,
     owners: Sequence[str] = (),
     tags: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Gold | Callable[[TableFunction], Gold]:
     """Declare a Gold table: an aggregate of one table or of several.
 
@@ -193,20 +205,20 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
         keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which replaces files with each batch.
-        reads, version, on_change: as for `silver`.
+        reads, version, on_change, columns: as for `silver`.
 
     Raises DeclarationError, with the file and line of the function.
     """
     caller = origin_of_caller()
 
     def declare(declared: TableFunction) -> Gold:
-        common = _common(Layer.GOLD, declared, caller, reads, version, on_change, owners, tags)
+        common = _common(Layer.GOLD, declared, caller, reads, version, on_change, (owners, tags, columns))
         table, origin = common["name"], common["origin"]
-        columns = refusals.check_keys(table, keys, origin)
-        merged = refusals.check_combine(table, origin, columns, combine, every)
-        own, groups = joins.check_gold_groups(table, origin, columns, by, common["reads"], combined=bool(merged))
+        told_apart = refusals.check_keys(table, keys, origin)
+        merged = refusals.check_combine(table, origin, told_apart, combine, every)
+        own, groups = joins.check_gold_groups(table, origin, told_apart, by, common["reads"], combined=bool(merged))
         seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
-        return Gold(**common, keep=kept, keys=columns, by=own, groups_of=groups, combine=merged, every=seconds)
+        return Gold(**common, keep=kept, keys=told_apart, by=own, groups_of=groups, combine=merged, every=seconds)
 
     return declare if function is None else declare(function)
 
@@ -218,18 +230,23 @@ def _common(
     reads: Mapping[str, str] | None,
     version: str | None,
     on_change: OnChange,
-    owners: Sequence[str],
-    tags: Mapping[str, str] | None,
+    shown: tuple[Sequence[str], Mapping[str, str] | None, Mapping[str, str] | None],
 ) -> dict[str, Any]:
-    """Check what Silver and Gold share and return it as keyword arguments of their dataclasses."""
+    """Check what Silver and Gold share and return it as keyword arguments of their dataclasses.
+
+    `shown`: owners, tags, and what is told of columns.
+    """
+    owners, tags, columns = shown
     origin = refusals.check_function(layer, function, caller)
     name = _table_name(layer, getattr(function, "__name__", ""), origin)
     upstreams = refusals.check_reads(name, function, reads, origin)
     joins.check_distinct_reads(name, upstreams, origin)
+    text = inspect.getdoc(function) or ""
     return {
         "name": name,
         "origin": origin,
-        "description": inspect.getdoc(function) or "",
+        "description": text,
+        "columns": _columns(name, text, columns, origin),
         "owners": refusals.check_list(f"owners of {name}", owners, origin, str, _OWNERS),
         "tags": refusals.check_mapping(f"tags of {name}", tags, origin, _TAGS),
         "function": function,
@@ -237,6 +254,11 @@ def _common(
         "version": refusals.check_version(name, version, origin),
         "on_change": refusals.check_on_change(name, on_change, origin),
     }
+
+
+def _columns(table: TableName, text: str, columns: Mapping[str, str] | None, origin: Origin) -> dict[str, str]:
+    """Return what people are told of a table's columns; what the option says goes before what the text does."""
+    return described_columns(text) | refusals.check_mapping(f"columns of {table}", columns, origin, _COLUMNS)
 
 
 def _table_name(layer: Layer, name: str, origin: Origin) -> TableName:

@@ -42,6 +42,8 @@ class Table:
     description: str = ""
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What people are told of a column, by its name."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def table_spec(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetSp
     metadata |= {
         f"kappa/{what}": ", ".join(columns) for what in ("keys", "by") if (columns := getattr(table, what, ()))
     }
-    columns = columns_of(lake.shown(table.name)) or columns_of(lake.table(table.name))
+    columns = columns_of(lake.shown(table.name), table.columns) or columns_of(lake.table(table.name), table.columns)
     if columns is not None:
         metadata["dagster/column_schema"] = columns
     return dg.AssetSpec(

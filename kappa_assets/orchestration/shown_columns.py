@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import dagster as dg
 from deltalake.exceptions import DeltaError
 
@@ -19,8 +21,8 @@ _OURS = {
 }
 
 
-def columns_of(table: StoredTable) -> dg.TableSchema | None:
-    """Return the columns of a Delta table, or None when there is no table yet."""
+def columns_of(table: StoredTable, told: Mapping[str, str]) -> dg.TableSchema | None:
+    """Return the columns of a Delta table, with what is told of each, or None when there is no table yet."""
     try:
         newest = table.newest()
         if newest is None:
@@ -28,8 +30,9 @@ def columns_of(table: StoredTable) -> dg.TableSchema | None:
         fields = table.columns(newest)
     except (DeltaError, OSError):
         return None
+    texts = {**_OURS, **told}
     return dg.TableSchema(
-        columns=[dg.TableColumn(f.name, _name(f.type.to_json()), description=_OURS.get(f.name)) for f in fields]
+        columns=[dg.TableColumn(f.name, _name(f.type.to_json()), description=texts.get(f.name)) for f in fields]
     )
 
 

@@ -87,7 +87,10 @@ def test_a_table_loaded_before_it_had_columns_tells_them_with_its_events(
     (event,) = reported(instance, CLICKS)
     columns = event.metadata["dagster/column_schema"]
     assert isinstance(columns, dg.TableSchemaMetadataValue)
-    assert [c.name for c in columns.schema.columns] == ["value", "_arrival_date"]
+    assert {c.name: c.description for c in columns.schema.columns} == {
+        "value": "a line, as it came",
+        "_arrival_date": "its slice: the UTC day it arrived",
+    }
 
 
 def test_a_tick_over_fifty_tables_with_nothing_new_opens_and_lists_none_of_their_logs(

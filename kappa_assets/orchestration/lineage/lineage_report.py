@@ -141,7 +141,7 @@ class Reporter:
             facts["slices before the pipeline's start"] = ", ".join(of_slice.days)
         if news.table in self.undescribed:
             table = self.sight.lake.table(news.table, news.generation)
-            facts["dagster/column_schema"] = columns_of(table)
+            facts["dagster/column_schema"] = columns_of(table, self.sight.pipeline[news.table].columns)
         return {name: value for name, value in facts.items() if value is not None}
 
     def _row_count(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit], last: _Last | None) -> int | None:

@@ -12,9 +12,14 @@ invoices = bronze(
     description="""\
 Every invoice line the shop sent, as it came: the tape of this pipeline.
 
-All payload columns are text, as in the file: `InvoiceNo` (begins with C for a cancellation), `StockCode`,
-`Description`, `Quantity` (pieces; negative when returned), `InvoiceDate` (UTC), `UnitPrice` (pounds
-sterling), `CustomerID` (empty when unknown) and `Country`. Exactly repeated lines are kept: each counts.
+All payload columns are text, as in the file. Exactly repeated lines are kept: each counts.
+
+- `InvoiceNo`: the invoice; begins with C for a cancellation
+- `StockCode`: the product; `Description`: its text
+- `Quantity`: pieces; negative when returned
+- `InvoiceDate`: UTC
+- `UnitPrice`: pounds sterling
+- `CustomerID`: empty when unknown; `Country`: of the customer
 
 Files (`.csv`, `.csv.gz`, with a header) land in the folder `invoices`; the date that begins a file's name
 says when it arrived.""",
