@@ -36,6 +36,8 @@ setup(
         "pandas<3",
         # The form in which delta-rs hands over rows; pandas and pyspark bound it themselves.
         "pyarrow",
+        # Draws what a comparison found.
+        "matplotlib",
         # The command line and its tables; nothing of theirs that changed lately is used.
         "click",
         "rich",

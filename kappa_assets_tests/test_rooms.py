@@ -42,7 +42,7 @@ FLOORS = [
 ]
 SIDEWAYS: dict[tuple[str, str], str] = {}
 """Why a room may import another of its own floor: (who, whom) -> the reason."""
-INSIDE = {"orchestration": ["lineage", "sensors", "jobs"], "place": ["local", "registry"]}
+INSIDE = {"orchestration": ["shown", "lineage", "sensors", "jobs"], "place": ["local", "registry"]}
 """The folders of a room that holds several, low to high: they import downward too."""
 LOOSE = {"__init__", "columns", "definitions", "errors", "faults", "graph", "names", "status"}
 """Modules of the top level; all others are in a room."""

@@ -9,7 +9,7 @@ from kappa_assets.declare.tables import Table
 from kappa_assets.graph import Pipeline
 from kappa_assets.health import CHECKS, CheckOutcome, HealthChecks, checks_of
 from kappa_assets.orchestration.folders import Folders
-from kappa_assets.orchestration.render import table_of
+from kappa_assets.orchestration.shown.render import table_of
 
 
 def table_checks(folders: Folders, pipeline: Pipeline, table: Table) -> dg.AssetChecksDefinition:

@@ -17,7 +17,7 @@ from kappa_assets.orchestration.rebuild import Rebuild
 from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.orchestration.run_log import as_run
-from kappa_assets.orchestration.shown_columns import columns_of
+from kappa_assets.orchestration.shown.shown_columns import columns_of
 from kappa_assets.place.local.lake import Lake
 
 

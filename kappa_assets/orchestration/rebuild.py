@@ -18,9 +18,9 @@ from kappa_assets.orchestration.catch_up import catch_up, caught_up_events, inpu
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.jobs.switch import Switch
 from kappa_assets.orchestration.lineage.provenance import data_version, provenance_tags
-from kappa_assets.orchestration.render import compared_events
 from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.resources import KappaSpark
+from kappa_assets.orchestration.shown.render import compared_events
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.registry import Registry, Replay
 from kappa_assets.repair import RepairedSlice, plan_repair, run_repair

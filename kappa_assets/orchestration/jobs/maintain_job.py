@@ -6,8 +6,8 @@ from pydantic import Field
 from kappa_assets.graph import Pipeline
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.jobs.switch import Switch
-from kappa_assets.orchestration.render import table_of
 from kappa_assets.orchestration.run_log import as_run
+from kappa_assets.orchestration.shown.render import table_of
 
 
 class MaintainConfig(dg.Config):

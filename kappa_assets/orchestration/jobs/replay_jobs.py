@@ -11,9 +11,9 @@ from kappa_assets.names import TableName
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.jobs.replay_config import DiscardConfig, PromoteConfig, ReplayConfig, RollbackConfig
 from kappa_assets.orchestration.jobs.switch import Switch
-from kappa_assets.orchestration.render import compared_events, observed, parts_of, table_of, tables_of, verdict_of
 from kappa_assets.orchestration.resources import KappaSpark
 from kappa_assets.orchestration.run_log import as_run
+from kappa_assets.orchestration.shown.render import compared_events, observed, parts_of, table_of, tables_of, verdict_of
 from kappa_assets.place.registry import Release
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _terminated_as_such(switch: Switch) -> Iterator[None]:
 
 
 def _show_comparison(context: dg.OpExecutionContext, result: "ReplayResult") -> None:
-    """Show the comparison as tables with the run, and on each asset."""
+    """Show the comparison as tables with the run, and on each asset, there as a picture too."""
     for event in compared_events(result):
         context.log_event(event)
     stored = result.comparison.facts()

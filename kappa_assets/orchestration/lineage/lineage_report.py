@@ -30,7 +30,7 @@ from kappa_assets.orchestration.lineage.provenance import (
     parse_data_version,
     provenance_tags,
 )
-from kappa_assets.orchestration.shown_columns import columns_of
+from kappa_assets.orchestration.shown.shown_columns import columns_of
 
 _PAGE = 20
 _LOOK_BACK = 2_000

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from kappa_assets.names import TableName
+from kappa_assets.orchestration.shown.comparison_picture import picture_of
 
 if TYPE_CHECKING:
     from kappa_assets.replay import ReplayResult
+
+
+COLUMNS, SLICES = "changed columns", "totals and slices"
 
 
 def table_of(rows: Sequence[Any]) -> dg.TableMetadataValue:
@@ -39,8 +43,11 @@ def compared_events(result: "ReplayResult") -> list[dg.AssetObservation]:
     for row in stored["tables"]:
         numbers = {name: value for name, value in row.items() if value not in (None, "") and name != "table"}
         text = f"Replay {result.id}, compared with the live table: {verdict_of(result)}."
-        details = tables_of({part: _of_table(rows, row["table"]) for part, rows in parts_of(stored).items()})
-        events.append(observed(TableName.parse(row["table"]), text, {"replay": result.id, **numbers, **details}))
+        parts = {part: _of_table(rows, row["table"]) for part, rows in parts_of(stored).items()}
+        picture = picture_of(row, parts[SLICES], parts[COLUMNS])
+        shown = {} if picture is None else {"picture": picture}
+        facts = {"replay": result.id, **numbers, **shown, **tables_of(parts)}
+        events.append(observed(TableName.parse(row["table"]), text, facts))
     return events
 
 
@@ -52,8 +59,8 @@ def verdict_of(result: "ReplayResult") -> str:
 def parts_of(stored: Mapping[str, Any]) -> dict[str, Sequence[Mapping[str, Any]]]:
     """Return what is shown beside the tables' own rows, by what people call it."""
     return {
-        "changed columns": stored["columns"],
-        "totals and slices": stored["slices"],
+        COLUMNS: stored["columns"],
+        SLICES: stored["slices"],
         "differing rows": stored["sample"],
     }
 
