@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from deltalake import DeltaTable
 
-from kappa_assets.errors import CommitOvertaken, LogicError
+from kappa_assets.errors import CommitOvertaken
 from kappa_assets.log.delta_log import read_commit
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.file_stats import file_stats
 from kappa_assets.place.local.delta_write.parquet_files import NOTHING, write_files
-from kappa_assets.place.local.delta_write.table_schema import check_schema
 from kappa_assets_tests.place.delta_write.by_hand import log_file
 
 if TYPE_CHECKING:
@@ -145,17 +144,3 @@ def test_files_that_were_written_and_never_committed_are_invisible_and_vacuumed(
     table = DeltaTable(writer.folder)
     doomed = table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=True, full=True)
     assert {action.path for action in leftovers.actions} <= {str(Path(p)) for p in doomed}
-
-
-def test_a_column_is_added_and_a_removed_or_retyped_one_is_refused(spark: SparkSession, tmp_path: Path) -> None:
-    writer = DeltaWriter("silver.t", tmp_path / "t")
-    old = spark.sql("SELECT 1 AS id, 'a' AS name").schema
-    writer.prepare(old)
-    writer.prepare(spark.sql("SELECT 'a' AS NAME, 1 AS id, 2.5 AS price").schema)
-    known = writer.schema()
-    assert known is not None
-    assert [f.name for f in known] == ["id", "name", "price"]
-    with pytest.raises(LogicError, match=r"has a column 'name' that its function no longer gives\nHint: .*replay"):
-        check_schema("silver.t", known, spark.sql("SELECT 1 AS id, 2.5 AS price").schema)
-    with pytest.raises(LogicError, match=r"column 'id' of silver\.t is int, but its function gives bigint"):
-        check_schema("silver.t", known, spark.sql("SELECT 1L AS id, 'a' AS name, 2.5 AS price").schema)

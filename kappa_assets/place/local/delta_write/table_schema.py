@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
 from kappa_assets.columns import SOURCE
@@ -28,30 +30,64 @@ SAME_IN_ARROW = frozenset(
 them, without a decimal's digits."""
 
 
-def check_schema(name: str, known: StructType, wanted: StructType) -> list[StructField]:
-    """Return the columns of `wanted` that `known` lacks, or has with fewer fields: a tape's `_source`.
+_BY_A_REPLAY = (
+    "What is removed, renamed or of another type needs a replay, which computes the old rows anew beside the live "
+    "table: kappa replay, or the job replay. Delta's widening of types is not known to delta-rs, which writes here."
+)
 
-    Raises LogicError for a removed or re-typed one.
+
+def check_schema(name: str, known: StructType, wanted: StructType) -> list[StructField]:
+    """Return the columns of `wanted` that `known` lacks, or has with fewer fields inside of it.
+
+    A struct may have got fields behind those it had, at any depth; a tape's `_source` anywhere. Raises LogicError, with
+    all that differs, when a column or a field is removed or has another type.
     """
     by_name = {f.name.lower(): f for f in wanted}
-    wider: list[StructField] = []
+    wider, refused = [], []
     for field in known:
         found = by_name.get(field.name.lower())
         if found is None:
-            raise LogicError(
-                f"{name} has a column {field.name!r} that its function no longer gives",
-                hint="A removed or renamed column needs a replay: its old rows are computed anew.",
-            )
-        if _is_wider_source(field, found):
+            refused.append(f"has a column {field.name!r} ({field.dataType.simpleString()}) that its function does not")
+        elif _is_wider_source(field, found):
             wider.append(found)
-        elif found.dataType.simpleString() != field.dataType.simpleString():
-            raise LogicError(
-                f"column {field.name!r} of {name} is {field.dataType.simpleString()}, "
-                f"but its function gives {found.dataType.simpleString()}",
-                hint="A changed type needs a replay: its old rows are computed anew.",
-            )
+        elif _said(field.dataType) != _said(found.dataType):
+            differences = list(_differing(field.name, field.dataType, found.dataType))
+            refused += differences
+            wider += [] if differences else [StructField(field.name, found.dataType, True)]
     names = {f.name.lower() for f in known}
-    return list(nullable(StructType([*wider, *(f for f in wanted if f.name.lower() not in names)])))
+    fresh = [f for f in wanted if f.name.lower() not in names]
+    if refused:
+        raise LogicError(f"{name} {'; '.join([*refused, *_also_new(fresh)])}", hint=_BY_A_REPLAY)
+    return list(nullable(StructType([*wider, *fresh])))
+
+
+def _differing(path: str, known: DataType, wanted: DataType) -> Iterator[str]:
+    """Yield what cannot be had by adding fields: what is at a path inside of a column, and what the function gives."""
+    match known, wanted:
+        case StructType(), StructType():
+            for number, field in enumerate(known):
+                at = f"{path}.{field.name}"
+                if number >= len(wanted) or wanted[number].name != field.name:
+                    given = ", ".join(f.name for f in wanted)
+                    yield f"has a field {at!r} where its function gives {path!r} with {given}; new fields come last"
+                    return  # those that follow are at other places too
+                yield from _differing(at, field.dataType, wanted[number].dataType)
+        case ArrayType(), ArrayType():
+            yield from _differing(f"{path}[]", known.elementType, wanted.elementType)
+        case MapType(), MapType() if _said(known.keyType) == _said(wanted.keyType):
+            yield from _differing(f"{path}{{}}", known.valueType, wanted.valueType)
+        case _ if _said(known) != _said(wanted):
+            yield f"has {path!r} as {_said(known)}, but its function gives {_said(wanted)}"
+
+
+def _also_new(fresh: list[StructField]) -> list[str]:
+    """Return in words which columns are new: one that was renamed is gone under one name, and new under another."""
+    told = ", ".join(f"{f.name!r} ({_said(f.dataType)})" for f in fresh)
+    return [f"new is {told}"] if fresh else []
+
+
+def _said(kind: DataType) -> str:
+    return kind.simpleString()
 
 
 def _is_wider_source(known: StructField, wanted: StructField) -> bool:
