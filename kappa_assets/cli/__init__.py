@@ -6,7 +6,7 @@ import click
 
 from kappa_assets.cli.check import check, explain
 from kappa_assets.cli.group import Commands, common_options
-from kappa_assets.cli.look import path, releases, show, status, tables, tape
+from kappa_assets.cli.look import path, releases, schema, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
 from kappa_assets.cli.rejects import deliveries, quarantine, rejects
 from kappa_assets.cli.repair import repair
@@ -17,7 +17,7 @@ from kappa_assets.cli.upkeep import maintain
 @click.group(
     cls=Commands,
     sections={
-        "Look": (tables, explain, status, tape, show, path, deliveries, rejects, quarantine, releases),
+        "Look": (tables, explain, status, tape, show, schema, path, deliveries, rejects, quarantine, releases),
         "Play": (check, stream, drain),
         "Rewind": (repair, replay, compare, promote, discard, rollback),
         "Keep": (maintain,),

@@ -1,4 +1,4 @@
-"""Commands that look: tables, status, tape, show, path, releases. None of them starts Spark or changes anything."""
+"""Commands that look: tables, status, tape, show, schema, path, releases. None starts Spark or changes anything."""
 
 from __future__ import annotations
 
@@ -100,6 +100,33 @@ def show(where: Where, table: TableName, limit: int) -> Answer:
     generation = _folders(lake, table)[0]["generation"]
     found = first_rows(lake.table(table, int(str(generation))), limit)
     return Answer(python_rows(found), found.column_names, f"{table} g{generation}")
+
+
+@command
+@click.argument("table", type=TableArgument())
+def schema(where: Where, table: TableName) -> Answer:
+    """Show how the columns of a table changed, from one generation to the next and within each.
+
+    The first line has all columns; then `+` came, `-` went, `->` has another type. Within a generation columns are only
+    added: what goes, is renamed or gets another type needs a replay, which makes a new one.
+    """
+    from kappa_assets.log.schema_history import difference, schema_history
+    from kappa_assets.place.registry import Registry
+
+    lake = where.lake()
+    state = Registry(lake).state()
+    made = {number: one for (name, number), one in state.generations.items() if name == table}
+    rows: list[Mapping[str, object]] = []
+    before: Mapping[str, str] = {}
+    for number in made or [1]:
+        told = {"state": state.state_of(made[number]), "code_version": made[number].code_version} if made else {}
+        for found in schema_history(lake.table(table, number)):
+            change = {"version": found.version, "at": found.at, "change": difference(before, found.columns)}
+            rows.append({"generation": number, **told, **change, "columns": dict(found.columns)})
+            before = found.columns
+    if not rows:
+        raise _missing(table, "Its stream has not committed anything; kappa status shows how it is.")
+    return Answer(rows, [name for name in rows[0] if name != "columns"], f"{table}: {len(before)} columns and fields")
 
 
 @command

@@ -8,9 +8,9 @@ import dagster as dg
 from deltalake.exceptions import DeltaError
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT, BATCH_ID, INGESTED_AT, ROW, SOURCE
+from kappa_assets.log.schema_history import SQL_NAMES
 from kappa_assets.place.port import StoredTable
 
-_SQL = {"byte": "tinyint", "short": "smallint", "integer": "int", "long": "bigint"}
 _OURS = {
     SOURCE: "where the row came from: file, bytes, modification time",
     BATCH_ID: "position on the tape of the commit that brought the row",
@@ -41,4 +41,4 @@ def _name(kind: str) -> str:
     text = kind.strip('"')
     if text.startswith("{"):
         return next(k for k in ("struct", "array", "map") if f'"{k}"' in text)
-    return _SQL.get(text, text)
+    return SQL_NAMES.get(text, text)
