@@ -13,6 +13,7 @@ from kappa_assets.health import checks
 from kappa_assets.health.expectation_check import expectations_met
 from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import CheckOutcome
+from kappa_assets.health.payload_check import Payload
 from kappa_assets.host.host_status import host_alive, read_status
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
@@ -50,7 +51,7 @@ class HealthChecks:
         self._pipeline = pipeline
         self._registry = Registry(lake)
         self._logs = logs or FollowedLogs()
-        self._tapes = {b.name: _TapeHealth(lake, b, pipeline.start, landing, self._logs) for b in pipeline.bronzes}
+        self._tapes = {b.name: _TapeHealth(lake, b, pipeline, landing, self._logs) for b in pipeline.bronzes}
         self._findings: dict[StoredTable, LogFindings] = {}
 
     def run(self, *, now: dt.datetime | None = None) -> list[CheckOutcome]:
@@ -64,7 +65,7 @@ class HealthChecks:
         for table in self._pipeline:
             match table:
                 case Bronze():
-                    outcomes += self._tapes[table.name].outcomes(findings[table.name], host, moment)
+                    outcomes += self._tapes[table.name].outcomes(findings[table.name], state, host, moment)
                 case Derived():
                     outcomes += self._derived(table, state, findings.get(table.name), host, moment)
         return outcomes
@@ -103,10 +104,16 @@ class HealthChecks:
 class _TapeHealth:
     """What is remembered of one tape."""
 
-    def __init__(self, lake: Lake, bronze: Bronze, start: dt.date, landing: Path | None, logs: FollowedLogs) -> None:
+    def __init__(
+        self, lake: Lake, bronze: Bronze, pipeline: Pipeline, landing: Path | None, logs: FollowedLogs
+    ) -> None:
         self.tape = Tape(lake, bronze.name, logs)
+        self._lake = lake
         self._name = bronze.name
-        self._start = start
+        self._start = pipeline.start
+        above = [pipeline[name] for name, read in pipeline.upstreams.items() if bronze.name in read]
+        self._readers = [table for table in above if isinstance(table, Silver)]
+        self._payload = Payload(bronze, lake.table(bronze.name), self._readers)
         self._rejects = lake.set_aside(bronze.name)
         self._rejects_version = -1
         self._set_aside: list[Mapping[str, object]] = []
@@ -124,6 +131,7 @@ class _TapeHealth:
         self._breaks: list[checks.TapeBreak] = []
         self._early: dict[str, int] = {}
         self._implausible = 0
+        self._payload.forget()
 
     def grow(self, fresh: list[Commit], life: int) -> None:
         """Take in what was committed to the tape, in its how manyth life."""
@@ -132,6 +140,7 @@ class _TapeHealth:
         if not fresh:
             return
         self._implausible += sum(c.note.source.get(IMPLAUSIBLE, 0) for c in fresh if c.note)
+        self._payload.take(fresh)
         for watch in self._landed.values():
             watch.add(fresh)
         self._verify()
@@ -146,7 +155,7 @@ class _TapeHealth:
         self._verified += len(fresh)
         self._last = fresh[-1].position if fresh else self._last
 
-    def outcomes(self, log: LogFindings, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
+    def outcomes(self, log: LogFindings, state: State, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
         aside = self._files_set_aside()
         changed = [
             found
@@ -157,8 +166,14 @@ class _TapeHealth:
         return [
             checks.tape_counts_up(self._name, self._verified, self._breaks),
             checks.append_only(self._name, log),
+            self._payload.outcome(self._written_above(state)),
             checks.stream_healthy(self._name, host, arrivals, self._start, now),
         ]
+
+    def _written_above(self, state: State) -> list[StoredTable]:
+        """Return the live tables that read the tape."""
+        live = [state.live(table.name) for table in self._readers]
+        return [self._lake.table(one.table, one.number) for one in live if one is not None]
 
     def _files_set_aside(self) -> list[Mapping[str, object]]:
         version = self._rejects.newest()

@@ -18,12 +18,13 @@ CHECKS: Mapping[str, str] = {
     "logic_current": "The live generation was written by the logic that is deployed now.",
     "tape_continuous": "No hole and no overlap: batches on the tape count up, input ranges of commits tile.",
     "append_only": "Nothing was taken off the tape, and nobody but its stream wrote rows to it.",
+    "payload_read": "No field came to be in what lands that no Silver above the tape reads; rows are sampled.",
     "expectations": "Rows of the last day meet what the table expects of them, and each is written or set aside.",
     "stream_healthy": "The table's query runs without an error; for a tape: no file was set aside lately.",
 }
 """Every check and what it checks."""
 
-_OF_BRONZE = ("tape_continuous", "append_only", "stream_healthy")
+_OF_BRONZE = ("tape_continuous", "append_only", "payload_read", "stream_healthy")
 _OF_SILVER = ("caught_up", "logic_current", "tape_continuous", "expectations", "stream_healthy")
 _OF_GOLD = ("caught_up", "logic_current", "tape_continuous", "stream_healthy")
 

@@ -39,6 +39,8 @@ class Commit:
     """Size of what Delta's stream reads of it: its change files where it has them, else the files added."""
     removed_slices: AbstractSet[str] = frozenset()
     """The `_arrival_date` of the files whose rows were taken away or changed; `""` for one that does not tell."""
+    a_file: str | None = None
+    """The path of one of the files added."""
 
     @property
     def rows(self) -> int:
@@ -108,6 +110,7 @@ def read_commit(where: Where, version: int) -> Commit:
         stream_files=changed or moved,
         bytes=told if changed else size,
         removed_slices=removed_slices,
+        a_file=next((action["add"]["path"] for action in actions if "add" in action), None),
     )
 
 

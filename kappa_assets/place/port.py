@@ -111,6 +111,10 @@ class StoredTable(Protocol):
         """Return some first rows of one version."""
         ...
 
+    def sample(self, path: str, limit: int) -> pa.Table:
+        """Return first rows of one of its files, without partition columns; none where it is gone, or damaged."""
+        ...
+
     def columns(self, version: int) -> list[Any]:
         """Return the fields of one version, as delta-rs has them."""
         ...

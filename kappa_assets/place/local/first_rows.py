@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ def first_rows(table: DeltaTable, folder: Path, limit: int) -> pa.Table:
         return table.to_pyarrow_dataset().head(limit)
     except ValueError:  # statistics of Spark's with days outside the years 1 to 9999, which delta-rs makes Python's of
         return _read(table, folder, limit)
+
+
+def rows_of_file(path: Path, limit: int) -> pa.Table:
+    """Return first rows of a table's file; one that is not there any more, or is damaged, has none."""
+    try:
+        with pq.ParquetFile(path) as file:
+            return pa.Table.from_batches(islice(file.iter_batches(limit), 1), file.schema_arrow)
+    except (OSError, pa.ArrowInvalid):
+        return pa.table({})
 
 
 def _read(table: DeltaTable, folder: Path, limit: int) -> pa.Table:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from kappa_assets.errors import LakeError
 from kappa_assets.names import Layer
@@ -106,6 +107,11 @@ class LocalStoredTable:
 
     def gone(self, paths: Iterable[str]) -> list[str]:
         return [path for path in paths if not (self.folder / path).exists()]
+
+    def sample(self, path: str, limit: int) -> pa.Table:
+        from kappa_assets.place.local.first_rows import rows_of_file
+
+        return rows_of_file(self.folder / unquote(path), limit)
 
     def columns(self, version: int) -> list[Any]:
         return list(self._at(version).schema().fields)
