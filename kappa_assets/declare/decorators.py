@@ -131,7 +131,7 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     touches are read, of each upstream, and what the function gives of them replaces what the table holds of them.
 
     Args:
-        expect: conditions on the output; rows that fail are counted and set aside.
+        expect: conditions on the output; rows that fail are counted and set aside. With keys, `warn` and `fail` alone.
         keys: columns that tell the rows of a group apart.
         by: with keys, for each parameter the column of its upstream that names a group, or a list of columns, in one
             order: `{"sales": "customer_id", "customers": "id"}`. With one upstream, a list will do.
@@ -150,12 +150,12 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     def declare(declared: TableFunction) -> Silver:
         common = _common(Layer.SILVER, declared, caller, reads, version, on_change, (owners, tags, columns))
         table, origin = common["name"], common["origin"]
-        expectations = refusals.check_expectations(table, expect, origin)
         told_apart = refusals.check_keys(table, keys, origin)
-        groups = joins.check_silver_groups(table, origin, told_apart, by, common["reads"], expectations)
+        expected = refusals.check_expectations(table, expect, origin, row_by_row=not told_apart)
+        groups = joins.check_silver_groups(table, origin, told_apart, by, common["reads"])
         seconds = joins.check_silver_every(table, refusals.check_every(table, every, origin), told_apart, origin)
         kept = refusals.check_keep(table, keep, origin)
-        return Silver(**common, keep=kept, every=seconds, expectations=expectations, keys=told_apart, groups_of=groups)
+        return Silver(**common, keep=kept, every=seconds, expectations=expected, keys=told_apart, groups_of=groups)
 
     return declare if function is None else declare(function)
 
@@ -165,6 +165,7 @@ def gold(function: TableFunction, /) -> Gold: ...
 @overload
 def gold(
     *,
+    expect: Sequence[Expectation] = ...,
     keys: Sequence[str] = ...,
     by: By = ...,
     combine: Mapping[str, Combine] | None = ...,
@@ -181,6 +182,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     function: TableFunction | None = None,
     /,
     *,
+    expect: Sequence[Expectation] = (),
     keys: Sequence[str] = (),
     by: By = (),
     combine: Mapping[str, Combine] | None = None,
@@ -202,6 +204,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         by: those of the keys that name a group: its rows are recomputed together, from all rows of the upstream that
             belong to it. Left out, the keys that the function takes from its upstream unchanged, or groups by first.
             With several upstreams, as for `silver`: for each parameter the columns of its upstream.
+        expect: conditions on its rows, with on_fail="warn" or "fail".
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
         keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which replaces files with each batch.
@@ -218,7 +221,8 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         merged = refusals.check_combine(table, origin, told_apart, combine, every)
         own, groups = joins.check_gold_groups(table, origin, told_apart, by, common["reads"], combined=bool(merged))
         seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
-        return Gold(**common, keep=kept, keys=told_apart, by=own, groups_of=groups, combine=merged, every=seconds)
+        common |= {"keep": kept, "every": seconds, "expectations": refusals.check_expectations(table, expect, origin)}
+        return Gold(**common, keys=told_apart, by=own, groups_of=groups, combine=merged)
 
     return declare if function is None else declare(function)
 

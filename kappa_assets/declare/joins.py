@@ -7,7 +7,6 @@ from typing import Any
 
 from kappa_assets.declare.origin import Origin
 from kappa_assets.declare.refusals import check_by, check_column, check_list, described
-from kappa_assets.declare.tables import Expectation
 from kappa_assets.errors import DeclarationError
 from kappa_assets.names import TableName
 
@@ -67,7 +66,6 @@ def check_silver_groups(
     keys: tuple[str, ...],
     by: object,
     reads: Mapping[str, str],
-    expectations: tuple[Expectation, ...],
 ) -> GroupsOf:
     """Return `by` of a Silver, of each upstream; none where it is row by row. Raises DeclarationError."""
     if len(reads) > 1 and not (keys and by):
@@ -88,12 +86,6 @@ def check_silver_groups(
             f"by of {table} needs keys, which tell the rows of a group apart",
             origin=origin,
             hint="Add keys=[...]; or leave by out: then it is row by row.",
-        )
-    if keys and expectations:
-        raise DeclarationError(
-            f"{table} has keys and expectations: rows that are recomputed cannot be set aside yet",
-            origin=origin,
-            hint="Declare the expectations on the row-by-row Silver that it reads, or filter in the function.",
         )
     _check_named_once(f"keys of {table}", keys, origin)
     return _of_each(table, origin, by, reads) if keys else {}

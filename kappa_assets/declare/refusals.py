@@ -192,8 +192,13 @@ def check_keep(table: TableName, keep: object, origin: Origin) -> dt.timedelta |
     return span
 
 
-def check_expectations(table: TableName, expect: object, origin: Origin) -> tuple[Expectation, ...]:
-    """Return the expectations, each with a name of its own. Raises DeclarationError."""
+def check_expectations(
+    table: TableName, expect: object, origin: Origin, *, row_by_row: bool = False
+) -> tuple[Expectation, ...]:
+    """Return the expectations, each with a name of its own. Raises DeclarationError.
+
+    Of a table that is not row by row, rows that fail cannot be set aside.
+    """
     example = "[expect('priced', 'price IS NOT NULL')]"
     expectations = check_list(f"expect of {table}", expect, origin, Expectation, example)
     names = [e.name for e in expectations]
@@ -202,6 +207,14 @@ def check_expectations(table: TableName, expect: object, origin: Origin) -> tupl
             f"expectations of {table} share a name: {names}",
             origin=origin,
             hint="Give each its own; counts are kept by name.",
+        )
+    aside = [e for e in expectations if e.on_fail in ("drop", "quarantine") and not row_by_row]
+    if aside:
+        raise DeclarationError(
+            f"{table} expects {aside[0].name!r} with on_fail={aside[0].on_fail!r}: rows that are recomputed cannot be "
+            "set aside",
+            origin=origin,
+            hint="Say on_fail='warn' or 'fail'; or declare it on the row-by-row Silver that it reads.",
         )
     return expectations
 

@@ -22,10 +22,11 @@ Combine = Literal["sum", "count", "min", "max"]
 
 @dataclass(frozen=True)
 class Expectation:
-    """A SQL condition every row of a Silver must meet; a null result counts as not met.
+    """A SQL condition every row of a table must meet; a null result counts as not met.
 
-    `on_fail`: what becomes of rows that do not. `warn`: they are in the table, and counted. `drop` and `quarantine`:
-    they are kept beside it, for good or until they are let in. `fail`: their batch is not taken, and the table parks.
+    `on_fail`: what becomes of rows that do not. `warn`: they are in the table, and counted. `drop` and `quarantine`, of
+    a row-by-row Silver: they are kept beside it, for good or until they are let in. `fail`: their batch is not taken,
+    and the table parks.
     """
 
     name: str
@@ -76,6 +77,8 @@ class Derived(Table):
     """By parameter, in their order: the columns of that upstream that name the group recomputed as one, the first of
     one meaning what the first of another does. Empty: the declaration names none of each upstream."""
 
+    expectations: tuple[Expectation, ...] = field(default=(), kw_only=True)
+
     def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)
 
@@ -87,7 +90,6 @@ class Silver(Derived):
     With `keys` it is recomputed by touched group, of one upstream or of several.
     """
 
-    expectations: tuple[Expectation, ...] = field(default=(), kw_only=True)
     keys: tuple[str, ...] = field(default=(), kw_only=True)
     """Columns that tell the rows of a group apart; none: it is row by row."""
 

@@ -1,32 +1,31 @@
-"""The check of what a Silver expects of its rows: which fail lately, and whether every row is accounted for."""
+"""The check of what a table expects of its rows: which fail lately, and whether every row is accounted for."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
 
-from kappa_assets.declare.tables import Silver
+from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import ExpectationFailed
 from kappa_assets.health.checks import LATELY, HostSeen
 from kappa_assets.health.log_findings import LogFindings
-from kappa_assets.health.outcome import CheckOutcome, Severity
-from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED
-
-CHECK = "expectations"
+from kappa_assets.health.outcome import EXPECTATIONS, CheckOutcome, Severity
+from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, REWRITTEN
 
 
-def expectations_met(table: Silver, log: LogFindings | None, host: HostSeen, now: dt.datetime) -> CheckOutcome:
+def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, now: dt.datetime) -> CheckOutcome:
     """Passes while rows of the last day meet what warns and quarantines, and all rows are written or set aside.
 
-    Rows that are dropped are numbers, and fail no check: that is what the declaration wants of them. It is an error
+    Rows that are dropped are numbers, and fail no check: that is what the declaration wants of them. Of a table whose
+    batches write rows in the place of others, a row counts as often as it was written. It is an error
     when the table is parked by an expectation that no row may fail, and when rows of a commit are unaccounted for.
     """
     if not table.expectations:
-        return CheckOutcome(table.name, CHECK, True, "warn", "Expects nothing of its rows.")
+        return CheckOutcome(table.name, EXPECTATIONS, True, "warn", "Expects nothing of its rows.")
     hours = [hour for at, hour in log.judged.items() if at > now - LATELY] if log else []
     rows = sum((hour.rows for hour in hours), Counter[str]())
     failed = sum((hour.failed for hour in hours), Counter[str]())
-    given = rows[GIVEN]
+    given = rows[GIVEN] + rows[REWRITTEN]
     query = host.query(table.name)
     parked = query.error if query and query.error and ExpectationFailed.SAYS in query.error else None
     unbalanced = tuple(log.unbalanced) if log else ()
@@ -59,4 +58,4 @@ def expectations_met(table: Silver, log: LogFindings | None, host: HostSeen, now
         for e in table.expectations
     )
     passed = not (unbalanced or parked or noticed)
-    return CheckOutcome(table.name, CHECK, passed, severity, summary, facts, unbalanced or shown)
+    return CheckOutcome(table.name, EXPECTATIONS, passed, severity, summary, facts, unbalanced or shown)

@@ -12,7 +12,7 @@ from kappa_assets.graph import Pipeline
 from kappa_assets.health import checks
 from kappa_assets.health.expectation_check import expectations_met
 from kappa_assets.health.log_findings import LogFindings
-from kappa_assets.health.outcome import CheckOutcome
+from kappa_assets.health.outcome import EXPECTATIONS, CheckOutcome, checks_of
 from kappa_assets.health.payload_check import Payload
 from kappa_assets.host.host_status import host_alive, read_status
 from kappa_assets.log.delta_log import Commit
@@ -96,7 +96,7 @@ class HealthChecks:
             checks.caught_up(table, max(stands, key=lambda stand: stand.behind), host),
             checks.logic_current(table, state.live(table.name), code_version(table)),
             checks.ranges_tile(table.name, log),
-            *([expectations_met(table, log, host, now)] if isinstance(table, Silver) else []),
+            *([expectations_met(table, log, host, now)] if EXPECTATIONS in checks_of(table) else []),
             checks.stream_healthy(table.name, host, checks.Arrivals(), self._pipeline.start, now),
         ]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kappa_assets.errors import TapeGap
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
-from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, CommitNote, Offset
+from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, REWRITTEN, CommitNote, Offset
 from kappa_assets.names import TableName
 from kappa_assets.place.port import StoredTable
 
@@ -118,6 +118,8 @@ class LogFindings:
         hour.failed.update(note.warned)
         if len(self.judged) > _HOURS:
             del self.judged[min(self.judged)]
+        if REWRITTEN in note.judged:  # none is set aside, and of its rows only those that the batch touched were judged
+            return
         given, aside = note.judged.get(GIVEN, 0), note.judged.get(DROPPED, 0) + note.judged.get(QUARANTINED, 0)
         if given != (note.rows or 0) + aside:
             at = commit.at.isoformat(timespec="seconds")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kappa_assets.declare.tables import Bronze, Derived, Table
 from kappa_assets.names import Layer, TableName
 
 Severity = Literal["warn", "error"]
@@ -13,25 +14,31 @@ Severity = Literal["warn", "error"]
 
 Fact = int | float | str | None
 
+EXPECTATIONS = "expectations"
 CHECKS: Mapping[str, str] = {
     "caught_up": "Reflects what is on the tape: the position, and how old the oldest unread row is.",
     "logic_current": "The live generation was written by the logic that is deployed now.",
     "tape_continuous": "No hole and no overlap: batches on the tape count up, input ranges of commits tile.",
     "append_only": "Nothing was taken off the tape, and nobody but its stream wrote rows to it.",
     "payload_read": "No field came to be in what lands that no Silver above the tape reads; rows are sampled.",
-    "expectations": "Rows of the last day meet what the table expects of them, and each is written or set aside.",
+    EXPECTATIONS: "Rows of the last day meet what the table expects of them, and each is written or set aside.",
     "stream_healthy": "The table's query runs without an error; for a tape: no file was set aside lately.",
 }
 """Every check and what it checks."""
 
 _OF_BRONZE = ("tape_continuous", "append_only", "payload_read", "stream_healthy")
-_OF_SILVER = ("caught_up", "logic_current", "tape_continuous", "expectations", "stream_healthy")
-_OF_GOLD = ("caught_up", "logic_current", "tape_continuous", "stream_healthy")
+_OF_DERIVED = ("caught_up", "logic_current", "tape_continuous", "stream_healthy")
+_OF_JUDGED = ("caught_up", "logic_current", "tape_continuous", EXPECTATIONS, "stream_healthy")
 
 
-def checks_of(layer: Layer) -> tuple[str, ...]:
-    """Return the checks that a table of this layer has."""
-    return {Layer.BRONZE: _OF_BRONZE, Layer.SILVER: _OF_SILVER, Layer.GOLD: _OF_GOLD}[layer]
+def checks_of(table: Table) -> tuple[str, ...]:
+    """Return the checks that a table has."""
+    match table:
+        case Bronze():
+            return _OF_BRONZE
+        case Derived() if table.expectations or table.name.layer is Layer.SILVER:
+            return _OF_JUDGED
+    return _OF_DERIVED
 
 
 @dataclass(frozen=True)

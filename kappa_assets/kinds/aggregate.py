@@ -14,6 +14,7 @@ from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
+from kappa_assets.kinds.judging_rewritten import noted_failures
 from kappa_assets.kinds.kind import MakeQuery, Standing
 from kappa_assets.kinds.query import WAIT, Setting
 from kappa_assets.kinds.rewriting_query import Content, RewritingQuery, complete
@@ -176,6 +177,7 @@ class AggregateQuery(RewritingQuery, ABC):
             replay=self._generation.replay,
             recomputed=version,
             touched=counts.touched,
+            **noted_failures(self._gold, counts),
         ).to_json()
 
     def _position(self, read: InputRange) -> dict[str, Position]:

@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import ADDRESS, BATCH_ID, LINEAGE, quoted
-from kappa_assets.declare.tables import Expectation, OnFail, Silver
+from kappa_assets.declare.tables import Derived, Expectation, OnFail, Silver
 from kappa_assets.errors import ExpectationFailed
 from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED
 from kappa_assets.logic.column_rules import FAILS, JUDGED
@@ -117,13 +117,13 @@ def refuse_failed(silver: Silver, tape: TableName, judged: DataFrame, counts: Co
     )
 
 
-def failing(silver: Silver, *fates: OnFail) -> Mapping[str, Column]:
+def failing(table: Derived, *fates: OnFail) -> Mapping[str, Column]:
     """Return, by those expectations that say so of rows that fail, whether a row does; null is failed."""
-    return {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in _declared(silver, *fates)}
+    return {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in _declared(table, *fates)}
 
 
-def _declared(silver: Silver, *fates: OnFail) -> list[Expectation]:
-    return [e for e in silver.expectations if e.on_fail in fates]
+def _declared(table: Derived, *fates: OnFail) -> list[Expectation]:
+    return [e for e in table.expectations if e.on_fail in fates]
 
 
 def _any(conditions: Mapping[str, Column]) -> Column:

@@ -25,6 +25,7 @@ from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.errors import CommitOvertaken, TableMissing
 from kappa_assets.faults import fault_point
+from kappa_assets.kinds.judging_rewritten import refuse_failures, with_failures
 from kappa_assets.kinds.kind import Standing
 from kappa_assets.kinds.query import Setting, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
@@ -97,7 +98,17 @@ class RewritingQuery:
         for _ in range(_TRIES):
             made = content()
             rows = made.rows.coalesce(1) if size < _ONE_FILE and made.groups is None else made.rows
-            change = Change(write, rows, partial(note, made), made.groups or Everything(), small=small)
+            judged, counted = with_failures(self._declared, rows)
+            check = partial(refuse_failures, self._declared, write.number)
+            change = Change(
+                write,
+                judged,
+                partial(note, made),
+                made.groups or Everything(),
+                counted=counted,
+                small=small,
+                check=check if counted else None,
+            )
             if not isinstance(self._target.apply(change, self._setting.fence), Conflict):
                 fault_point("after_commit", str(self.table))
                 return

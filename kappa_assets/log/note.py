@@ -13,6 +13,8 @@ from typing import Any
 GIVEN, DROPPED, QUARANTINED = "given", "dropped", "quarantined"
 """In the note of a Silver that has expectations, of its field `judged`: rows that the function gave, and which of them
 were dropped and quarantined. All others are in the table."""
+REWRITTEN = "rewritten"
+"""The same, of a table whose batches write rows in the place of others: how many of these were judged."""
 
 
 @dataclass(frozen=True, order=True)

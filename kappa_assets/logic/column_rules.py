@@ -1,9 +1,11 @@
-"""Whether the columns that a function gives can be kept: their names, and the types of all that is in them."""
+"""Whether columns that a function gives can be kept, by their names and types, and meet what is expected of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -20,8 +22,9 @@ from pyspark.sql.types import (
     VariantType,
 )
 
-from kappa_assets.declare.tables import Derived, Expectation
-from kappa_assets.logic.plan_rules import refuse
+from kappa_assets.declare.tables import Derived
+from kappa_assets.logic.analysed import analysed
+from kappa_assets.logic.plan_rules import check_reads_no_table, check_same_answer, refuse, short
 
 _KEPT = (
     BinaryType,
@@ -65,16 +68,41 @@ def check_columns(table: Derived, schema: StructType, *, required: Sequence[str]
             _check_type(table, path, kind)
 
 
-def check_free_names(table: Derived, schema: StructType, expectations: Sequence[Expectation]) -> None:
-    """Refuse names of the change feed, which tables below read, and of what expectations are judged with."""
-    judging = {"_rejected", *(f"_meets_{e.name}" for e in expectations)} if expectations else set()
+def check_free_names(table: Derived, schema: StructType) -> None:
+    """Refuse names of the change feed, which tables below read."""
     for column in schema.names:
         if column.lower() in _CHANGE_FEED:
             what = f"has a column named {column!r}, a name of the change feed that its Golds read"
             refuse(table, what, "Name it with alias().")
-        if column.lower() in judging or (expectations and column.lower().startswith((FAILS, JUDGED))):
+
+
+def check_judging_names(table: Derived, schema: StructType) -> None:
+    """Refuse names of what expectations are judged with, of a table that has some."""
+    judging = {"_rejected", *(f"_meets_{e.name}" for e in table.expectations)}
+    for column in schema.names if table.expectations else ():
+        if column.lower() in judging or column.lower().startswith((FAILS, JUDGED)):
             what = f"has a column named {column!r}, a name that is used while its expectations are judged"
             refuse(table, what, "Name it with alias().")
+
+
+def with_expectations(table: Derived, output: DataFrame) -> DataFrame:
+    """Return `output` filtered by every expectation: their columns are resolved, their plan is checked."""
+    for expectation in table.expectations:
+        try:
+            output = output.filter(expectation.condition)
+        except PySparkException as error:
+            what = f"cannot meet its expectation {expectation.name!r}: {short(error)}"
+            refuse(table, what, f"A condition is SQL on the output: {output.columns}.", error)
+    return output
+
+
+def check_expectations(table: Derived, output: DataFrame) -> None:
+    """Check the expectations of a table that is not row by row. Raises LogicError."""
+    check_judging_names(table, output.schema)
+    plan = analysed(with_expectations(table, output)) if table.expectations else None
+    if plan is not None:
+        check_same_answer(table, plan.top)
+        check_reads_no_table(table, plan.top)
 
 
 def _check_type(table: Derived, path: str, kind: DataType) -> None:

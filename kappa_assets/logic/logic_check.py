@@ -20,7 +20,13 @@ from pyspark.sql import DataFrame
 from kappa_assets.columns import LINEAGE
 from kappa_assets.declare.tables import Derived, Gold, Silver
 from kappa_assets.logic.analysed import Node, SparkPlan, analysed, readings
-from kappa_assets.logic.column_rules import check_columns, check_free_names
+from kappa_assets.logic.column_rules import (
+    check_columns,
+    check_expectations,
+    check_free_names,
+    check_judging_names,
+    with_expectations,
+)
 from kappa_assets.logic.combine_check import check_combine
 from kappa_assets.logic.groups import judge, judge_joined
 from kappa_assets.logic.plan_rules import (
@@ -31,13 +37,13 @@ from kappa_assets.logic.plan_rules import (
     origin_of,
     refuse,
     renamed,
+    short,
 )
 from kappa_assets.logic.row_expressions import ADDRESS, Reading
 from kappa_assets.logic.time_of_day import columns_of_casts
 from kappa_assets.logic.traced_plan import trace
 from kappa_assets.logic.verdict import Verdict
 
-_WIDTH = 300  # characters of Spark's own message worth repeating
 _PYTHON_LINE = re.compile(r".+\.py:\d+")
 _SPARKS_OWN = re.compile(r"/(pyspark|py4j)/")
 
@@ -60,8 +66,9 @@ def check_row_by_row(table: Silver, upstream: DataFrame, *, unique: Sequence[tup
     frame, mine = _leaf(upstream)
     output = _call(table, frame)
     check_columns(table, output.schema, required=LINEAGE, hint="Add *LINEAGE to its select.")
-    check_free_names(table, output.schema, table.expectations)
-    plan = analysed(_with_expectations(table, output))
+    check_free_names(table, output.schema)
+    check_judging_names(table, output.schema)
+    plan = analysed(with_expectations(table, output))
     if plan is not None:
         check_same_answer(table, plan.top)
         check_rows(table, plan.top, mine)
@@ -97,7 +104,8 @@ def check_joined(
     groups = _groups_of_each(table, frames)
     output = _call(table, *frames)
     check_columns(table, output.schema, required=table.keys, hint=f"It has {output.columns}.")
-    check_free_names(table, output.schema, ())
+    check_free_names(table, output.schema)
+    check_expectations(table, output)
     plan = _plan(table, output)
     check_same_answer(table, plan.top)
     check_reads_no_table(table, plan.top)
@@ -118,6 +126,7 @@ def check_whole(table: Gold, *upstreams: DataFrame, unique: Sequence[tuple[str, 
     frames = _leaves(upstreams)
     output = _call(table, *frames)
     check_columns(table, output.schema)
+    check_expectations(table, output)
     plan = analysed(output)
     if plan is not None:
         check_same_answer(table, plan.top)
@@ -130,6 +139,7 @@ def _grouped(table: Gold, upstream: DataFrame, required: tuple[str, ...], unique
     frame, mine = _leaf(upstream)
     output = _call(table, frame)
     check_columns(table, output.schema, required=required, hint=f"It has {output.columns}.")
+    check_expectations(table, output)
     plan = _plan(table, output)
     check_same_answer(table, plan.top)
     if table.combine:
@@ -244,20 +254,9 @@ def _call(table: Derived, *upstreams: DataFrame) -> DataFrame:
         what = "its upstream" if len(upstreams) == 1 else "its upstreams"
         has = [f"{parameter} has {one.columns}" for parameter, one in zip(table.reads, upstreams, strict=True)]
         hint = f"The upstream has {upstreams[0].columns}." if len(upstreams) == 1 else f"{'; '.join(has)}."
-        refuse(table, f"does not fit {what}: {_short(error)}{_line(error)}", hint, error)
+        refuse(table, f"does not fit {what}: {short(error)}{_line(error)}", hint, error)
     if not isinstance(output, DataFrame):
         refuse(table, f"returns no DataFrame; got {type(output).__name__}", "Does it lack its return?")
-    return output
-
-
-def _with_expectations(table: Silver, output: DataFrame) -> DataFrame:
-    """Return `output` filtered by every expectation: their columns are resolved, their plan is checked."""
-    for expectation in table.expectations:
-        try:
-            output = output.filter(expectation.condition)
-        except PySparkException as error:
-            what = f"cannot meet its expectation {expectation.name!r}: {_short(error)}"
-            refuse(table, what, f"A condition is SQL on the output: {output.columns}.", error)
     return output
 
 
@@ -279,9 +278,3 @@ def _line(error: PySparkException) -> str:
     noted = next((site for site in sites if _PYTHON_LINE.fullmatch(site)), None)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _SPARKS_OWN.search(f.filename)]
     return f" (at {noted or f'{frames[-1].filename}:{frames[-1].lineno}'})"
-
-
-def _short(error: PySparkException) -> str:
-    """Return Spark's message without plan, query text and state code."""
-    text = str(error).partition(" SQLSTATE")[0].partition("\n")[0].strip()
-    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."

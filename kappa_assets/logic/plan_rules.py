@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
+from pyspark.errors import PySparkException
+
 from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import LogicError
 from kappa_assets.logic.analysed import Node
@@ -126,6 +128,15 @@ def origin_of(column: int | None, before: dict[int | None, int | None]) -> int |
     return column
 
 
+_WIDTH = 300  # characters of Spark's own message worth repeating
+
+
 def refuse(table: Derived, what: str, hint: str, cause: Exception | None = None) -> NoReturn:
     """Raise LogicError with the place of the declaration."""
     raise LogicError(f"{table.origin}: {table.name} {what}", hint=hint) from cause
+
+
+def short(error: PySparkException) -> str:
+    """Return Spark's message without plan, query text and state code."""
+    text = str(error).partition(" SQLSTATE")[0].partition("\n")[0].strip()
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}..."

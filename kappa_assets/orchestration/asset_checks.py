@@ -19,7 +19,7 @@ def table_checks(folders: Folders, pipeline: Pipeline, table: Table) -> dg.Asset
         name=f"{table.name.layer}_{table.name.name}_checks",
         specs=[
             dg.AssetCheckSpec(name, asset=dg.AssetKey(table.name.key), description=CHECKS[name])
-            for name in checks_of(table.name.layer)
+            for name in checks_of(table)
         ],
         can_subset=True,
     )

@@ -154,7 +154,7 @@ class Change:
         counted: columns of `rows`, of booleans, that the table does not have: how many are true is counted.
         small: whether `rows` was made of little. It is a hint: what turns out to be large is written all the same.
         check: refuses the change by raising, once its rows are written and counted, and before anything is committed,
-            beside the table too; None: nothing is to be checked. A change of groups has none.
+            beside the table too; None: nothing is to be checked.
         point: where, for tests, the work is when all is written and nothing committed; None: nowhere.
     """
 

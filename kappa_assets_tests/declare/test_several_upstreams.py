@@ -94,7 +94,7 @@ def test_groups_that_do_not_fit_the_parameters_are_refused(
         ({"by": BY}, "has 2 upstreams, and no keys", "recomputed together"),
         (
             {"keys": ["sale_id"], "by": BY, "expect": [expect("priced", "price > 0")]},
-            "has keys and expectations",
+            "expects 'priced' with on_fail='drop'",
             "on the row-by-row Silver",
         ),
         ({"keys": ["sale_id", "Sale_id"], "by": BY}, "keys of silver.priced_sales name a column twice", "once"),

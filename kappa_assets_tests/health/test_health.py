@@ -46,7 +46,7 @@ def say(
 
 def test_every_table_gets_the_checks_of_its_layer(web: WrittenLake) -> None:
     found = [(o.table, o.check) for o in run_checks(web.lake, PIPELINE)]
-    assert found == [(t.name, name) for t in PIPELINE for name in checks_of(t.name.layer)]
+    assert found == [(t.name, name) for t in PIPELINE for name in checks_of(t)]
     assert {name for _, name in found} == set(CHECKS)
 
 

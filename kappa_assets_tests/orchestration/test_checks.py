@@ -21,7 +21,7 @@ def test_a_run_of_the_checks_says_what_the_event_without_a_run_says(web: Written
     found = dg.Definitions(asset_checks=[checks], jobs=[job]).resolve_job_def("look").execute_in_process()
     in_run = {e.check_name: e for e in found.get_asset_check_evaluations()}
     alone = {o.check: evaluation(o) for o in run_checks(web.lake, PIPELINE) if o.table == CLICKS}
-    assert set(in_run) == set(alone) == set(checks_of(CLICKS.layer))
+    assert set(in_run) == set(alone) == set(checks_of(PIPELINE[CLICKS]))
     assert not in_run["append_only"].passed
     for name, event in alone.items():
         said = in_run[name]

@@ -96,7 +96,7 @@ def test_an_asset_tells_what_it_is_where_it_lies_and_where_it_is_declared(defini
 
 def test_every_table_has_the_checks_of_its_layer(definitions: dg.Definitions) -> None:
     found = {(k.asset_key, k.name) for k in definitions.resolve_asset_graph().asset_check_keys}
-    assert found == {(dg.AssetKey(t.name.key), name) for t in pipeline for name in checks_of(t.name.layer)}
+    assert found == {(dg.AssetKey(t.name.key), name) for t in pipeline for name in checks_of(t)}
 
 
 def test_the_switch_and_lineage_run_by_default_and_nothing_is_replayed_unasked(definitions: dg.Definitions) -> None:

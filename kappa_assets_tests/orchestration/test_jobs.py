@@ -248,4 +248,4 @@ def test_running_a_tables_checks_starts_no_spark(
     (of_sales,) = [c for c in checks if all(k.asset_key == SALES for k in c.check_keys)]
     found = dg.materialize([of_sales], instance=instance, selection=dg.AssetSelection.checks(of_sales))
     results = {e.check_name for e in found.get_asset_check_evaluations()}
-    assert results == set(checks_of(TableName.parse("silver.sales").layer))
+    assert results == set(checks_of(pipeline[TableName.parse("silver.sales")]))

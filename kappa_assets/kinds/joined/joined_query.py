@@ -18,6 +18,7 @@ from kappa_assets.faults import fault_point
 from kappa_assets.kinds.joined.in_words import joined_in_words, whole_in_words
 from kappa_assets.kinds.joined.vector import Part, Upstream, Upstreams, Vector
 from kappa_assets.kinds.joined.vector_plans import VectorPlans
+from kappa_assets.kinds.judging_rewritten import noted_failures
 from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import WAIT, Setting, StartAgain
 from kappa_assets.kinds.rewriting_query import (
@@ -200,6 +201,7 @@ class WholeOfSeveralQuery(RewritingQuery):
             position=vector.position,
             rows=counts.rows if counts.held is None else counts.held,
             touched=counts.touched,
+            **noted_failures(self._declared, counts),
             replay=self._generation.replay,
         ).to_json()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.tables import Silver
+from kappa_assets.declare.tables import Derived
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.note import IMPLAUSIBLE
 from kappa_assets.names import TableName
@@ -170,7 +170,7 @@ class Reporter:
     def _rejected(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
         """Return how many rows failed each expectation; a batch's are told with the newest slice it touched."""
         table = self.sight.pipeline[news.table]
-        if not isinstance(table, Silver) or news.anew is not None:
+        if not isinstance(table, Derived) or news.anew is not None:
             return {}
         told = {"warn": "warned", "drop": "rejected", "quarantine": "quarantined"}
         names = {e.name: f"{told[e.on_fail]}_{e.name}" for e in table.expectations if e.on_fail in told}

@@ -134,10 +134,13 @@ class LocalTable:
         """Put the change's rows in the place of the groups, in as few files as may hold them."""
         assert change.rows is not None  # noqa: S101 -- for mypy; a change of groups has rows, if only none of them
         part = self._order.part_of(groups)
-        stay = in_groups(self._order.rows_of(change.rows.sparkSession, part, change.rows.schema), groups, kept=True)
-        files = self._order.write(stay.unionByName(change.rows), part)
+        schema = change.rows.drop(*change.counted).schema
+        stay = in_groups(self._order.rows_of(change.rows.sparkSession, part, schema), groups, kept=True)
+        stay = stay.withColumns(dict.fromkeys(change.counted, F.lit(False)))
+        files, counted = self._order.write(stay.unionByName(change.rows), part, change.counted)
         touched = {"groups": groups.values.num_rows, "files": len(part.replaced), "bytes": part.bytes}
-        counts = Counts(files.rows, part.kept_rows + files.rows, touched=touched)
+        counts = Counts(files.rows, part.kept_rows + files.rows, counted=counted, touched=touched)
+        self._check(change, counts, [action.path for action in files.actions])
         if change.point is not None:
             fault_point(change.point, self._writer.name)
         old = Held(tuple(one.path for one in part.replaced), part.bytes)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 import uuid
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -89,18 +89,29 @@ class KeyOrder:
             return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in schema])
         return spark.read.schema(schema).option("recursiveFileLookup", "true").parquet(*paths)
 
-    def write(self, rows: DataFrame, part: Part) -> WrittenFiles:
-        """Write the rows that are in the place of a part's from now on, in order; return the files to add."""
+    def write(
+        self, rows: DataFrame, part: Part, counted: tuple[str, ...] = ()
+    ) -> tuple[WrittenFiles, Mapping[str, int]]:
+        """Write the rows that are in the place of a part's from now on, in order; return the files to add.
+
+        And how many are true of the columns `counted`, which the table does not have.
+        """
         try:
             fetched = fetch_small(rows) if _is_fetched(part.replaced) else None
         except ResultTooLarge:
             fetched = None
-        if fetched is None:
-            tasks = math.ceil(part.bytes / _SORTED_AT_ONCE)
-            order = [F.col(quoted(name)) for name in self._by]
-            apart = rows.repartitionByRange(tasks, *order) if tasks > 1 else rows.coalesce(1)
-            return write_files(apart.sortWithinPartitions(*order), self._writer.folder, rows_a_file=part.rows_a_file)
-        return self.write_sorted(fetched, part)
+        if fetched is not None:
+            counts = {name: pc.sum(fetched[name]).as_py() or 0 for name in counted}
+            return self.write_sorted(fetched.drop_columns(list(counted)), part), counts
+        tasks = math.ceil(part.bytes / _SORTED_AT_ONCE)
+        order = [F.col(quoted(name)) for name in self._by]
+        apart = rows.repartitionByRange(tasks, *order) if tasks > 1 else rows.coalesce(1)
+        observation = Observation()
+        if counted:  # behind the exchange, for which Spark computes rows twice: once to see where to cut
+            apart = apart.observe(observation, *[F.count_if(F.col(name)).alias(name) for name in counted])
+        ordered = apart.sortWithinPartitions(*order).drop(*counted)
+        files = write_files(ordered, self._writer.folder, rows_a_file=part.rows_a_file)
+        return files, observation.get if counted else {}
 
     def write_sorted(self, rows: pa.Table, part: Part) -> WrittenFiles:
         """Write fetched rows, in order, as files that are cut where a part's are."""
