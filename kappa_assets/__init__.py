@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from kappa_assets.columns import LINEAGE
-from kappa_assets.declare.decorators import bronze, expect, gold, silver
+from kappa_assets.declare.cdc import cdc
+from kappa_assets.declare.decorators import bronze, gold, silver
+from kappa_assets.declare.expectations import expect
 from kappa_assets.declare.source import Files
 from kappa_assets.declare.tables import Bronze, Gold, Silver
 from kappa_assets.errors import KappaError
@@ -21,6 +23,7 @@ __all__ = [
     "Silver",
     "TableName",
     "bronze",
+    "cdc",
     "expect",
     "gold",
     "load_pipeline",

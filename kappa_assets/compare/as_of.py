@@ -12,7 +12,7 @@ from pyspark.storagelevel import StorageLevel
 from kappa_assets.columns import BATCH_ID
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
-from kappa_assets.kinds.known_kinds import is_sliced
+from kappa_assets.kinds.known_kinds import is_sliced, kind_of
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note, notes_back
 from kappa_assets.log.note import CommitNote
@@ -92,14 +92,15 @@ class AsOf:
         return self.computed(generation, at)
 
     def computed(self, generation: Generation, at: Batches) -> DataFrame | None:
-        """Return what the deployed function gives of all that a generation reads, at these batches."""
+        """Return what the deployed logic makes of all that a generation reads, at these batches."""
         table = self._pipeline.derived_table(generation.table)
         if generation.code_version != code_version(table):
             return None
         above = [self._above(generation, upstream, at) for upstream in self._pipeline.upstreams[table.name]]
         if any(rows is None for rows in above):
             return None
-        rows = table(*[rows for rows in above if rows is not None]).persist(StorageLevel.DISK_ONLY)
+        rows = kind_of(table).content(table, *[rows for rows in above if rows is not None])
+        rows = rows.persist(StorageLevel.DISK_ONLY)
         self._kept.append(rows)
         return rows
 

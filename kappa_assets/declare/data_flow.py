@@ -93,6 +93,12 @@ def _check_silver(table: Derived, reads: tuple[TableName, ...]) -> None:
             origin=table.origin,
             hint="Make a Silver of the tape first, row by row: a tape does not tell what changed by columns.",
         )
+    if table.cdc is not None and tape is None:
+        raise DeclarationError(
+            f"{table.name} has cdc, and reads {reads[0]}: changes are read off a tape alone",
+            origin=table.origin,
+            hint="Read the tape that it is made of; what is to be done to a change, its function does.",
+        )
     if not table.keys and tape is None:
         parameter = next(iter(table.reads))
         raise DeclarationError(

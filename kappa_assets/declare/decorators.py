@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
-from typing import Any, cast, get_args, overload
+from typing import Any, overload
 
 from kappa_assets.declare import joins, refusals
+from kappa_assets.declare.cdc import Cdc, check_cdc
 from kappa_assets.declare.column_texts import described_columns
+from kappa_assets.declare.expectations import check_expectations
 from kappa_assets.declare.joins import By
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.source import DeclaredSource
@@ -18,7 +20,6 @@ from kappa_assets.declare.tables import (
     Expectation,
     Gold,
     OnChange,
-    OnFail,
     Silver,
     TableFunction,
 )
@@ -100,6 +101,7 @@ def silver(
     expect: Sequence[Expectation] = ...,
     keys: Sequence[str] = ...,
     by: By = ...,
+    cdc: Cdc | None = ...,
     every: str | None = ...,
     reads: Mapping[str, str] | None = ...,
     version: str | None = ...,
@@ -116,6 +118,7 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     expect: Sequence[Expectation] = (),
     keys: Sequence[str] = (),
     by: By = (),
+    cdc: Cdc | None = None,
     every: str | None = None,
     reads: Mapping[str, str] | None = None,
     version: str | None = None,
@@ -135,6 +138,7 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
         keys: columns that tell the rows of a group apart.
         by: with keys, for each parameter the column of its upstream that names a group, or a list of columns, in one
             order: `{"sales": "customer_id", "customers": "id"}`. With one upstream, a list will do.
+        cdc: the function gives changes of a source's rows, and the table holds what they lead to, as `cdc()` says.
         every: with keys, at most one recomputation in this time, such as "30 seconds".
         reads: upstream of a parameter, where its name is not the upstream's name.
         version: overrides the code version computed from the logic.
@@ -151,11 +155,14 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
         common = _common(Layer.SILVER, declared, caller, reads, version, on_change, (owners, tags, columns))
         table, origin = common["name"], common["origin"]
         told_apart = refusals.check_keys(table, keys, origin)
-        expected = refusals.check_expectations(table, expect, origin, row_by_row=not told_apart)
+        expected = check_expectations(table, expect, origin, row_by_row=not told_apart)
+        others = {"keys": keys, "by": by, "every": every}
+        changes = check_cdc(table, cdc, expected, [name for name, one in others.items() if one], origin)
         groups = joins.check_silver_groups(table, origin, told_apart, by, common["reads"])
         seconds = joins.check_silver_every(table, refusals.check_every(table, every, origin), told_apart, origin)
+        options: dict[str, Any] = {"keys": told_apart, "groups_of": groups, "cdc": changes, "every": seconds}
         kept = refusals.check_keep(table, keep, origin)
-        return Silver(**common, keep=kept, every=seconds, expectations=expected, keys=told_apart, groups_of=groups)
+        return Silver(**common, keep=kept, expectations=expected, **options)
 
     return declare if function is None else declare(function)
 
@@ -221,7 +228,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         merged = refusals.check_combine(table, origin, told_apart, combine, every)
         own, groups = joins.check_gold_groups(table, origin, told_apart, by, common["reads"], combined=bool(merged))
         seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
-        common |= {"keep": kept, "every": seconds, "expectations": refusals.check_expectations(table, expect, origin)}
+        common |= {"keep": kept, "every": seconds, "expectations": check_expectations(table, expect, origin)}
         return Gold(**common, keys=told_apart, by=own, groups_of=groups, combine=merged)
 
     return declare if function is None else declare(function)
@@ -267,30 +274,3 @@ def _columns(table: TableName, text: str, columns: Mapping[str, str] | None, ori
 
 def _table_name(layer: Layer, name: str, origin: Origin) -> TableName:
     return TableName(layer, identifier(name, what=f"{layer} table name", origin=origin))
-
-
-def expect(name: str, condition: str, *, on_fail: str = "drop") -> Expectation:
-    """Declare a condition on a Silver's output columns, in SQL. Rows that fail it are counted, and `on_fail` says more.
-
-    `warn`: they are in the table all the same. `drop`: they are not, and lie in the side table with their address and
-    the reasons. `quarantine`: the same, and they wait there for logic that takes them. `fail`: nothing of their batch
-    is written, and the table parks until the logic or the expectation is mended. A condition that gives null has
-    failed; of a row that fails several, `fail` goes before `drop`, `quarantine` and `warn`, in this order.
-
-    Raises DeclarationError for an empty condition and an unknown `on_fail`.
-    """
-    origin = origin_of_caller()
-    identifier(name, what="expectation", origin=origin)
-    if not isinstance(condition, str) or not condition.strip():
-        raise DeclarationError(
-            f"condition of expectation {name!r} must be SQL text; got {condition!r}",
-            origin=origin,
-            hint="Write it on the output's columns: expect('priced', 'price IS NOT NULL').",
-        )
-    if on_fail not in get_args(OnFail):
-        raise DeclarationError(
-            f"on_fail of expectation {name!r} must be 'warn', 'drop', 'quarantine' or 'fail'; got {on_fail!r}",
-            origin=origin,
-            hint="Leave it out: rows that fail are dropped and counted.",
-        )
-    return Expectation(name, condition, cast("OnFail", on_fail))

@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import TypeVar, get_args
 
 from kappa_assets.declare.origin import Origin, origin_of_function
-from kappa_assets.declare.tables import Combine, Expectation, OnChange, Table, TableFunction
+from kappa_assets.declare.tables import Combine, OnChange, Table, TableFunction
 from kappa_assets.errors import DeclarationError, InvalidName
 from kappa_assets.names import Layer, TableName, identifier
 
@@ -190,33 +190,6 @@ def check_keep(table: TableName, keep: object, origin: Origin) -> dt.timedelta |
             hint="Write '6 hours' or '3 days'; whoever opened the table just now still reads what it replaces.",
         )
     return span
-
-
-def check_expectations(
-    table: TableName, expect: object, origin: Origin, *, row_by_row: bool = False
-) -> tuple[Expectation, ...]:
-    """Return the expectations, each with a name of its own. Raises DeclarationError.
-
-    Of a table that is not row by row, rows that fail cannot be set aside.
-    """
-    example = "[expect('priced', 'price IS NOT NULL')]"
-    expectations = check_list(f"expect of {table}", expect, origin, Expectation, example)
-    names = [e.name for e in expectations]
-    if len(set(names)) < len(names):
-        raise DeclarationError(
-            f"expectations of {table} share a name: {names}",
-            origin=origin,
-            hint="Give each its own; counts are kept by name.",
-        )
-    aside = [e for e in expectations if e.on_fail in ("drop", "quarantine") and not row_by_row]
-    if aside:
-        raise DeclarationError(
-            f"{table} expects {aside[0].name!r} with on_fail={aside[0].on_fail!r}: rows that are recomputed cannot be "
-            "set aside",
-            origin=origin,
-            hint="Say on_fail='warn' or 'fail'; or declare it on the row-by-row Silver that it reads.",
-        )
-    return expectations
 
 
 def check_on_change(table: TableName, on_change: OnChange, origin: Origin) -> OnChange:

@@ -14,6 +14,8 @@ from kappa_assets.names import TableName
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+    from kappa_assets.declare.cdc import Cdc
+
 TableFunction = Callable[..., "DataFrame"]
 OnChange = Literal["replay", "forward"]
 OnFail = Literal["warn", "drop", "quarantine", "fail"]
@@ -79,6 +81,11 @@ class Derived(Table):
 
     expectations: tuple[Expectation, ...] = field(default=(), kw_only=True)
 
+    @property
+    def judged_by(self) -> tuple[Expectation, ...]:
+        """Its expectations, and those that its other options imply."""
+        return self.expectations
+
     def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)
 
@@ -87,11 +94,17 @@ class Derived(Table):
 class Silver(Derived):
     """Business logic, row by row: each row of the tape gives zero, one or several rows, with LINEAGE kept.
 
-    With `keys` it is recomputed by touched group, of one upstream or of several.
+    With `keys` it is recomputed by touched group, of one upstream or of several. With `cdc` its rows are changes, of
+    which the table holds the newest state or all versions.
     """
 
     keys: tuple[str, ...] = field(default=(), kw_only=True)
     """Columns that tell the rows of a group apart; none: it is row by row."""
+    cdc: Cdc | None = field(default=None, kw_only=True)
+
+    @property
+    def judged_by(self) -> tuple[Expectation, ...]:
+        return self.expectations if self.cdc is None else (*self.expectations, *self.cdc.expectations)
 
 
 @dataclass(frozen=True)

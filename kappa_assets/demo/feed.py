@@ -56,7 +56,7 @@ class FeedState:
 def next_delivery(landing: Path, *, now: dt.datetime, seed: int = 0) -> Path | None:
     """Drop the next file into `<landing>/invoices` and return its path; None while another process is at it.
 
-    The changes of customers that come with it are in `<landing>/customer_changes`, under its name without `.gz`.
+    The changes of customers that come with it are in `<landing>/customer_changes`, under its name as `.json`.
 
     The first 20 are the packaged days, `2026-11-01.csv.gz`; after them `2026-11-23T101530-000021.csv`: UTC
     date and time of the delivery, and its number. The first call's `now` anchors the month for good. A

@@ -1,4 +1,7 @@
-"""What the demo's shop says of its customers: for each file of invoices one of changes, of customers that are in it."""
+"""What the demo's database says of customers: for each file of invoices one of changes, of customers that are in it.
+
+They are told as Debezium tells them of Postgres, an envelope a line.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import csv
 import datetime as dt
 import gzip
 import io
+import json
 import random
 from pathlib import Path
+from typing import Any
 
 FOLDER = "customer_changes"
-COLUMNS = ("CustomerID", "Segment", "OptIn", "ChangedAt")
 SEGMENTS = ("home", "wholesale", "business")
 
 CHANGED, LATE = 0.4, 0.3  # shares of a file's customers, and of their changes
+DELETED = 0.05
+"""Share of the changes after which the shop knows nothing of a customer any more."""
 
 _MOST_LATE = 3 * 24 * 60  # minutes
 
@@ -34,17 +40,25 @@ def changes_file(name: str, invoices: bytes) -> bytes:
     for customer, sold in sorted(first.items()):
         changed, late = dice.random() < CHANGED, dice.random() < LATE
         before = dt.timedelta(minutes=dice.randint(1, _MOST_LATE if late else 30))
-        said = (dice.choice(SEGMENTS), dice.choice(("true", "false")))
+        said = {"segment": dice.choice(SEGMENTS), "opt_in": dice.choice((True, False))}
+        deleted = dice.random() < DELETED
         if changed:
-            lines.append((customer, *said, f"{sold - before:%Y-%m-%d %H:%M:%S}"))
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *lines])
-    return text.getvalue().encode()
+            lines.append(_envelope(customer.removesuffix(".0"), None if deleted else said, sold - before))
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def changes_path(landing: Path, name: str) -> Path:
     """Return where the changes land that come with a file of invoices."""
-    return landing / FOLDER / name.removesuffix(".gz")
+    return landing / FOLDER / f"{name.partition('.')[0]}.json"
+
+
+def _envelope(customer: str, said: dict[str, Any] | None, at: dt.datetime) -> str:
+    """Return what is told of one change; None: that the customer was deleted."""
+    micros = int(at.replace(tzinfo=dt.UTC).timestamp() * 1_000_000)
+    source = {"connector": "postgresql", "table": "customers", "ts_us": micros, "ts_ms": micros // 1_000, "lsn": micros}
+    told: dict[str, Any] = {"before": None, "after": None, "source": source, "op": "d" if said is None else "u"}
+    told |= {"before": {"id": customer}} if said is None else {"after": {"id": customer} | said}
+    return json.dumps(told | {"ts_ms": micros // 1_000}, separators=(",", ":"))
 
 
 def _text(invoices: bytes) -> str:

@@ -8,7 +8,7 @@ on reporting the logic it loaded. What counts:
   Constants of plain data (numbers, text, dates; lists, tuples, dicts and sets of them) count by value, dicts
   and sets in no order; the rest by the statements that make them;
 - values held in closures and defaults;
-- the options that change the result: upstreams, expectations, keys, groups, combine; of a Bronze, its source.
+- the options that change the result: upstreams, expectations, keys, groups, cdc, combine; of a Bronze, its source.
 
 The pipeline's code is what lies in the top-level package of the function, or beside it. Installed packages,
 the standard library and kappa_assets itself count by the names that are taken from them.
@@ -56,7 +56,8 @@ def _options(table: Table) -> Json:
             judges = [e for e in table.expectations if e.on_fail in ("drop", "quarantine")]
             rules: list[Json] = [[e.name, e.condition, e.on_fail] for e in judges]
             keys: dict[str, Json] = {"keys": [*sorted(table.keys)]} if table.keys else {}
-            return {"reads": _upstreams(table), "expect": sorted(rules, key=str), **keys, **_groups_of(table)}
+            expected: dict[str, Json] = {"reads": _upstreams(table), "expect": sorted(rules, key=str)}
+            return expected | keys | _groups_of(table) | _changes_of(table)
         case Gold():
             combine: dict[str, Json] = {**table.combine}
             # An option that is left out changes no row: a Gold keeps its version when there come to be more options.
@@ -85,6 +86,16 @@ def _source_options(source: DeclaredSource) -> Json:
 def _upstreams(table: Derived) -> list[Json]:
     """Return the upstreams in the order in which the function takes them."""
     return [upstream.rpartition(".")[2] for upstream in table.reads.values()]
+
+
+def _changes_of(table: Silver) -> dict[str, Json]:
+    """Return how changes are merged: the sequence counts in its order, keys and tracked columns in none."""
+    if table.cdc is None:
+        return {}
+    told = {f.name: getattr(table.cdc, f.name) for f in dataclasses.fields(table.cdc)}
+    told |= {"keys": sorted(table.cdc.keys), "track": sorted(table.cdc.track)}
+    fields: dict[str, Json] = {name: one for name, one in told.items() if one not in (None, (), [])}
+    return {"cdc": json.loads(json.dumps(fields))}
 
 
 def _groups_of(table: Derived) -> dict[str, Json]:

@@ -20,7 +20,7 @@ def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, no
     batches write rows in the place of others, a row counts as often as it was written. It is an error
     when the table is parked by an expectation that no row may fail, and when rows of a commit are unaccounted for.
     """
-    if not table.expectations:
+    if not table.judged_by:
         return CheckOutcome(table.name, EXPECTATIONS, True, "warn", "Expects nothing of its rows.")
     hours = [hour for at, hour in log.judged.items() if at > now - LATELY] if log else []
     rows = sum((hour.rows for hour in hours), Counter[str]())
@@ -29,7 +29,7 @@ def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, no
     query = host.query(table.name)
     parked = query.error if query and query.error and ExpectationFailed.SAYS in query.error else None
     unbalanced = tuple(log.unbalanced) if log else ()
-    noticed = [e for e in table.expectations if e.on_fail in ("warn", "quarantine") and failed[e.name]]
+    noticed = [e for e in table.judged_by if e.on_fail in ("warn", "quarantine") and failed[e.name]]
     severity: Severity = "error" if parked or unbalanced else "warn"
     if unbalanced:
         first = unbalanced[0]
@@ -50,12 +50,12 @@ def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, no
         "rows_dropped": rows[DROPPED],
         "rows_quarantined": rows[QUARANTINED],
     }
-    for e in table.expectations:
+    for e in table.judged_by:
         facts[f"failed_{e.name}"] = failed[e.name]
         facts[f"failed_share_{e.name}"] = round(failed[e.name] / given, 6) if given else 0.0
     shown = tuple(
         {"expectation": e.name, "condition": e.condition, "on_fail": e.on_fail, "failed": failed[e.name]}
-        for e in table.expectations
+        for e in table.judged_by
     )
     passed = not (unbalanced or parked or noticed)
     return CheckOutcome(table.name, EXPECTATIONS, passed, severity, summary, facts, unbalanced or shown)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kappa_assets.errors import TapeGap
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
-from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, REWRITTEN, CommitNote, Offset
+from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, REWRITTEN, TAKEN, CommitNote, Offset
 from kappa_assets.names import TableName
 from kappa_assets.place.port import StoredTable
 
@@ -121,9 +121,10 @@ class LogFindings:
         if REWRITTEN in note.judged:  # none is set aside, and of its rows only those that the batch touched were judged
             return
         given, aside = note.judged.get(GIVEN, 0), note.judged.get(DROPPED, 0) + note.judged.get(QUARANTINED, 0)
-        if given != (note.rows or 0) + aside:
+        written = note.judged.get(TAKEN, note.rows or 0)
+        if given != written + aside:
             at = commit.at.isoformat(timespec="seconds")
-            found = {"version": commit.version, "at": at, GIVEN: given, "rows": note.rows, "set_aside": aside}
+            found = {"version": commit.version, "at": at, GIVEN: given, "rows": written, "set_aside": aside}
             self._keep(self.unbalanced, found)
 
     @staticmethod

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pyspark.sql import DataFrame
+
 from kappa_assets.columns import ADDRESS
 from kappa_assets.kinds.query import Setting, TableQuery
 from kappa_assets.log.tape import Tape
@@ -53,6 +55,12 @@ def _untold(table: Any, upstream: str, answer: Answer | None) -> Explanation:  #
     )
 
 
+def _as_given(table: Any, *upstreams: DataFrame) -> DataFrame:
+    """Return what the function gives, which is what a table of most kinds holds."""
+    rows: DataFrame = table(*upstreams)
+    return rows
+
+
 def _by_nothing(table: object) -> tuple[str, ...]:  # noqa: ARG001 -- of a kind, not of a table
     return ()
 
@@ -81,6 +89,7 @@ class Kind:
         sets_aside: whether rows that fail an expectation lie in a table beside it.
         explain: says how a batch is applied, given the table, the name of its upstream, and what `check` gives; None
             while the columns of the upstream are not known.
+        content: gives what a table holds of all rows of its upstreams, given in its order.
     """
 
     name: str
@@ -93,3 +102,4 @@ class Kind:
     keeps_rows: bool = False
     sets_aside: bool = False
     explain: Callable[[Any, str, Answer | None], Explanation] = _untold
+    content: Callable[..., DataFrame] = _as_given

@@ -9,6 +9,7 @@ from kappa_assets.declare.tables import Derived, Gold, Silver, Table
 from kappa_assets.errors import LogicError
 from kappa_assets.graph import Pipeline
 from kappa_assets.kinds.append import APPEND
+from kappa_assets.kinds.cdc.cdc_query import CDC
 from kappa_assets.kinds.combined import COMBINED
 from kappa_assets.kinds.joined.joined_query import JOINED, WHOLE_OF_SEVERAL
 from kappa_assets.kinds.keyed import KEYED
@@ -38,6 +39,8 @@ def kind_of(table: Derived) -> Kind:
 
 @kind_of.register
 def _(table: Silver) -> Kind:
+    if table.cdc is not None:
+        return CDC
     return JOINED if table.keys else APPEND
 
 

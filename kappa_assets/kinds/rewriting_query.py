@@ -22,7 +22,7 @@ from pyspark.sql.types import (
 )
 
 from kappa_assets.columns import quoted
-from kappa_assets.declare.tables import Gold, Silver
+from kappa_assets.declare.tables import Derived, Gold, Silver
 from kappa_assets.errors import CommitOvertaken, TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.judging_rewritten import refuse_failures, with_failures
@@ -32,7 +32,8 @@ from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import CommitNote
 from kappa_assets.names import TableName
-from kappa_assets.place.change import Change, Conflict, Counts, Everything, Groups, Write
+from kappa_assets.place.change import Already, Applied, Change, Conflict, Counts, Everything, Fence, Groups, Write
+from kappa_assets.place.port import OpenTable
 from kappa_assets.place.registry import Generation
 from kappa_assets.sources.column_names import same_name
 
@@ -61,6 +62,9 @@ class Content:
 
 class RewritingQuery:
     """The query that writes one generation of a table; what its batches read is its kind's."""
+
+    _judges_what_is_written = True
+    """Whether it is the rows that are written which the table expects something of."""
 
     def __init__(self, setting: Setting, table: Gold | Silver, generation: Generation, standing: Standing) -> None:
         self._setting = setting
@@ -91,38 +95,22 @@ class RewritingQuery:
         return self._declared.every or 0.0
 
     def _rewrite(
-        self, write: Write, content: Callable[[], Content], note: Callable[[Content, Counts], str], *, small: bool
+        self,
+        write: Write,
+        content: Callable[[], Content],
+        note: Callable[[Content, Counts], str],
+        *,
+        small: bool,
+        coming: int = 0,
     ) -> None:
         """Commit what `content` gives, once; it is asked again when files that it replaces were rewritten meanwhile."""
-        size = self._target.size()
-        for _ in range(_TRIES):
-            made = content()
-            rows = made.rows.coalesce(1) if size < _ONE_FILE and made.groups is None else made.rows
-            judged, counted = with_failures(self._declared, rows)
-            check = partial(refuse_failures, self._declared, write.number)
-            change = Change(
-                write,
-                judged,
-                partial(note, made),
-                made.groups or Everything(),
-                counted=counted,
-                small=small,
-                check=check if counted else None,
-            )
-            if not isinstance(self._target.apply(change, self._setting.fence), Conflict):
-                fault_point("after_commit", str(self.table))
-                return
-        raise CommitOvertaken(
-            f"the files of {self.table} were rewritten {_TRIES} times while batch {write.number} was written",
-            hint="The batch is tried again. Does somebody else optimize the table all the time? Let upkeep do it.",
-        )
+        expected_of = self._declared if self._judges_what_is_written else None
+        rewrite(self._target, write, content, note, self._setting.fence, expected_of, coming=coming, small=small)
+        fault_point("after_commit", str(self.table))
 
     def _few(self, by: tuple[str, ...], groups: DataFrame) -> Groups | None:
         """Return the groups of a batch, in columns named as `by`, where they are few of a large table; else None."""
-        if not self._order or self._target.size() < IN_PROPORTION:
-            return None
-        found = groups.select(*map(quoted, by)).distinct().limit(MOST_GROUPS + 1).toArrow()
-        return Groups(by, found) if found.num_rows <= MOST_GROUPS else None
+        return few_groups(by, groups) if self._order and self._target.size() >= IN_PROPORTION else None
 
     def _fitted(self, rows: DataFrame) -> DataFrame:
         """Cast freshly computed rows to the table's types: sums are kept wider than the function gives them."""
@@ -144,6 +132,47 @@ class RewritingQuery:
 
     def _write(self, number: int) -> Write:
         return Write(str(self.table), self.generation, "main", number)
+
+
+def rewrite(
+    target: OpenTable,
+    write: Write,
+    content: Callable[[], Content],
+    note: Callable[[Content, Counts], str],
+    fence: Fence,
+    expected_of: Derived | None = None,
+    *,
+    coming: int = 0,
+    small: bool,
+) -> Applied | Already:
+    """Put what `content` gives in the place of what a table holds; it is asked again where files were rewritten.
+
+    `expected_of`: the declaration by whose expectations the rows are judged; None: by none. `coming`: bytes by which
+    the table may grow: a large one is written by several tasks, as several files.
+
+    Raises CommitOvertaken where that happens again and again.
+    """
+    size = target.size() + coming
+    for _ in range(_TRIES):
+        made = content()
+        rows = made.rows.coalesce(1) if size < _ONE_FILE and made.groups is None else made.rows
+        rows, counted = (rows, ()) if expected_of is None else with_failures(expected_of, rows)
+        check = partial(refuse_failures, expected_of, write.number) if expected_of is not None and counted else None
+        instead_of = made.groups or Everything()
+        change = Change(write, rows, partial(note, made), instead_of, counted=counted, small=small, check=check)
+        done = target.apply(change, fence)
+        if not isinstance(done, Conflict):
+            return done
+    raise CommitOvertaken(
+        f"the files of {write.table} were rewritten {_TRIES} times while batch {write.number} was written",
+        hint="The batch is tried again. Does somebody else optimize the table all the time? Let upkeep do it.",
+    )
+
+
+def few_groups(by: tuple[str, ...], groups: DataFrame) -> Groups | None:
+    """Return groups, in columns named as `by`, as values where they are few; else None."""
+    found = groups.select(*map(quoted, by)).distinct().limit(MOST_GROUPS + 1).toArrow()
+    return Groups(by, found) if found.num_rows <= MOST_GROUPS else None
 
 
 def keys_of(table: Gold | Silver) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ GIVEN, DROPPED, QUARANTINED = "given", "dropped", "quarantined"
 were dropped and quarantined. All others are in the table."""
 REWRITTEN = "rewritten"
 """The same, of a table whose batches write rows in the place of others: how many of these were judged."""
+TAKEN = "taken"
+"""Beside GIVEN, of a table that holds what changes lead to, and not the changes: how many changes it took in."""
 
 
 @dataclass(frozen=True, order=True)
@@ -93,7 +95,7 @@ class CommitNote:
     that are ahead of the position until the reading has passed it.
 
     `rejected` and `warned` count, by expectation, rows that fail it: one that sets rows aside, or one that does not.
-    `judged` counts rows: GIVEN, DROPPED, QUARANTINED.
+    `judged` counts rows: GIVEN, DROPPED, QUARANTINED, TAKEN.
     """
 
     table: str

@@ -77,6 +77,10 @@ class Gate:
         """Return what may go of a table of our own beside the data, which nobody streams from."""
         return self._unwanted(stored(where), [], self.policy.since(self.now), -1)
 
+    def unwanted_state(self, key: Key) -> Unwanted | None:
+        """Return what may go of a generation's state, whose older versions nobody reads; None when there is none."""
+        return self._unwanted(self.lake.state_of(*key), [], self.now - self.policy.keep_gold, -1)
+
     def remove_files(self, where: Where, key: Key | None, planned: Sequence[str]) -> list[str]:
         """Remove those of the files that may go now, and folders that this leaves empty; return them."""
         with upkeep_turn(self.lake):
@@ -121,6 +125,8 @@ class Gate:
     def _unwanted_now(self, where: Where, key: Key | None) -> Unwanted | None:
         if key is None:
             return self.unwanted_beside(where)
+        if stored(where) == self.lake.state_of(*key):
+            return self.unwanted_state(key)
         state = Registry(self.lake).state()
         return self.unwanted(state, known_upstreams(self.lake, state), key)
 

@@ -44,6 +44,7 @@ def plan_maintenance(gate: Gate, pipeline: Pipeline, state: State) -> Maintenanc
         for key in sorted(bronzes | needed(state, known, policy, gate.now)):
             found = gate.unwanted(state, known, key)
             steps += _vacuum(_name(key), lake.table(*key), key, found)
+            steps += _vacuum(f"the state of {_name(key)}", lake.state_of(*key), key, gate.unwanted_state(key))
             if found is not None and found.upto > state.vacuumed.get(key, -1):
                 said.append(events.vacuumed(*key, found.upto))
         for table in _side_tables(lake, pipeline):

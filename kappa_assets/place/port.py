@@ -222,6 +222,10 @@ class Place(Protocol):
         """What readers outside open: the live generation, whichever that is."""
         ...
 
+    def state_of(self, table: TableName, generation: int = 1) -> StoredTable:
+        """What a generation keeps beside what it shows, for batches to come; nobody but its writer opens it."""
+        ...
+
     def set_aside(self, table: TableName) -> StoredTable:
         """The side table of rows (Silver) or files (Bronze) that were set aside."""
         ...
@@ -253,11 +257,11 @@ class Place(Protocol):
         ...
 
     def lying(self, table: TableName, generation: int) -> tuple[int, int] | None:
-        """Return how many files, of how many bytes, a generation and its checkpoint have; None when nothing is left."""
+        """Return how many files, of how many bytes, a generation has, its state and checkpoint too; None: none."""
         ...
 
     def erase_generation(self, table: TableName, generation: int) -> None:
-        """Remove a generation and its checkpoint."""
+        """Remove a generation, its state and its checkpoint."""
         ...
 
     def free_bytes(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -10,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets.demo.feed import next_delivery
-from kappa_assets.demo.feed_customers import COLUMNS, changes_file
+from kappa_assets.demo.feed_customers import changes_file
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Setting
 from kappa_assets.names import TableName
@@ -29,12 +30,16 @@ WITH lines AS (
            CAST(InvoiceDate AS TIMESTAMP) AS sold_at, row_number() OVER () AS line
     FROM read_csv('{invoices}', all_varchar = true, header = true)
     WHERE trim(coalesce(CustomerID, '')) <> '' AND try_cast(UnitPrice AS DECIMAL(12, 4)) >= 0
+), told AS (
+    SELECT json(line) AS told FROM read_csv('{changes}', columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '',
+                                            escape = '', header = false)
 ), changes AS (
-    SELECT regexp_replace(trim(CustomerID), '\\.0$', '') AS who, Segment AS segment,
-           CAST(ChangedAt AS TIMESTAMP) AS changed_at
-    FROM read_csv('{changes}', all_varchar = true, header = true)
+    SELECT coalesce(told->>'$.after.id', told->>'$.before.id') AS who, told->>'$.after.segment' AS segment,
+           make_timestamp(CAST(told->>'$.source.ts_us' AS BIGINT)) AS changed_at
+    FROM told
 ), priced AS (
-    SELECT line, any_value(amount) AS amount, any_value(units) AS units, arg_max(segment, changed_at) AS segment
+    SELECT line, any_value(amount) AS amount, any_value(units) AS units,
+           arg_max({{'segment': segment}}, changed_at).segment AS segment
     FROM lines LEFT JOIN changes ON lines.who = changes.who AND changed_at <= sold_at GROUP BY line
 )
 SELECT segment, sum(amount) AS revenue, sum(units) AS units, count(*) AS lines FROM priced GROUP BY segment
@@ -58,18 +63,19 @@ def held(lake: Lake, table: str) -> list[tuple[Any, ...]]:
 
 
 def expected(landing: Path) -> list[tuple[Any, ...]]:
-    query = ORACLE.format(invoices=f"{landing}/invoices/*.csv.gz", changes=f"{landing}/customer_changes/*.csv")
+    query = ORACLE.format(invoices=f"{landing}/invoices/*.csv.gz", changes=f"{landing}/customer_changes/*.json")
     return sorted(duckdb.execute(query).fetchall(), key=repr)
 
 
 def test_the_changes_that_come_with_a_file_are_the_same_each_time_and_some_come_late() -> None:
     header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
-    lines = "".join(f"1,A,a,1,2026-11-20 10:{n:02}:00,1.0,{17000 + n},Kenya\n" for n in range(60))
+    lines = "".join(f"1,A,a,1,2026-11-20 10:{n % 60:02}:00,1.0,{17000 + n},Kenya\n" for n in range(240))
     invoices = (header + lines + "2,A,a,1,2026-11-20 09:00:00,1.0,,Kenya\n").encode()
     made = changes_file("a.csv", invoices)
     assert made == changes_file("a.csv", invoices) != changes_file("b.csv", invoices)
-    head, *rows = made.decode().splitlines()
-    assert head == ",".join(COLUMNS)
-    changed = [row.split(",")[3] for row in rows]
-    assert 10 < len(rows) < 50
+    told = [json.loads(row) for row in made.decode().splitlines()]
+    changed = [str(dt.datetime.fromtimestamp(one["source"]["ts_us"] / 1e6, dt.UTC)) for one in told]
+    assert 40 < len(told) < 200
     assert min(changed) < "2026-11-20" <= max(changed)
+    assert {one["op"] for one in told} == {"u", "d"}
+    assert {(one["after"] or one["before"])["id"] for one in told} <= {str(17000 + n) for n in range(240)}

@@ -60,6 +60,7 @@ LAKE_PATHS = re.compile(r"lake(\(\))?\.(folder|rejects|link|tape_index|checkpoin
 GO_PAST = {
     ("delta_write.small_files", "kinds/aggregate.py"): "how many bytes are little",
     ("delta_write.small_files", "kinds/append.py"): "how many bytes are little",
+    ("delta_write.small_files", "kinds/cdc/cdc_query.py"): "how many bytes are little",
     ("delta_write.small_files", "sources/files/files_source.py"): "how many bytes are little",
     ("delta_write.small_files", "sources/files/landed_names.py"): "what the folder of a null is called",
     ("delta_write.table_schema", "replay/keep_rows.py"): "which columns fit each other",

@@ -173,7 +173,7 @@ class Reporter:
         if not isinstance(table, Derived) or news.anew is not None:
             return {}
         told = {"warn": "warned", "drop": "rejected", "quarantine": "quarantined"}
-        names = {e.name: f"{told[e.on_fail]}_{e.name}" for e in table.expectations if e.on_fail in told}
+        names = {e.name: f"{told[e.on_fail]}_{e.name}" for e in table.judged_by if e.on_fail in told}
         counts = dict.fromkeys(names.values(), 0)
         for commit in fresh:
             if commit.note is not None and _is_told_with(commit, of_slice):

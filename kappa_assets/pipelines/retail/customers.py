@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from kappa_assets import LINEAGE, Files, bronze, expect, gold, silver
-from kappa_assets.pipelines.retail.silver import DATE_AND_TIME
+from kappa_assets import LINEAGE, Files, bronze, cdc, debezium, expect, gold, silver
 
 customer_changes = bronze(
     "customer_changes",
-    source=Files(
-        "customer_changes", format="csv", header=True, columns=("CustomerID", "Segment", "OptIn", "ChangedAt")
-    ),
+    source=Files("customer_changes", format="json"),
     description="""\
-Every change of what the shop knows of a customer, as it came: a tape of its own.
+Every change in the shop's table of customers, as Debezium told it: a tape of its own.
 
-All payload columns are text: `CustomerID`, `Segment` (such as `wholesale`), `OptIn` (whether the customer takes
-letters: `true`, `false`) and `ChangedAt` (UTC). Changes may come late, days after they were made.
+Each line, in `value`, is an envelope of JSON: `op` (`c` created, `u` updated, `d` deleted), `before` and `after` with
+`id`, `segment` (such as `wholesale`) and `opt_in` (whether the customer takes letters), and `source` with `lsn`, the
+place in the database's log, and `ts_us`, when it was committed. Changes may come late, days after they were made.
 
-Files (`.csv`, with a header) land in the folder `customer_changes`; the date that begins a file's name says when it
+Files (`.json`, a change a line) land in the folder `customer_changes`; the date that begins a file's name says when it
 arrived.""",
     owners=["team:shop"],
     tags={"domain": "retail", "contains": "customer_ids"},
@@ -27,31 +25,29 @@ arrived.""",
 
 
 @silver(
-    expect=[
-        expect("has_customer", "customer_id IS NOT NULL", on_fail="drop"),
-        expect("has_segment", "segment IS NOT NULL", on_fail="drop"),
-        expect("changed_at_parses", "changed_at IS NOT NULL", on_fail="drop"),
-    ],
+    cdc=cdc(keys=["customer_id"], sequence_by="changed_at", delete_when="op = 'd'", scd=2),
+    expect=[expect("has_segment", "segment IS NOT NULL OR op = 'd'", on_fail="drop")],
     owners=["team:shop"],
     tags={"domain": "retail", "contains": "customer_ids"},
 )
 def customers(customer_changes: DataFrame) -> DataFrame:
-    """One row per change of a customer: what holds of them from then on.
+    """Every version of a customer: what held of them, and from when to when, whenever that was told.
 
-    - `customer_id`; `segment`: as sent, lower case; `takes_letters`: or null when it does not parse
-    - `changed_at`: UTC; a change that came late stands where it belongs
+    - `customer_id`; `segment`: as sent, lower case; `takes_letters`: or null when that is not known
+    - `op`: `c` or `u`, by which the version came; `changed_at`: UTC, when its newest change was made
+    - `_valid_from`, `_valid_to`: UTC, from and until when it held; `_valid_to` is null of what holds now, `_is_current`
 
-    A change without customer or segment, or whose time does not parse, is dropped and counted under the expectation it
-    fails.
+    A change that came late stands where it belongs. One without customer or time is quarantined; one that gives no
+    segment is dropped, and counted.
     """
-    changed = sf.trim(sf.col("ChangedAt"))
-    customer = sf.regexp_replace(sf.trim(sf.col("CustomerID")), r"\.0$", "")
-    segment = sf.lower(sf.trim(sf.col("Segment")))
-    return customer_changes.select(
+    told = debezium.changes(customer_changes, "id string, segment string, opt_in boolean", source="ts_us bigint")
+    customer, segment = sf.trim("id"), sf.lower(sf.trim("segment"))
+    return told.select(
         sf.when(customer != "", customer).alias("customer_id"),
         sf.when(segment != "", segment).alias("segment"),
-        sf.col("OptIn").try_cast("boolean").alias("takes_letters"),
-        sf.when(changed.rlike(DATE_AND_TIME), changed.try_cast("timestamp")).alias("changed_at"),
+        sf.col("opt_in").alias("takes_letters"),
+        sf.col("_op").alias("op"),
+        sf.timestamp_micros("_source_ts_us").alias("changed_at"),
         *LINEAGE,
     )
 
@@ -67,19 +63,16 @@ def priced_sales(sales: DataFrame, customers: DataFrame) -> DataFrame:
 
     - `_batch_id`, `_row`: the line's address on the tape `bronze.invoices`
     - `invoice_no`, `stock_code`, `quantity`, `amount`, `customer_id`, `sold_at`: as in `silver.sales`
-    - `segment`, `takes_letters`: as of `sold_at`, from the newest change before it; null when nothing was known yet
+    - `segment`, `takes_letters`: as of `sold_at`; null when nothing was known yet, or the customer was deleted
 
     A change that comes late changes the lines that were sold after it: all lines of its customer are computed anew.
     """
-    when = [sf.col(name).alias(f"known_{name}") for name in ("_batch_id", "_row")]
-    known = customers.select(sf.col("customer_id").alias("who"), "segment", "takes_letters", "changed_at", *when)
-    sold = sales.where(sf.col("customer_id").isNotNull())
-    as_of_sale = (sf.col("customer_id") == sf.col("who")) & (sf.col("changed_at") <= sf.col("sold_at"))
-    newest_first = [sf.col(name).desc() for name in ("changed_at", "known__batch_id", "known__row")]
-    of_a_line = Window.partitionBy("customer_id", "_batch_id", "_row").orderBy(*newest_first)
-    newest = sold.join(known, as_of_sale, "left").withColumn("place", sf.row_number().over(of_a_line))
     line = ("_batch_id", "_row", "invoice_no", "stock_code", "quantity", "amount", "customer_id", "sold_at")
-    return newest.where("place = 1").select(*line, "segment", "takes_letters")
+    known = customers.select(sf.col("customer_id").alias("who"), "segment", "takes_letters", "_valid_from", "_valid_to")
+    sold = sales.where(sf.col("customer_id").isNotNull())
+    until = sf.col("_valid_to").isNull() | (sf.col("sold_at") < sf.col("_valid_to"))
+    as_of_sale = (sf.col("customer_id") == sf.col("who")) & (sf.col("_valid_from") <= sf.col("sold_at")) & until
+    return sold.join(known, as_of_sale, "left").select(*line, "segment", "takes_letters")
 
 
 @gold(

@@ -87,7 +87,7 @@ class Lake:
         return table_turn(self.system / "upkeep")
 
     def lying(self, table: TableName, generation: int) -> tuple[int, int] | None:
-        """How many files, of how many bytes, a generation and its checkpoint have; None when nothing is left."""
+        """How many files, of how many bytes, a generation, its state and its checkpoint have; None: nothing is left."""
         folders = [folder for folder in self._folders(table, generation) if folder.exists()]
         if not folders:
             return None
@@ -95,13 +95,13 @@ class Lake:
         return len(files), sum(path.stat().st_size for path in files)
 
     def erase_generation(self, table: TableName, generation: int) -> None:
-        """Remove a generation and its checkpoint."""
+        """Remove a generation, its state and its checkpoint."""
         from kappa_assets.place.local.upkeep.removal import remove_folders
 
         remove_folders(self._folders(table, generation))
 
     def _folders(self, table: TableName, generation: int) -> list[Path]:
-        return [self.folder(table, generation), self.checkpoint(table, generation)]
+        return [self.folder(table, generation), self.state(table, generation), self.checkpoint(table, generation)]
 
     @property
     def host(self) -> Path:
@@ -111,6 +111,10 @@ class Lake:
     def table(self, name: TableName, generation: int = 1) -> LocalStoredTable:
         """One generation's Delta table. Bronze has one for ever."""
         return LocalStoredTable(self.folder(name, generation), str(name))
+
+    def state_of(self, table: TableName, generation: int = 1) -> LocalStoredTable:
+        """What a generation keeps beside what it shows, for batches to come."""
+        return LocalStoredTable(self.state(table, generation), f"state of {table}")
 
     def set_aside(self, table: TableName) -> LocalStoredTable:
         """The side table of rows (Silver) or files (Bronze) that were set aside."""
@@ -137,6 +141,10 @@ class Lake:
         if table.is_tape:
             return self.root / table.layer / table.name
         return self.system / "tables" / table.layer / table.name / _numbered(generation)
+
+    def state(self, table: TableName, generation: int = 1) -> Path:
+        """Where the state of one generation lies, a Delta table, if its kind keeps one."""
+        return self.system / "state" / table.layer / table.name / _numbered(generation)
 
     def checkpoint(self, table: TableName, generation: int = 1) -> Path:
         """Where the checkpoint of one generation's query lies."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Where = StoredTable | Path
 """A table, or the folder in which one lies."""
+_BESIDE = {"rejects": "the rows set aside of ", "state": "the state of "}
 _NUMBERED = re.compile(r"g\d{4,}")
 
 
@@ -38,7 +39,7 @@ def table_called(folder: Path) -> str:
         table, generation = folder.parent, f" g{int(folder.name[1:])}"
     if table.parent.name not in set(Layer):
         return repr(str(folder))
-    side = "the rows set aside of " if table.parent.parent.name == "rejects" else ""
+    side = _BESIDE.get(table.parent.parent.name, "")
     return f"{side}{table.parent.name}.{table.name}{generation}"
 
 
