@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from kappa_assets_tests.benchmarks import (
     age,
     beside,
+    changes,
     landing,
     large_gold,
     light,
@@ -58,6 +59,11 @@ def main() -> None:
         ),
         "gold": lambda: _in_our_session(
             lambda s: large_gold.large_gold(s, root, keys=2_000_000 // scale, few=1_000), live=True
+        ),
+        "changes": lambda: _in_our_session(
+            lambda s: changes.merged_changes(
+                s, root, rows=1_000_000 // scale, keys=100_000 // scale, rounds=arguments.rounds
+            )
         ),
         "landing": lambda: landing.looks(root, files=100_000 // scale),
         "age": lambda: _in_our_session(

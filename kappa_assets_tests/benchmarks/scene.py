@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 import kappa_assets.pipelines.retail as retail_package
+from kappa_assets.declare.tables import Derived
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.host.assemble import query_of, tapes_of
 from kappa_assets.host.runner import Runner
@@ -77,7 +78,11 @@ def build(setting: Setting, *tables: TableName) -> None:
 
 
 def first_generation(table: TableName) -> Generation:
-    return Generation(table, 1, code_version(pipeline.derived_table(table)), 1, 0, None, None, "")
+    return first_generation_of(pipeline.derived_table(table))
+
+
+def first_generation_of(table: Derived) -> Generation:
+    return Generation(table.name, 1, code_version(table), 1, 0, None, None, "")
 
 
 def answer(rows: DataFrame, columns: tuple[str, ...]) -> tuple[int, str]:
