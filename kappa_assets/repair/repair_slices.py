@@ -89,11 +89,9 @@ def plan_repair(
     """
     silver = pipeline.derived_table(table)
     if not kind_of(silver).repairable:
-        raise ReplayError(
-            f"{table} has no slices to repair",
-            hint=f"Repair {_repairable_above(pipeline, table)}: {table} follows through its change feed. "
-            f"Or replay {table}.",
-        )
+        above = _repairable_above(pipeline, table)
+        follows = f"Repair {above}: {table} follows through its change feed. Or replay {table}."
+        raise ReplayError(f"{table} has no slices to repair", hint=follows if above else f"Replay {table}.")
     if not slices:
         raise ReplayError("a repair needs at least one slice", hint="Name a day, such as 2026-11-23.")
     live = Registry(lake).state().live(table)

@@ -67,6 +67,14 @@ def table_bytes(lake: Lake, table: TableName, generation: int | None) -> int:
     return 0 if generation is None else sum(f.bytes for f in data_files(lake, table, generation))
 
 
+def written_bytes(lake: Lake, table: TableName, generation: int | None) -> int:
+    """Return the size of the files that a generation consists of now, and its state."""
+    state = None if generation is None else lake.state_of(table, generation)
+    newest = None if state is None else state.newest()
+    kept = 0 if state is None or newest is None else sum(state.files(newest).column("size_bytes").to_pylist())
+    return table_bytes(lake, table, generation) + int(kept)
+
+
 def reject_bytes(lake: Lake, state: State, table: TableName) -> int:
     """Return about how much one generation sets aside: the size of its side table, shared among those in it."""
     aside = lake.set_aside(table)

@@ -274,8 +274,8 @@ class _Planner:
         return cost.table_bytes(self._lake, upstream, live.number if live else None)
 
     def _bytes_to_write(self, table: TableName, number: int, live: Generation | None) -> int:
-        whole = cost.table_bytes(self._lake, table, live.number if live else None)
-        there = cost.table_bytes(self._lake, table, number)
+        whole = cost.written_bytes(self._lake, table, live.number if live else None)
+        there = cost.written_bytes(self._lake, table, number)
         return max(whole + cost.reject_bytes(self._lake, self._state, table) - there, 0)
 
 

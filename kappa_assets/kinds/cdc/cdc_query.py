@@ -60,7 +60,7 @@ class CdcQuery(RewritingQuery):
         self._upstream = lake.table(self._tape.bronze)
         self._bronze = self._upstream.open()
         self._side = lake.set_aside(name).open()
-        self._kept = ChangesKept(lake.state_of(name, self.generation), str(name), self.generation, ())
+        self._kept = ChangesKept(lake.state_of(name, self.generation), silver, self.generation)
         self._times: frozenset[str] = frozenset()
 
     @property
@@ -82,7 +82,7 @@ class CdcQuery(RewritingQuery):
         lake, name = self._setting.lake, self._silver.name
         # Others may follow it when they come, without its being built anew.
         self._target = self._written.open(ordered_by=self._order, feed=True, beside=lake.set_aside(name))
-        self._kept = ChangesKept(lake.state_of(name, self.generation), str(name), self.generation, self._order)
+        self._kept = ChangesKept(lake.state_of(name, self.generation), self._silver, self.generation, self._order)
         self._widen(changes)
         self._target.take_over(self._write(0), self._setting.fence)
 

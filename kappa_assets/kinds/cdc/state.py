@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
 from kappa_assets.columns import quoted
+from kappa_assets.declare.tables import Silver
 from kappa_assets.errors import CommitOvertaken, TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.rewriting_query import Content, rewrite
@@ -23,14 +24,19 @@ from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.place.change import Already, Counts, Fence, Groups, Write
 from kappa_assets.place.port import OpenTable, StoredTable
 
+KEPT_BY = "cdc"
+"""In the note of a state: the declared options by which changes were merged."""
+
 
 class ChangesKept:
     """The state of one generation, held open to be written."""
 
-    def __init__(self, stored: StoredTable, table: str, generation: int, ordered_by: tuple[str, ...]) -> None:
+    def __init__(self, stored: StoredTable, silver: Silver, generation: int, ordered_by: tuple[str, ...] = ()) -> None:
+        assert silver.cdc is not None  # noqa: S101 -- for mypy; a table of this kind has it
         self._stored = stored
-        self._table = table
+        self._table = str(silver.name)
         self._generation = generation
+        self._kept_by = {name: _plain(option) for name, option in vars(silver.cdc).items() if option}
         self._open: OpenTable = stored.open(ordered_by=ordered_by)
 
     def prepare(self, schema: StructType, fence: Fence) -> None:
@@ -43,14 +49,17 @@ class ChangesKept:
         return self._open.size()
 
     def goes_with(self, before: CommitNote | None) -> bool:
-        """Return whether it is as the table was left by the commit with this note; None: that has none yet."""
+        """Return whether it is as the table was left by the commit with this note; None: that has none yet.
+
+        It is not where changes were merged otherwise, as by a declaration that changed and goes forward.
+        """
         mine = self._note()
         if mine is None or before is None:
             return mine is before
         return self._is_mine(mine) and (mine.batch, mine.reads) == (before.batch, before.reads)
 
     def has_taken(self, batch: int, upstream: str, read: InputRange) -> bool:
-        """Return whether its newest commit took in just this batch."""
+        """Return whether its newest commit took in just this batch, as changes are merged today."""
         mine = self._note()
         return mine is not None and self._is_mine(mine) and (mine.batch, mine.reads) == (batch, {upstream: read})
 
@@ -78,7 +87,7 @@ class ChangesKept:
         """
 
         def said(_: Content, counts: Counts) -> str:
-            return with_counts(note, counts)
+            return with_counts(replace(note, source={KEPT_BY: self._kept_by}), counts)
 
         done = rewrite(self._open, self._write(), content, said, fence, coming=coming, small=small)
         if isinstance(done, Already):
@@ -97,13 +106,19 @@ class ChangesKept:
         return None if found is None else found[1]
 
     def _is_mine(self, note: CommitNote) -> bool:
-        return (note.table, note.generation) == (self._table, self._generation)
+        mine = note.table, note.generation, note.source.get(KEPT_BY)
+        return mine == (self._table, self._generation, self._kept_by)
 
     def _schema(self) -> StructType:
         known = self._open.schema()
         if known is None:
             raise TableMissing(f"the {self._stored.name} was not prepared", hint="Start its query through the host.")
         return StructType([StructField(f.name, f.dataType, True) for f in known])
+
+
+def _plain(option: object) -> object:
+    """Return an option as a note has it."""
+    return [*option] if isinstance(option, tuple) else option
 
 
 def with_counts(note: CommitNote, counts: Counts) -> str:

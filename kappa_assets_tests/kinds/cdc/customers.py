@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from kappa_assets import LINEAGE, Files, Pipeline, bronze, cdc, gold, silver
-from kappa_assets.declare.tables import Silver
+from kappa_assets.declare.tables import OnChange, Silver
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import commits
 from kappa_assets.log.note import CommitNote
@@ -30,14 +30,21 @@ def _logic(changes: DataFrame) -> DataFrame:
     return changes.select("k", "op", "b", *numbers, *LINEAGE)
 
 
-def customers_of(scd: int, /, expect: Sequence[Any] = (), version: str | None = None, **options: Any) -> Silver:
+def customers_of(
+    scd: int,
+    /,
+    expect: Sequence[Any] = (),
+    version: str | None = None,
+    on_change: OnChange = "replay",
+    **options: Any,
+) -> Silver:
     told: dict[str, Any] = {"keys": ["k"], "sequence_by": "s", "delete_when": "op = 'd'", "scd": scd} | options
 
     def customers(changes: DataFrame) -> DataFrame:
         """What is known of the customers."""
         return _logic(changes)
 
-    return silver(cdc=cdc(**told), expect=list(expect), version=version)(customers)
+    return silver(cdc=cdc(**told), expect=list(expect), version=version, on_change=on_change)(customers)
 
 
 @gold(keys=["a"], combine={"customers": "count"})

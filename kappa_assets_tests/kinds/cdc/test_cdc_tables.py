@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets import expect
-from kappa_assets.errors import ReplayError
+from kappa_assets.errors import ExpectationFailed, ReplayError
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.cdc import cdc_query
 from kappa_assets.kinds.query import Setting
@@ -107,10 +108,13 @@ def test_a_table_of_changes_is_replayed_compared_promoted_and_rolled_back(spark:
     scene = Scene(spark, tmp_path, [some_changes(dice, 40, 8), some_changes(dice, 6, 8)])
     lake = scene.lake
     Host(scene.setting, pipeline).drain()
-    with pytest.raises(ReplayError, match="has no slices to repair"):
+    with pytest.raises(ReplayError, match=r"has no slices to repair\nHint: Replay silver.customers\.$"):
         plan_repair(lake, pipeline, CUSTOMERS, [])
     at_once = Setting(spark, lake, scene.landing)
-    result = run_replay(at_once, corrected, plan_replay(lake, corrected, [CUSTOMERS]), progress=lambda _: None)
+    plan = plan_replay(lake, corrected, [CUSTOMERS])
+    (step,) = (step for step in plan.steps if step.table == CUSTOMERS)
+    assert step.bytes_to_write == lake.table(CUSTOMERS).open().size() + lake.state_of(CUSTOMERS).open().size()
+    result = run_replay(at_once, corrected, plan, progress=lambda _: None)
     assert result.state == "promoted", result.comparison.faults
     compared = {one.table: one for one in result.comparison.tables}[CUSTOMERS]
     assert (compared.not_comparable, compared.keys) == (None, ("k", "_valid_from"))
@@ -126,6 +130,19 @@ def test_a_table_of_changes_is_replayed_compared_promoted_and_rolled_back(spark:
     assert scene.rows(1) == scene.rows()
 
 
+def test_changes_that_are_to_be_merged_otherwise_from_now_on_are_all_merged_so(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """Nothing that was kept says what another condition deletes."""
+    dice, scene = random.Random(7), Scene(spark, tmp_path)
+    scene.land(some_changes(dice, 40, 8))
+    Host(scene.setting, shop(1)).drain()
+    scene.land(some_changes(dice, 3, 8))
+    Host(scene.setting, shop(1, delete_when="op = 'd' OR a = 2", on_change="forward")).drain()
+    otherwise = [replace(one, deletes=one.deletes or one.content[0] == 2) for one in scene.told]
+    assert scene.rows() == scene.expected(1, otherwise) != scene.expected(1)
+
+
 X, Y, Z = ("x",), ("y",), ("z",)
 
 
@@ -133,11 +150,8 @@ def test_what_cannot_be_merged_is_set_aside_and_each_change_is_accounted_for(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     """Truncates come with and without what they delete; changes lack a key or a sequence, or fail an expectation."""
-    pipeline = shop(
-        2,
-        truncate_when="op = 't'",
-        expect=[expect("small", "a IS NULL OR a < 3", on_fail="drop"), expect("even", "a != 1", on_fail="warn")],
-    )
+    small, even = expect("small", "a IS NULL OR a < 3", on_fail="drop"), expect("even", "a != 1", on_fail="warn")
+    pipeline = shop(2, truncate_when="op = 't'", expect=[small, even])
     good = [
         Did((1,), X, content=(0, "p")),
         Did((2,), Y, content=(1, "p")),
@@ -166,3 +180,13 @@ def test_what_cannot_be_merged_is_set_aside_and_each_change_is_accounted_for(
         (1, "has_s", "quarantine"),
         (1, "small", "drop"),
     ]
+
+    scene.land([Did((8,), Y, content=(0, "bad")), Did((9,), X, content=(0, "p")), Did((), X)])
+    rules = expect("sound", "b IS NULL OR b <> 'bad'", on_fail="fail"), expect("sound", "true", on_fail="warn")
+    strict, mended = (shop(2, truncate_when="op = 't'", expect=[small, even, rule]) for rule in rules)
+    before = scene.rows(), scene.lake.state_of(CUSTOMERS).newest(), scene.lake.set_aside(CUSTOMERS).newest()
+    with pytest.raises(ExpectationFailed, match=r"takes nothing of bronze\.changes batches 3 to 3: 1 of 3 rows fail"):
+        Host(scene.setting, strict).drain()
+    assert (scene.rows(), scene.lake.state_of(CUSTOMERS).newest(), scene.lake.set_aside(CUSTOMERS).newest()) == before
+    Host(scene.setting, mended).drain()
+    assert scene.rows() == scene.expected(2, [*good, *scene.told[-3:-1]])
