@@ -83,10 +83,10 @@ class Scene:
     def lake(self) -> Lake:
         return self.setting.lake
 
-    def land(self, batch: Sequence[Did]) -> None:
+    def land(self, batch: Sequence[Did], day: str = "") -> None:
         number = len(list((self.landing / "changes").iterdir()))
         lines = [",".join(["" if v is None else str(v) for v in _fields(one)]) for one in batch]
-        (self.landing / "changes" / f"{number:03}.csv").write_text("\n".join(["k,op,b,s,a", *lines]) + "\n")
+        (self.landing / "changes" / f"{day}{number:03}.csv").write_text("\n".join(["k,op,b,s,a", *lines]) + "\n")
         self.told += batch
 
     def rows(self, generation: int | None = None) -> Counter[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from kappa_assets import expect
 from kappa_assets.errors import ExpectationFailed, ReplayError
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.cdc import cdc_query
-from kappa_assets.kinds.query import Setting
+from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, TAKEN
 from kappa_assets.place.local.key_order import key_order
 from kappa_assets.repair import plan_repair
@@ -133,14 +133,19 @@ def test_a_table_of_changes_is_replayed_compared_promoted_and_rolled_back(spark:
 def test_changes_that_are_to_be_merged_otherwise_from_now_on_are_all_merged_so(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    """Nothing that was kept says what another condition deletes."""
+    """Nothing that was kept says what another condition deletes. What is built anew is ahead of half a commit."""
     dice, scene = random.Random(7), Scene(spark, tmp_path)
     scene.land(some_changes(dice, 40, 8))
     Host(scene.setting, shop(1)).drain()
-    scene.land(some_changes(dice, 3, 8))
-    Host(scene.setting, shop(1, delete_when="op = 'd' OR a = 2", on_change="forward")).drain()
+    for day in ("2026-01-05-", "2026-01-06-"):
+        scene.land(some_changes(dice, 3, 8), day)
+    in_halves = replace(scene.setting, pace=Pace(landed_files=2, table_files=1))
+    Host(in_halves, shop(1, delete_when="op = 'd' OR a = 2", on_change="forward")).drain()
     otherwise = [replace(one, deletes=one.deletes or one.content[0] == 2) for one in scene.told]
     assert scene.rows() == scene.expected(1, otherwise) != scene.expected(1)
+    (_, half, whole) = scene.notes()
+    (read,) = half.reads.values()
+    assert (half.recomputed, whole.recomputed) == (read.version + 1, None)
 
 
 X, Y, Z = ("x",), ("y",), ("z",)
