@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from kappa_assets.columns import LINEAGE
-from kappa_assets.declare.cdc import cdc
 from kappa_assets.declare.decorators import bronze, gold, silver
-from kappa_assets.declare.expectations import expect
+from kappa_assets.declare.options.cdc import cdc
+from kappa_assets.declare.options.expectations import expect
+from kappa_assets.declare.options.lateness import late
 from kappa_assets.declare.source import Files
 from kappa_assets.declare.tables import Bronze, Gold, Silver
 from kappa_assets.errors import KappaError
@@ -26,6 +27,7 @@ __all__ = [
     "cdc",
     "expect",
     "gold",
+    "late",
     "load_pipeline",
     "silver",
 ]

@@ -46,7 +46,8 @@ def _declared(pipeline: Pipeline, table: Table) -> Mapping[str, object]:
 
 def _kind(table: Table) -> str:
     """Return in words how a table gets its rows."""
-    from kappa_assets.declare.tables import Bronze, Gold
+    from kappa_assets.declare.options.cdc import Cdc
+    from kappa_assets.declare.tables import Bronze, Gold, Silver
 
     match table:
         case Bronze():
@@ -59,6 +60,12 @@ def _kind(table: Table) -> str:
             return f"recomputed by {', '.join(table.keys)}"
         case Gold():
             return "recomputed whole" + (f", every {table.every:g} s at most" if table.every else "")
+        case Silver(cdc=Cdc(keys=keys, scd=scd)):
+            return f"changes merged by {', '.join(keys)}: the {'newest state' if scd == 1 else 'versions'} of each"
+        case Silver() if table.keys:
+            return f"recomputed by {', '.join(next(iter(table.groups_of.values())))}; keys {', '.join(table.keys)}"
+        case Silver() if table.unique:
+            return f"row by row, each {', '.join(table.unique)} once"
     return "row by row"
 
 

@@ -8,10 +8,12 @@ from itertools import combinations
 from typing import Any, overload
 
 from kappa_assets.declare import joins, refusals
-from kappa_assets.declare.cdc import Cdc, check_cdc
-from kappa_assets.declare.column_texts import described_columns
-from kappa_assets.declare.expectations import check_expectations
 from kappa_assets.declare.joins import By
+from kappa_assets.declare.options.cdc import Cdc, check_cdc
+from kappa_assets.declare.options.column_texts import described_columns
+from kappa_assets.declare.options.expectations import check_expectations
+from kappa_assets.declare.options.lateness import check_late
+from kappa_assets.declare.options.uniqueness import check_unique
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.source import DeclaredSource
 from kappa_assets.declare.tables import (
@@ -19,6 +21,7 @@ from kappa_assets.declare.tables import (
     Combine,
     Expectation,
     Gold,
+    Late,
     OnChange,
     Silver,
     TableFunction,
@@ -99,6 +102,9 @@ def silver(function: TableFunction, /) -> Silver: ...
 def silver(
     *,
     expect: Sequence[Expectation] = ...,
+    late: Late | None = ...,
+    unique: Sequence[str] = ...,
+    unique_within: str | None = ...,
     keys: Sequence[str] = ...,
     by: By = ...,
     cdc: Cdc | None = ...,
@@ -116,6 +122,9 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     /,
     *,
     expect: Sequence[Expectation] = (),
+    late: Late | None = None,
+    unique: Sequence[str] = (),
+    unique_within: str | None = None,
     keys: Sequence[str] = (),
     by: By = (),
     cdc: Cdc | None = None,
@@ -135,6 +144,9 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
 
     Args:
         expect: conditions on the output; rows that fail are counted and set aside. With keys, `warn` and `fail` alone.
+        late: which rows come late, and what becomes of them: `late("sold_at", after="2 days", policy="quarantine")`.
+        unique: columns by which rows are one, that were sent twice: the first on the tape stays, others are set aside.
+        unique_within: how far apart in days of arrival they may be, such as "7 days"; left out, any number of them.
         keys: columns that tell the rows of a group apart.
         by: with keys, for each parameter the column of its upstream that names a group, or a list of columns, in one
             order: `{"sales": "customer_id", "customers": "id"}`. With one upstream, a list will do.
@@ -156,12 +168,15 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
         table, origin = common["name"], common["origin"]
         told_apart = refusals.check_keys(table, keys, origin)
         expected = check_expectations(table, expect, origin, row_by_row=not told_apart)
-        others = {"keys": keys, "by": by, "every": every}
+        others = {"keys": keys, "by": by, "every": every, "unique": unique}
         changes = check_cdc(table, cdc, expected, [name for name, one in others.items() if one], origin)
         groups = joins.check_silver_groups(table, origin, told_apart, by, common["reads"])
         seconds = joins.check_silver_every(table, refusals.check_every(table, every, origin), told_apart, origin)
         options: dict[str, Any] = {"keys": told_apart, "groups_of": groups, "cdc": changes, "every": seconds}
         kept = refusals.check_keep(table, keep, origin)
+        options["late"] = check_late(table, late, told_apart, expected, origin)
+        once, within = check_unique(table, unique, unique_within, told_apart, expected, origin)
+        options |= {"unique": once, "unique_within": within}
         return Silver(**common, keep=kept, expectations=expected, **options)
 
     return declare if function is None else declare(function)

@@ -14,12 +14,18 @@ from kappa_assets.names import TableName
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from kappa_assets.declare.cdc import Cdc
+    from kappa_assets.declare.options.cdc import Cdc
 
 TableFunction = Callable[..., "DataFrame"]
 OnChange = Literal["replay", "forward"]
 OnFail = Literal["warn", "drop", "quarantine", "fail"]
+LatePolicy = Literal["update", "drop", "quarantine"]
+AheadPolicy = Literal["update", "quarantine"]
 Combine = Literal["sum", "count", "min", "max"]
+LATE, AHEAD = "late", "ahead"
+"""What rows are called, and for which reasons set aside, whose event lies too far before or behind their arrival."""
+DUPLICATE = "duplicate"
+"""The reason for which a row is set aside that is in the table already."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,22 @@ class Expectation:
     name: str
     condition: str
     on_fail: OnFail = "drop"
+
+
+@dataclass(frozen=True)
+class Late:
+    """Which rows of a Silver are late or ahead, told by `event_time` and the moment of arrival; what becomes of them.
+
+    `update`: they are in the table, and counted. `drop` and `quarantine`: as for an expectation.
+    """
+
+    event_time: str
+    after: dt.timedelta | None = None
+    """A row is late whose event lies further before its arrival; None: none is late."""
+    policy: LatePolicy = "update"
+    ahead: dt.timedelta | None = None
+    """A row is ahead whose event lies further behind its arrival; None: none is ahead."""
+    ahead_policy: AheadPolicy = "update"
 
 
 @dataclass(frozen=True)
@@ -86,6 +108,11 @@ class Derived(Table):
         """Its expectations, and those that its other options imply."""
         return self.expectations
 
+    @property
+    def judges(self) -> bool:
+        """Whether it judges each row that its function gives, and accounts for it in the notes of its commits."""
+        return bool(self.judged_by)
+
     def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)
 
@@ -98,13 +125,24 @@ class Silver(Derived):
     which the table holds the newest state or all versions.
     """
 
+    late: Late | None = field(default=None, kw_only=True)
     keys: tuple[str, ...] = field(default=(), kw_only=True)
     """Columns that tell the rows of a group apart; none: it is row by row."""
+    unique: tuple[str, ...] = field(default=(), kw_only=True)
+    """Columns by which rows are one, that were sent twice; none: each is a row of its own."""
+    unique_within: int | None = field(default=None, kw_only=True)
+    """How many days of arrival two rows are apart at most that are one; None: any number."""
     cdc: Cdc | None = field(default=None, kw_only=True)
 
     @property
     def judged_by(self) -> tuple[Expectation, ...]:
+        """Its expectations, and those of its changes: a key, and a sequence."""
         return self.expectations if self.cdc is None else (*self.expectations, *self.cdc.expectations)
+
+    @property
+    def judges(self) -> bool:
+        """Whether it judges each row: by expectations, by its time, or by whether it is there already."""
+        return bool(self.judged_by or self.late or self.unique)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ on reporting the logic it loaded. What counts:
   Constants of plain data (numbers, text, dates; lists, tuples, dicts and sets of them) count by value, dicts
   and sets in no order; the rest by the statements that make them;
 - values held in closures and defaults;
-- the options that change the result: upstreams, expectations, keys, groups, cdc, combine; of a Bronze, its source.
+- the options that change the result: upstreams, expectations, lateness, uniqueness, keys, groups, cdc, combine; of a
+  Bronze, its source.
 
 The pipeline's code is what lies in the top-level package of the function, or beside it. Installed packages,
 the standard library and kappa_assets itself count by the names that are taken from them.
@@ -22,7 +23,7 @@ import hashlib
 import json
 
 from kappa_assets.declare.source import DeclaredSource
-from kappa_assets.declare.tables import Bronze, Derived, Gold, Silver, Table
+from kappa_assets.declare.tables import Bronze, Derived, Gold, Late, Silver, Table
 from kappa_assets.fingerprint.closure import Closure
 from kappa_assets.fingerprint.syntax import Json
 
@@ -56,8 +57,8 @@ def _options(table: Table) -> Json:
             judges = [e for e in table.expectations if e.on_fail in ("drop", "quarantine")]
             rules: list[Json] = [[e.name, e.condition, e.on_fail] for e in judges]
             keys: dict[str, Json] = {"keys": [*sorted(table.keys)]} if table.keys else {}
-            expected: dict[str, Json] = {"reads": _upstreams(table), "expect": sorted(rules, key=str)}
-            return expected | keys | _groups_of(table) | _changes_of(table)
+            expect: dict[str, Json] = {"expect": sorted(rules, key=str), **_late(table.late), **_unique(table)}
+            return {"reads": _upstreams(table), **expect, **keys, **_groups_of(table), **_changes_of(table)}
         case Gold():
             combine: dict[str, Json] = {**table.combine}
             # An option that is left out changes no row: a Gold keeps its version when there come to be more options.
@@ -68,6 +69,23 @@ def _options(table: Table) -> Json:
             told = [_source_options(source) for source in sorted(table.sources, key=lambda one: one.label)]
             return told if table.others else told[0]
     return None
+
+
+def _late(late: Late | None) -> dict[str, Json]:
+    """Return what of late rows is not in the table; nothing where all are."""
+    if late is None:
+        return {}
+    bounds = {"late": (late.after, late.policy), "ahead": (late.ahead, late.ahead_policy)}
+    return {
+        name: [late.event_time, repr(bound), policy]
+        for name, (bound, policy) in bounds.items()
+        if bound is not None and policy != "update"
+    }
+
+
+def _unique(table: Silver) -> dict[str, Json]:
+    """Return by which columns rows are one, in any order, and within how many days."""
+    return {"unique": [[*sorted(table.unique)], table.unique_within]} if table.unique else {}
 
 
 def _source_options(source: DeclaredSource) -> Json:

@@ -1,16 +1,24 @@
-"""The check of what a table expects of its rows: which fail lately, and whether every row is accounted for."""
+"""The check of what a table expects of its rows: which fail or come late, and whether every row is accounted for."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 
-from kappa_assets.declare.tables import Derived
+from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived, Silver
 from kappa_assets.errors import ExpectationFailed
 from kappa_assets.health.checks import LATELY, HostSeen
-from kappa_assets.health.log_findings import LogFindings
-from kappa_assets.health.outcome import EXPECTATIONS, CheckOutcome, Severity
-from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, REWRITTEN
+from kappa_assets.health.log_findings import Judged, LogFindings
+from kappa_assets.health.outcome import EXPECTATIONS, CheckOutcome, Fact, Severity
+from kappa_assets.log.note import (
+    DELAYS,
+    DROPPED,
+    GIVEN,
+    OUT_OF_TIME,
+    QUARANTINED,
+    REWRITTEN,
+    SET_ASIDE,
+    UNKNOWN_DELAY,
+)
 
 
 def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, now: dt.datetime) -> CheckOutcome:
@@ -20,17 +28,18 @@ def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, no
     batches write rows in the place of others, a row counts as often as it was written. It is an error
     when the table is parked by an expectation that no row may fail, and when rows of a commit are unaccounted for.
     """
-    if not table.judged_by:
+    if not table.judges:
         return CheckOutcome(table.name, EXPECTATIONS, True, "warn", "Expects nothing of its rows.")
-    hours = [hour for at, hour in log.judged.items() if at > now - LATELY] if log else []
-    rows = sum((hour.rows for hour in hours), Counter[str]())
-    failed = sum((hour.failed for hour in hours), Counter[str]())
-    given = rows[GIVEN] + rows[REWRITTEN]
+    lately = Judged()
+    for at, hour in log.judged.items() if log else ():
+        if at > now - LATELY:
+            lately.add(hour)
     query = host.query(table.name)
     parked = query.error if query and query.error and ExpectationFailed.SAYS in query.error else None
     unbalanced = tuple(log.unbalanced) if log else ()
-    noticed = [e for e in table.judged_by if e.on_fail in ("warn", "quarantine") and failed[e.name]]
+    noticed = _noticed(table, lately)
     severity: Severity = "error" if parked or unbalanced else "warn"
+    rows, given = lately.rows, _given(lately)
     if unbalanced:
         first = unbalanced[0]
         summary = (
@@ -40,22 +49,51 @@ def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, no
     elif parked:
         summary = f"Parked: {parked}"
     elif noticed:
-        told = ", ".join(f"{failed[e.name]:,} {e.name} ({e.on_fail})" for e in noticed)
-        summary = f"Of {given:,} rows in the last day, fail: {told}."
+        summary = f"Of {given:,} rows in the last day, fail: {', '.join(noticed)}."
     else:
-        summary = f"{given:,} rows in the last day, {rows[DROPPED]:,} of them dropped."
-    facts: dict[str, int | float] = {
-        "rows_given": given,
-        "rows_written": given - rows[DROPPED] - rows[QUARANTINED],
-        "rows_dropped": rows[DROPPED],
-        "rows_quarantined": rows[QUARANTINED],
-    }
-    for e in table.judged_by:
-        facts[f"failed_{e.name}"] = failed[e.name]
-        facts[f"failed_share_{e.name}"] = round(failed[e.name] / given, 6) if given else 0.0
+        late = f", {rows[LATE]:,} came late" if isinstance(table, Silver) and table.late is not None else ""
+        twice = f", {rows[DUPLICATE]:,} were there already" if isinstance(table, Silver) and table.unique else ""
+        summary = f"{given:,} rows in the last day, {rows[DROPPED]:,} of them dropped{late}{twice}."
     shown = tuple(
-        {"expectation": e.name, "condition": e.condition, "on_fail": e.on_fail, "failed": failed[e.name]}
+        {"expectation": e.name, "condition": e.condition, "on_fail": e.on_fail, "failed": lately.failed[e.name]}
         for e in table.judged_by
     )
     passed = not (unbalanced or parked or noticed)
-    return CheckOutcome(table.name, EXPECTATIONS, passed, severity, summary, facts, unbalanced or shown)
+    return CheckOutcome(table.name, EXPECTATIONS, passed, severity, summary, _facts(table, lately), unbalanced or shown)
+
+
+def _given(lately: Judged) -> int:
+    """Return how many rows were judged."""
+    return lately.rows[GIVEN] + lately.rows[REWRITTEN]
+
+
+def _noticed(table: Derived, lately: Judged) -> list[str]:
+    """Return in words what rows of the last day were noticed for: how many, and what became of them."""
+    failed = lately.failed
+    noticed = [e for e in table.judged_by if e.on_fail in ("warn", "quarantine") and failed[e.name]]
+    told = [f"{failed[e.name]:,} {e.name} ({e.on_fail})" for e in noticed]
+    if isinstance(table, Silver) and table.late is not None:
+        policies = {LATE: table.late.policy, AHEAD: table.late.ahead_policy}
+        waiting = [name for name, policy in policies.items() if policy == "quarantine" and lately.rows[name]]
+        told += [f"{lately.rows[name]:,} {name} (quarantine)" for name in waiting]
+    return told
+
+
+def _facts(table: Derived, lately: Judged) -> dict[str, Fact]:
+    """Return the numbers of the last day: rows by what became of them, by expectation and by their delay."""
+    rows, given = lately.rows, _given(lately)
+    facts: dict[str, Fact] = {
+        "rows_given": given,
+        "rows_written": given - sum(rows[fate] for fate in SET_ASIDE),
+        "rows_dropped": rows[DROPPED],
+        "rows_quarantined": rows[QUARANTINED],
+    }
+    if isinstance(table, Silver) and table.late is not None:
+        facts |= {f"rows_{name}": rows[name] for name in (LATE, AHEAD, OUT_OF_TIME)}
+        facts |= {f"delay_days_{name}": lately.delays[name] for name in (*DELAYS, UNKNOWN_DELAY)}
+    if isinstance(table, Silver) and table.unique:
+        facts["rows_duplicate"] = rows[DUPLICATE]
+    for e in table.judged_by:
+        facts[f"failed_{e.name}"] = lately.failed[e.name]
+        facts[f"failed_share_{e.name}"] = round(lately.failed[e.name] / given, 6) if given else 0.0
+    return facts

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kappa_assets.errors import TapeGap
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
-from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, REWRITTEN, TAKEN, CommitNote, Offset
+from kappa_assets.log.note import GIVEN, REWRITTEN, SET_ASIDE, TAKEN, CommitNote, Offset
 from kappa_assets.names import TableName
 from kappa_assets.place.port import StoredTable
 
@@ -22,10 +22,17 @@ _HOURS = 48
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of an hour's commits, by what the notes call them, and how many fail each expectation."""
+    """Rows of an hour's commits, by what the notes call them, by their delay, and by the expectations they fail."""
 
     rows: Counter[str] = field(default_factory=Counter)
+    delays: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Judged) -> None:
+        """Count those of another hour too."""
+        self.rows.update(other.rows)
+        self.delays.update(other.delays)
+        self.failed.update(other.failed)
 
 
 class LogFindings:
@@ -114,13 +121,14 @@ class LogFindings:
         """Take in how many rows were given, and see whether all are written or set aside."""
         hour = self.judged.setdefault(commit.at.replace(minute=0, second=0, microsecond=0), Judged())
         hour.rows.update(note.judged)
+        hour.delays.update(note.delays)
         hour.failed.update(note.rejected)
         hour.failed.update(note.warned)
         if len(self.judged) > _HOURS:
             del self.judged[min(self.judged)]
         if REWRITTEN in note.judged:  # none is set aside, and of its rows only those that the batch touched were judged
             return
-        given, aside = note.judged.get(GIVEN, 0), note.judged.get(DROPPED, 0) + note.judged.get(QUARANTINED, 0)
+        given, aside = note.judged.get(GIVEN, 0), sum(note.judged.get(fate, 0) for fate in SET_ASIDE)
         written = note.judged.get(TAKEN, note.rows or 0)
         if given != written + aside:
             at = commit.at.isoformat(timespec="seconds")

@@ -14,7 +14,7 @@ from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds.judging_rewritten import noted_failures
+from kappa_assets.kinds.judging.rewritten import noted_failures
 from kappa_assets.kinds.kind import MakeQuery, Standing
 from kappa_assets.kinds.query import WAIT, Setting
 from kappa_assets.kinds.rewriting_query import Content, RewritingQuery, complete

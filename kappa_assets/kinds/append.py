@@ -12,7 +12,8 @@ from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID
 from kappa_assets.declare.tables import Silver
 from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds.judging import noted, refuse_failed, set_aside, with_verdicts
+from kappa_assets.kinds.judging.lateness import reasons
+from kappa_assets.kinds.judging.verdicts import SET_ASIDE, noted, refuse_failed, set_aside, with_verdicts
 from kappa_assets.kinds.kind import Explanation, Kind, Standing
 from kappa_assets.kinds.query import WAIT, Setting, StartAgain, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint
@@ -73,6 +74,11 @@ class AppendQuery:
     def checkpoint(self) -> Checkpoint:
         return checkpoint_of(self._setting.lake, self._generation)
 
+    @property
+    def limits(self) -> dict[str, str]:
+        """What a batch takes of the tape at most."""
+        return self._setting.pace.limits
+
     def is_ready(self) -> bool:
         return self._bronze.version() > 0  # 0 is its creation: nothing to read yet
 
@@ -88,7 +94,7 @@ class AppendQuery:
         self._target.take_over(self._write(0), self._setting.fence)
 
     def stream(self) -> DataFrame:
-        stream = self._upstream.changes(self._setting.spark, feed=False, limits=self._setting.pace.limits)
+        stream = self._upstream.changes(self._setting.spark, feed=False, limits=self.limits)
         start, end = self._generation.from_batch, self._generation.to_batch
         self._first_slice = self._oldest_slice_since(start) if start else None
         if self._first_slice is not None:  # prunes files; `_batch_id` alone would have the whole tape opened
@@ -106,10 +112,11 @@ class AppendQuery:
         read = input_range(self._upstream, 1, since, until)
         self._check_tiles(read)
         self._check_slices(read)
-        small = read_bytes(self._upstream, read) <= SMALL_BATCH
+        size = read_bytes(self._upstream, read)
+        small = size <= SMALL_BATCH
         rows = self._silver(with_days(batch.coalesce(1) if small else batch, self._times))
         self._target.prepare(rows.schema)
-        judged, counted = with_verdicts(self._silver, rows)
+        judged, counted = with_verdicts(self._silver, self.judged(rows, read, size=size))
         told = json.dumps({"table": str(self.table), "generation": self.generation, "batch": number})
         change = Change(
             write,
@@ -122,6 +129,13 @@ class AppendQuery:
         )
         self._target.apply(change, self._setting.fence)
         fault_point("after_commit", str(self.table))
+
+    def judged(self, rows: DataFrame, read: InputRange, *, size: float) -> DataFrame:  # noqa: ARG002 -- of other kinds
+        """Return what the function gave of a batch, with what else than the rows themselves tells of them.
+
+        `size`: the bytes of the tape that the batch has read.
+        """
+        return rows
 
     def _note(self, number: int, read: InputRange, counts: Counts) -> str:
         position = position_of_bronze_version(self._tape, read.version)
@@ -174,9 +188,11 @@ def _address(silver: Silver) -> tuple[str, ...]:  # noqa: ARG001 -- the same of 
     return ADDRESS
 
 
-def _explained(silver: Silver, upstream: str, answer: Answer | None) -> Explanation:  # noqa: ARG001 -- no plan tells more
-    apart = ", ".join(e.name for e in silver.expectations)
-    aside = f" Rows that fail {apart} are set aside, in a commit before." if apart else ""
+def explained(silver: Silver, upstream: str, answer: Answer | None) -> Explanation:  # noqa: ARG001 -- no plan tells more
+    """Say in words how a batch is applied."""
+    failed = ", ".join(e.name for e in silver.expectations if e.on_fail in SET_ASIDE)
+    apart = [*(f"are {name}" for name in reasons(silver.late, *SET_ASIDE)), *([f"fail {failed}"] if failed else [])]
+    aside = f" Rows that {' or '.join(apart)} are set aside, in a commit before." if apart else ""
     return Explanation(
         f"The function is called with the rows of the batch, and what it gives is added.{aside}",
         f"The rows of the batch, and no others of {upstream}.",
@@ -194,7 +210,7 @@ APPEND = Kind(
     repairable=True,
     keeps_rows=True,
     sets_aside=True,
-    explain=_explained,
+    explain=explained,
 )
 """Row by row: what the function gives of a batch is added."""
 

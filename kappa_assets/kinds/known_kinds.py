@@ -14,6 +14,7 @@ from kappa_assets.kinds.combined import COMBINED
 from kappa_assets.kinds.joined.joined_query import JOINED, WHOLE_OF_SEVERAL
 from kappa_assets.kinds.keyed import KEYED
 from kappa_assets.kinds.kind import Kind
+from kappa_assets.kinds.unique.unique_query import UNIQUE
 from kappa_assets.kinds.whole import WHOLE
 
 
@@ -41,7 +42,9 @@ def kind_of(table: Derived) -> Kind:
 def _(table: Silver) -> Kind:
     if table.cdc is not None:
         return CDC
-    return JOINED if table.keys else APPEND
+    if table.keys:
+        return JOINED
+    return UNIQUE if table.unique else APPEND
 
 
 @kind_of.register

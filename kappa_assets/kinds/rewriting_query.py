@@ -25,7 +25,7 @@ from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Derived, Gold, Silver
 from kappa_assets.errors import CommitOvertaken, TableMissing
 from kappa_assets.faults import fault_point
-from kappa_assets.kinds.judging_rewritten import refuse_failures, with_failures
+from kappa_assets.kinds.judging.rewritten import refuse_failures, with_failures
 from kappa_assets.kinds.kind import Standing
 from kappa_assets.kinds.query import Setting, checkpoint_of
 from kappa_assets.log.checkpoint import Checkpoint

@@ -10,13 +10,31 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from kappa_assets.declare.tables import DUPLICATE
+
 GIVEN, DROPPED, QUARANTINED = "given", "dropped", "quarantined"
-"""In the note of a Silver that has expectations, of its field `judged`: rows that the function gave, and which of them
-were dropped and quarantined. All others are in the table."""
+"""In the note of a Silver that judges its rows, of its field `judged`: rows that the function gave, and which of them
+were dropped and quarantined by an expectation. All others are in the table, but for those OUT_OF_TIME, and each that is
+a DUPLICATE."""
+
 REWRITTEN = "rewritten"
 """The same, of a table whose batches write rows in the place of others: how many of these were judged."""
+
 TAKEN = "taken"
 """Beside GIVEN, of a table that holds what changes lead to, and not the changes: how many changes it took in."""
+
+OUT_OF_TIME = "out_of_time"
+"""The same, beside LATE and AHEAD, which count such rows wherever they are: which of both were set aside for it."""
+
+SET_ASIDE = (DROPPED, QUARANTINED, OUT_OF_TIME, DUPLICATE)
+"""All that becomes of rows which are given, and are not in the table."""
+
+DELAYS = {**{str(days): days for days in range(7)}, "7_to_29": 7, "30_or_more": 30}
+"""In the note of a Silver that says which rows are late, of its field `delays`: names of the days between an event and
+its arrival, with the least of each. Under 0 are also rows from the future."""
+
+UNKNOWN_DELAY = "unknown"
+"""Beside DELAYS: rows of which the time of the event, or that of the arrival, is not known."""
 
 
 @dataclass(frozen=True, order=True)
@@ -94,8 +112,9 @@ class CommitNote:
     something: of a table without keys all of its content; of one with keys, where it lies behind what is read, groups
     that are ahead of the position until the reading has passed it.
 
-    `rejected` and `warned` count, by expectation, rows that fail it: one that sets rows aside, or one that does not.
-    `judged` counts rows: GIVEN, DROPPED, QUARANTINED, TAKEN.
+    `rejected` counts, by the reason, rows that are set aside: by an expectation, or for their time. `warned` counts, by
+    expectation, rows that fail one that sets none aside. `judged` counts rows: GIVEN, and what became of them; `delays`
+    those of each of DELAYS.
     """
 
     table: str
@@ -109,6 +128,7 @@ class CommitNote:
     rejected: Mapping[str, int] = field(default_factory=dict)
     warned: Mapping[str, int] = field(default_factory=dict)
     judged: Mapping[str, int] = field(default_factory=dict)
+    delays: Mapping[str, int] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     replay: str | None = None
     repair: Repair | None = None
@@ -144,6 +164,7 @@ class CommitNote:
             "rejected": dict(self.rejected),
             "warned": dict(self.warned),
             "judged": dict(self.judged),
+            "delays": dict(self.delays),
             "source": dict(self.source),
             "replay": self.replay,
             "repair": None if self.repair is None else asdict(self.repair),
@@ -178,6 +199,7 @@ class CommitNote:
             rejected=body.get("rejected", {}),
             warned=body.get("warned", {}),
             judged=body.get("judged", {}),
+            delays=body.get("delays", {}),
             source=body.get("source", {}),
             replay=body.get("replay"),
             repair=Repair(**body["repair"]) if "repair" in body else None,
@@ -198,4 +220,4 @@ def _offset_of(body: list[Any] | None) -> Offset | None:
 
 def without_judging(note: CommitNote) -> CommitNote:
     """Return the note of a commit for one that judges no new rows: a repair, or rows that were kept."""
-    return replace(note, rejected={}, warned={}, judged={})
+    return replace(note, rejected={}, warned={}, judged={}, delays={})

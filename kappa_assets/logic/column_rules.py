@@ -22,7 +22,7 @@ from pyspark.sql.types import (
     VariantType,
 )
 
-from kappa_assets.declare.tables import Derived
+from kappa_assets.declare.tables import Derived, Silver
 from kappa_assets.logic.analysed import analysed
 from kappa_assets.logic.plan_rules import check_reads_no_table, check_same_answer, refuse, short
 
@@ -77,11 +77,11 @@ def check_free_names(table: Derived, schema: StructType) -> None:
 
 
 def check_judging_names(table: Derived, schema: StructType) -> None:
-    """Refuse names of what expectations are judged with, of a table that has some."""
+    """Refuse names of what rows are judged with, of a table that judges them."""
     judging = {"_rejected", *(f"_meets_{e.name}" for e in table.expectations)}
-    for column in schema.names if table.expectations else ():
+    for column in schema.names if table.judges else ():
         if column.lower() in judging or column.lower().startswith((FAILS, JUDGED)):
-            what = f"has a column named {column!r}, a name that is used while its expectations are judged"
+            what = f"has a column named {column!r}, a name that is used while its rows are judged"
             refuse(table, what, "Name it with alias().")
 
 
@@ -103,6 +103,30 @@ def check_expectations(table: Derived, output: DataFrame) -> None:
     if plan is not None:
         check_same_answer(table, plan.top)
         check_reads_no_table(table, plan.top)
+
+
+def check_unique(table: Silver, schema: StructType) -> None:
+    """Refuse columns by which rows are one that are none of the output, or that rows cannot be grouped by."""
+    for column in table.unique:
+        if column not in schema.names:
+            refuse(table, f"is unique by {column!r}, which is no column of its output", f"It has {schema.names}.")
+        kinds = [kind for _, kind in _types(column, schema[column].dataType)]
+        if any(isinstance(kind, MapType | VariantType) for kind in kinds):
+            what = f"is unique by {column!r}, which is of type {schema[column].dataType.simpleString()}"
+            refuse(table, what, "Rows cannot be grouped by it: take what tells them apart out of it in the function.")
+
+
+def check_event_time(table: Silver, schema: StructType) -> None:
+    """Refuse a time of the event that is no column of the output, or neither a timestamp nor a date."""
+    if table.late is None:
+        return
+    column = table.late.event_time
+    if column not in schema.names:
+        refuse(table, f"tells late rows by {column!r}, which is no column of its output", f"It has {schema.names}.")
+    kind = schema[column].dataType
+    if not isinstance(kind, TimestampType | TimestampNTZType | DateType):
+        what = f"tells late rows by {column!r}, which is of type {kind.simpleString()}"
+        refuse(table, what, "It must be a timestamp or a date: try_cast it in the function.")
 
 
 def _check_type(table: Derived, path: str, kind: DataType) -> None:

@@ -22,9 +22,11 @@ from kappa_assets.declare.tables import Derived, Gold, Silver
 from kappa_assets.logic.analysed import Node, SparkPlan, analysed, readings
 from kappa_assets.logic.column_rules import (
     check_columns,
+    check_event_time,
     check_expectations,
     check_free_names,
     check_judging_names,
+    check_unique,
     with_expectations,
 )
 from kappa_assets.logic.combine_check import check_combine
@@ -60,14 +62,16 @@ class Answer:
 def check_row_by_row(table: Silver, upstream: DataFrame, *, unique: Sequence[tuple[str, ...]] = ()) -> Answer:  # noqa: ARG001 -- it has no order
     """Return the function's answer to `upstream`, which may be empty; its schema is the table's.
 
-    Raises LogicError, with the file and line of the declaration, for what is not row by row, and for expectations that
-    its columns cannot meet.
+    Raises LogicError, with the file and line of the declaration, for what is not row by row, for expectations that its
+    columns cannot meet, and for what is late or unique by none of them.
     """
     frame, mine = _leaf(upstream)
     output = _call(table, frame)
     check_columns(table, output.schema, required=LINEAGE, hint="Add *LINEAGE to its select.")
     check_free_names(table, output.schema)
     check_judging_names(table, output.schema)
+    check_event_time(table, output.schema)
+    check_unique(table, output.schema)
     plan = analysed(with_expectations(table, output))
     if plan is not None:
         check_same_answer(table, plan.top)

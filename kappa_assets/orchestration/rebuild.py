@@ -57,19 +57,33 @@ class Rebuild:
         """Do what the options and the logic ask for, and return an event for each slice."""
         if not isinstance(self._table, Derived):
             return self._caught_up(partitions)
-        if self._options.mode == "replay" or (self._options.mode == "auto" and self._logic_changed()):
-            return self._replay(partitions)
+        days = [dt.date.fromisoformat(p) for p in partitions if p is not None]
+        written = self._has_position()
+        why = self._why_replayed(slices=bool(days) and written)
+        if why is not None:
+            return self._replay(partitions, why)
         if self._logic_changed():
             raise LogicChanged(
                 f"{self._table.name} was written by other logic than is deployed: a repair would mix two in one table",
                 origin=self._table.origin,
                 hint="Set mode to auto or replay, or deploy the old logic again.",
             )
-        days = [dt.date.fromisoformat(p) for p in partitions if p is not None]
-        written = self._has_position()
         events = self._caught_up(partitions) if self._options.bronze_version is None or not written else []
         # What was drained for the first time just now was computed by this very logic.
-        return self._repair(days) if kind_of(self._table).repairable and days and written else events
+        return self._repair(days) if kind_of(self._table).keeps_addresses and days and written else events
+
+    def _why_replayed(self, *, slices: bool) -> str | None:
+        """Return why the table is replayed; None where it is not. `slices`: whether some were chosen that it has."""
+        assert isinstance(self._table, Derived)  # noqa: S101 -- for mypy; a tape is not replayed
+        if self._options.mode == "replay":
+            return "mode is replay"
+        if self._options.mode == "auto" and self._logic_changed():
+            return "its logic changed"
+        kind = kind_of(self._table)
+        as_it_is = self._options.mode == "auto" and self._options.bronze_version is None
+        if slices and as_it_is and kind.keeps_addresses and not kind.repairable:
+            return f"no slice of a table that is {kind.name} is done over alone"
+        return None
 
     def _caught_up(self, partitions: Sequence[str | None]) -> Events:
         said = catch_up(self._context, self._folders, self._pipeline, self._table, self._spark)
@@ -130,14 +144,13 @@ class Rebuild:
             tags=provenance_tags(version, done.code_version, inputs),
         )
 
-    def _replay(self, partitions: Sequence[str | None]) -> Events:
+    def _replay(self, partitions: Sequence[str | None], why: str) -> Events:
         """Replay from the first slice chosen, unless this backfill has done so already for a table above or a slice."""
         first = min((p for p in partitions if p is not None), default=None)
         earlier = self._replayed_since(self._began())
         if earlier is not None:
             said = f"replay {earlier.id}, launched by the same backfill, rebuilt this table too; it is {earlier.state}"
         else:
-            why = "its logic changed" if self._logic_changed() else "mode is replay"
             where = "inception" if first is None else f"slice {first}"
             self._say(f"{self._table.name} is replayed from {where} to the head of the tape, not repaired: {why}")
             said = self._run_replay(first)

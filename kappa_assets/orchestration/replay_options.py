@@ -15,7 +15,8 @@ class ReplayOptions(dg.ConfigurableResource[None]):
         default="auto",
         description="auto: with the logic that wrote the table, the chosen slices of a Silver are repaired in place; "
         "with other logic it is replayed from the first slice chosen to the head of the tape, beside the live tables, "
-        "and everything downstream with it. repair: only ever repair; refused when the logic differs. "
+        "and everything downstream with it, and so is one whose rows are unique, with the same logic too. repair: only "
+        "ever repair; refused when the logic differs, and of rows that are unique. "
         "replay: always replay.",
     )
     bronze_version: int | None = Field(

@@ -18,7 +18,7 @@ from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.host.wanted import never
 from kappa_assets.kinds.append import open_silver
-from kappa_assets.kinds.judging import judged_rows, refuse_failed, refusing
+from kappa_assets.kinds.judging.verdicts import judged_rows, refuse_failed, refusing
 from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note
@@ -90,8 +90,11 @@ def plan_repair(
     silver = pipeline.derived_table(table)
     if not kind_of(silver).repairable:
         above = _repairable_above(pipeline, table)
-        follows = f"Repair {above}: {table} follows through its change feed. Or replay {table}."
-        raise ReplayError(f"{table} has no slices to repair", hint=follows if above else f"Replay {table}.")
+        instead = f"Repair {above}: {table} follows through its change feed. Or replay {table}."
+        raise ReplayError(
+            f"{table} has no slices to repair",
+            hint=instead if above else f"Replay {table}: of its rows no slice tells alone what is in the table.",
+        )
     if not slices:
         raise ReplayError("a repair needs at least one slice", hint="Name a day, such as 2026-11-23.")
     live = Registry(lake).state().live(table)

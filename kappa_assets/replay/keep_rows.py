@@ -17,7 +17,7 @@ from kappa_assets.place.held import held
 from kappa_assets.place.local.delta_write.table_schema import check_schema
 from kappa_assets.place.port import OpenTable, StoredTable
 from kappa_assets.place.registry import Generation
-from kappa_assets.repair.slice_files import rows_in_files
+from kappa_assets.place.sliced_rows import rows_in_files
 from kappa_assets.replay.carry_over import KEPT_VERSION
 from kappa_assets.replay.tape_progress import Say
 

@@ -23,6 +23,7 @@ from kappa_assets_tests.benchmarks import (
     overhead,
     rewind,
     throughput,
+    unique_rows,
     upkeep,
 )
 from kappa_assets_tests.benchmarks.rounds import Result
@@ -59,6 +60,9 @@ def main() -> None:
         ),
         "gold": lambda: _in_our_session(
             lambda s: large_gold.large_gold(s, root, keys=2_000_000 // scale, few=1_000), live=True
+        ),
+        "unique": lambda: _in_our_session(
+            lambda s: [unique_rows.unique_rows(s, root, rows=20_000_000 // scale, rounds=arguments.rounds)], live=True
         ),
         "changes": lambda: _in_our_session(
             lambda s: changes.merged_changes(
@@ -108,8 +112,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         default="",
-        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, gold, landing,"
-        " age",
+        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, gold, unique,"
+        " landing, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")

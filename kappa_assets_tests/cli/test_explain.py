@@ -12,13 +12,17 @@ from kappa_assets_tests.cli.conftest import Kappa
 
 _EACH_KIND = """
 from pyspark.sql import Window, functions as F
-from kappa_assets import LINEAGE, Files, bronze, expect, gold, silver
+from kappa_assets import LINEAGE, Files, bronze, expect, gold, late, silver
 
 invoices = bronze("invoices", source=Files("invoices", header=True))
 
 @silver(expect=[expect("is_known", "StockCode IS NOT NULL")])
 def sales(invoices):
     return invoices.select("StockCode", "InvoiceNo", F.col("Quantity").cast("long").alias("n"), *LINEAGE)
+
+@silver(unique=["InvoiceNo"], unique_within="7 days", late=late("_arrived_at", after="1 day", policy="drop"))
+def once(invoices):
+    return invoices.select("InvoiceNo", *LINEAGE)
 
 @gold(keys=["StockCode"], combine={"n": "sum", "lines": "count"})
 def merged(sales):
@@ -76,6 +80,24 @@ SAID: dict[str, list[tuple[str, str]]] = {
             (
                 "Nothing of it is read. A batch adds a file for each day of arrival that it has rows of; upkeep merges "
                 "them."
+            ),
+        ),
+    ],
+    "silver.once": [
+        (
+            "a batch",
+            (
+                "The function is called with the rows of the batch, and what it gives is added. Rows that are late are "
+                "set aside, in a commit before. Of rows with one InvoiceNo the first on the tape stays, and others are "
+                "set aside."
+            ),
+        ),
+        ("read of bronze.invoices", "The rows of the batch, and no others of bronze.invoices."),
+        (
+            "of silver.once",
+            (
+                "The columns InvoiceNo of the slices up to 7 days from those of the batch are read. A batch adds a "
+                "file for each day of arrival that it has rows of; upkeep merges them."
             ),
         ),
     ],

@@ -27,6 +27,14 @@ def test_tables_lists_the_pipeline_upstream_first_and_needs_no_lake() -> None:
     assert "merged by day, country" in result.stdout
 
 
+def test_tables_says_in_words_how_each_gets_its_rows() -> None:
+    result = CliRunner().invoke(main, ["tables", "--pipeline", "kappa_assets.pipelines.retail", "--json"])
+    kinds = {row["table"]: row["kind"] for row in json.loads(result.stdout)}
+    assert kinds["silver.customers"] == "changes merged by customer_id: the versions of each"
+    assert kinds["silver.priced_sales"] == "recomputed by customer_id; keys _batch_id, _row"
+    assert kinds["silver.sales"] == "row by row"
+
+
 @pytest.mark.parametrize("name", ["daily_revenue", "customer_value", "top_products"])
 def test_show_gives_what_plain_python_computes_from_the_files(shop: Kappa, name: str) -> None:
     columns = getattr(oracle, name.upper())

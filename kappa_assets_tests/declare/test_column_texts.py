@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kappa_assets import Files, bronze, gold, silver
-from kappa_assets.declare.column_texts import described_columns
+from kappa_assets.declare.options.column_texts import described_columns
 from kappa_assets.errors import DeclarationError
 from kappa_assets.fingerprint.code_version import code_version
 

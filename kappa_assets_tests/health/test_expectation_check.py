@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kappa_assets import Files, Pipeline, bronze, expect, silver
+from kappa_assets import Files, Pipeline, bronze, expect, late, silver
 from kappa_assets.errors import ExpectationFailed
 from kappa_assets.health import CheckOutcome, run_checks
 from kappa_assets.host.host_status import HostStatus, QueryStatus, write_status
@@ -37,6 +37,17 @@ def plain(clicks: Any) -> Any:
 
 
 WEB = Pipeline.from_tables("web", [clicks, visits, plain])
+
+
+TIMES = late("at", after="1 day", policy="drop", ahead="1 hour", ahead_policy="quarantine")
+
+
+@silver(late=TIMES, unique=["page"], unique_within="2 days")
+def timed(clicks: Any) -> Any:
+    return clicks
+
+
+TIMED = Pipeline.from_tables("timed", [clicks, timed])
 
 
 @pytest.fixture
@@ -107,3 +118,27 @@ def test_a_table_that_is_parked_by_an_expectation_is_an_error_that_says_which(we
     outcome = found(web)
     assert (outcome.passed, outcome.severity) == (False, "error")
     assert "'signed'" in outcome.summary
+
+
+def test_late_and_repeated_rows_are_numbers_and_those_that_wait_are_told_of(lake_path: Path) -> None:
+    web = WrittenLake(lake_path, pipeline=TIMED)
+
+    def commit(rows: int, judged: dict[str, int], delays: dict[str, int]) -> CheckOutcome:
+        reasons: dict[str, int] = {name: judged[name] for name in ("late", "ahead", "duplicate") if name in judged}
+        note = CommitNote(str(timed.name), 1, 0, "logic", rows=rows, judged=judged, delays=delays, rejected=reasons)
+        web.commit(timed.name, note, add={"2026-03-01": rows})
+        return next(o for o in run_checks(web.lake, TIMED, now=web.now) if o.check == "expectations")
+
+    told = {"given": 10, "late": 2, "out_of_time": 2, "duplicate": 3}
+    outcome = commit(5, told, {"0": 7, "7_to_29": 2, "unknown": 1})
+    summary = "10 rows in the last day, 0 of them dropped, 2 came late, 3 were there already."
+    assert (outcome.passed, outcome.summary) == (True, summary)
+    numbers = {"rows_given": 10, "rows_written": 5, "rows_late": 2, "rows_ahead": 0, "rows_out_of_time": 2}
+    numbers |= {"rows_duplicate": 3}
+    delays = {"delay_days_0": 7, "delay_days_6": 0, "delay_days_7_to_29": 2, "delay_days_unknown": 1}
+    assert outcome.facts.items() >= {**numbers, **delays}.items()
+    outcome = commit(4, {"given": 6, "late": 1, "ahead": 1, "out_of_time": 2}, {"0": 6})
+    assert (outcome.passed, outcome.severity) == (False, "warn")
+    assert outcome.summary == "Of 16 rows in the last day, fail: 1 ahead (quarantine)."
+    outcome = commit(5, {"given": 6, "late": 2, "out_of_time": 2}, {})
+    assert (outcome.passed, outcome.severity) == (False, "error")

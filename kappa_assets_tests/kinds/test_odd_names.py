@@ -17,7 +17,7 @@ from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Setting
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.stored_table import LocalStoredTable
-from kappa_assets.repair.slice_files import rows_in_files
+from kappa_assets.place.sliced_rows import rows_in_files
 from kappa_assets_tests.kinds.gold_scene import SCHEMA, Follower, scene_at
 
 if TYPE_CHECKING:

@@ -173,5 +173,5 @@ def test_a_column_of_a_name_that_judging_needs_is_refused(spark: SparkSession) -
 
     frame = spark.createDataFrame([], "customer string, _batch_id long, _row long")
     check_whole(gold(odd), frame)
-    with pytest.raises(LogicError, match="a name that is used while its expectations are judged"):
+    with pytest.raises(LogicError, match="a name that is used while its rows are judged"):
         check_whole(gold(expect=[expect("e", "_fails_e > 0", on_fail="warn")])(odd), frame)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyspark.sql import functions as F
 
-from kappa_assets import LINEAGE, expect
+from kappa_assets import LINEAGE, expect, late
 from kappa_assets_tests.logic.declared_logic import check, gold_of, refusal, silver_of
 
 if TYPE_CHECKING:
@@ -70,14 +70,58 @@ def test_a_name_of_the_change_feed_is_refused_in_a_silver_alone(name: str, tape:
     check(gold_of(lambda t: t.groupBy("kind").agg(F.max("value").alias(name)), keys=["kind"]), tape)
 
 
-@pytest.mark.parametrize("name", ["_rejected", "_Meets_is_long", "_Judged_given", "_fails_0"])
-def test_a_name_that_judging_needs_is_refused_where_there_are_expectations(name: str, tape: DataFrame) -> None:
+JUDGED: dict[str, Any] = {"expect": [expect("is_long", "_row > 9")], "late": late("_arrived_at", after="1 day")}
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *((name, "expect") for name in ("_rejected", "_Meets_is_long", "_Judged_given", "_fails_0")),
+        *((name, "late") for name in ("_Rejected", "_judged_late", "_fails_0")),
+    ],
+)
+def test_a_name_that_judging_needs_is_refused_where_rows_are_judged(name: str, option: str, tape: DataFrame) -> None:
     def logic(t: DataFrame) -> DataFrame:
         return t.select(F.col("value").alias(name), *LINEAGE)
 
     check(silver_of(logic), tape)
-    found = refusal(silver_of(logic, expect=[expect("is_long", "_row > 9")]), tape)
+    found = refusal(silver_of(logic, **{option: JUDGED[option]}), tape)
     assert_matches(f"column named '{name}'", found)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("sold_at", r"tells late rows by 'sold_at', which is no column of its output\nHint: It has \['value'"),
+        ("value", r"tells late rows by 'value', which is of type string\nHint: It must be a timestamp or a date"),
+    ],
+)
+def test_a_time_of_the_event_that_is_none_is_refused(column: str, message: str, tape: DataFrame) -> None:
+    def logic(t: DataFrame) -> DataFrame:
+        times = ["_arrived_at AS at", "_arrival_date AS day", "CAST(_arrived_at AS timestamp_ntz) AS local"]
+        return t.selectExpr("value", *times, *LINEAGE)
+
+    assert_matches(message, refusal(silver_of(logic, late=late(column, after="1 day")), tape))
+    for kept in ("at", "day", "local"):
+        check(silver_of(logic, late=late(kept, after="1 day")), tape)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("event_id", r"is unique by 'event_id', which is no column of its output\nHint: It has \['value'"),
+        ("Value", "is unique by 'Value', which is no column of its output"),
+        ("tags", r"is unique by 'tags', which is of type array<map<string,int>>\nHint: Rows cannot be grouped by it"),
+        ("body", "is unique by 'body', which is of type variant"),
+    ],
+)
+def test_what_rows_cannot_be_one_by_is_refused(column: str, message: str, tape: DataFrame) -> None:
+    def logic(t: DataFrame) -> DataFrame:
+        odd = ["array(map('k', 1)) AS tags", "parse_json('1') AS body", "array(named_struct('x', 1.5D)) AS parts"]
+        return t.selectExpr("value", *odd, *LINEAGE)
+
+    assert_matches(message, refusal(silver_of(logic, unique=[column]), tape))
+    check(silver_of(logic, unique=["value", "parts", "_arrival_date"], unique_within="1 day"), tape)
 
 
 def test_a_column_with_a_dot_beside_a_struct_with_such_a_field_is_refused(tape: DataFrame) -> None:

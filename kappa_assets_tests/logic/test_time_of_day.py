@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from kappa_assets import LINEAGE
-from kappa_assets.kinds.judging import judged_rows
+from kappa_assets.kinds.judging.verdicts import judged_rows
 from kappa_assets.logic.logic_check import text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets_tests.logic.declared_logic import check, gold_of, refusal, silver_of

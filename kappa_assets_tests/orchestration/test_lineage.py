@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kappa_assets import Pipeline, late, silver
 from kappa_assets.log.note import Position
 from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor, Mark
 from kappa_assets.orchestration.lineage.provenance import DATA_VERSION, REPORTED
 from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
 from kappa_assets_tests.orchestration.reported import DAY, flow, reported, storage_id, versions
-from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake
+from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake, clicks
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -215,6 +216,27 @@ def test_rows_that_fail_are_numbers_by_what_becomes_of_them(
 
 
 WHAT_BECAME = {"warned", "rejected", "quarantined"}
+
+
+def test_late_and_repeated_rows_plot_and_so_does_every_delay(
+    instance: dg.DagsterInstance, web: WrittenLake, folders: Folders
+) -> None:
+    @silver(late=late("at", after="1 day", policy="drop", ahead="1 hour"), unique=["page"])
+    def visits(clicks: Any) -> Any:
+        return clicks
+
+    timed = Pipeline.from_tables("web", [clicks, visits], start=PIPELINE.start)
+    judged = {"given": 6, "late": 2, "ahead": 1, "out_of_time": 2, "duplicate": 1}
+    told: dict[str, Any] = {"judged": judged, "rejected": {"late": 2, "duplicate": 1}}
+    first = web.read(VISITS, upto=web.land(), **told, delays={"0": 3, "7_to_29": 2})
+    web.read(VISITS, upto=web.land(), since=first, judged={"given": 1}, delays={"unknown": 1})
+    Lineage(folders, timed).tick(instance, LineageCursor())
+    (event,) = reported(instance, VISITS)
+    numbers = {n: f.value for n, f in event.metadata.items() if n.startswith(("rows_", "delay", *WHAT_BECAME))}
+    days = [*map(str, range(7)), "7_to_29", "30_or_more", "unknown"]
+    delays = dict.fromkeys([f"delay_days_{name}" for name in days], 0)
+    delays |= {"delay_days_0": 3, "delay_days_7_to_29": 2, "delay_days_unknown": 1}
+    assert numbers == {"rows_late": 2, "rows_ahead": 1, "rows_duplicate": 1, **delays}
 
 
 def test_maintenance_is_no_news(instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage) -> None:

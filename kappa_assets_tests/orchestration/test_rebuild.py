@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
 from deltalake import DeltaTable
 
-from kappa_assets import Pipeline
+from kappa_assets import Pipeline, silver
+from kappa_assets.host.host import Host
+from kappa_assets.kinds.query import Setting
 from kappa_assets.names import TableName
 from kappa_assets.orchestration.build import build_definitions
 from kappa_assets.orchestration.folders import Folders
@@ -20,11 +22,16 @@ from kappa_assets.orchestration.lineage.provenance import CODE_VERSION, DATA_VER
 from kappa_assets.orchestration.replay_options import ReplayOptions
 from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
 from kappa_assets.orchestration.sensors.replay_sensor import changed_tables
+from kappa_assets.pipelines.retail import silver as retail
+from kappa_assets.pipelines.retail.bronze import invoices
 from kappa_assets.place.registry import Registry
 from kappa_assets_tests.orchestration.given_spark import GivenSpark, messages
 from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.corrected_retail import CORRECTED
 from kappa_assets_tests.whole.verify import read, verify
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
 
 SALES, REVENUE = dg.AssetKey(["silver", "sales"]), dg.AssetKey(["gold", "daily_revenue"])
 SILVER = TableName.parse("silver.sales")
@@ -126,6 +133,42 @@ def test_mode_replay_rebuilds_with_the_same_logic_and_promotes(folders: Folders,
     assert live.number == 2
     assert by_slice(folders) == before
     verify(folders.lake(), sorted((folders.landing / "invoices").iterdir()))
+
+
+@silver(unique=["invoice_no", "stock_code"], unique_within="7 days")
+def sales(invoices: DataFrame) -> DataFrame:
+    """Lines of invoices, each product of one once."""
+    return retail.sales(invoices)
+
+
+def test_rows_that_are_unique_are_replayed_and_never_repaired(
+    three_days: Path, spark: SparkSession, instance: dg.DagsterInstance
+) -> None:
+    once, folders = (
+        Pipeline.from_tables("retail", [invoices, sales]),
+        Folders(three_days / "new", three_days / "landing"),
+    )
+    Host(Setting(spark, folders.lake(), folders.landing), once).drain()
+    before = by_slice(folders)
+
+    def live() -> tuple[int, int | None]:
+        found = Registry(folders.lake()).state().live(SILVER)
+        assert found is not None
+        return found.number, found.kept_from
+
+    refused = materialize(folders, instance, DAYS[1:], ReplayOptions(mode="repair"), of=once)
+    assert not refused.success
+    assert "silver.sales has no slices to repair" in messages(instance, refused.run_id)
+    assert live() == (1, None)
+
+    result = materialize(folders, instance, DAYS[1:], of=once)
+    told = messages(instance, result.run_id)
+    assert result.success, told
+    assert (
+        "is replayed from slice 2026-01-06 to the head of the tape, not repaired: no slice of a table that is " in told
+    )
+    assert live()[0] == 2
+    assert by_slice(folders) == before
 
 
 def test_a_repair_as_of_a_bronze_version_is_told_with_that_version(

@@ -14,6 +14,7 @@ from kappa_assets.demo.feed import next_delivery
 from kappa_assets.demo.feed_customers import changes_file
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Setting
+from kappa_assets.log.delta_log import commits
 from kappa_assets.names import TableName
 from kappa_assets.pipelines.retail import pipeline
 from kappa_assets.place.local.lake import Lake
@@ -45,6 +46,15 @@ WITH lines AS (
 SELECT segment, sum(amount) AS revenue, sum(units) AS units, count(*) AS lines FROM priced GROUP BY segment
 """
 
+LATE = """
+WITH told AS (
+    SELECT json(line) AS told, CAST(regexp_extract(filename, '\\d{{4}}-\\d\\d-\\d\\d') AS DATE) AS arrived
+    FROM read_csv('{changes}', columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '', header = false,
+                  filename = true)
+)
+SELECT count(*) FROM told WHERE make_timestamp(CAST(told->>'$.source.ts_us' AS BIGINT)) < arrived - INTERVAL 1 DAY
+"""
+
 
 @pytest.mark.slow
 def test_segment_revenue_is_what_duckdb_makes_of_the_landed_files(spark: SparkSession, tmp_path: Path) -> None:
@@ -55,6 +65,10 @@ def test_segment_revenue_is_what_duckdb_makes_of_the_landed_files(spark: SparkSe
         Host(Setting(spark, lake, landing), pipeline).drain()
         assert held(lake, "gold.segment_revenue") == expected(landing)
     assert {segment for segment, *_ in expected(landing)} == {None, "home", "wholesale", "business"}
+    notes = [commit.note for commit in commits(lake.folder(TableName.parse("silver.customers")))]
+    late = sum(note.judged.get("late", 0) for note in notes if note is not None)
+    assert [(late,)] == duckdb.execute(LATE.format(changes=f"{landing}/customer_changes/*.json")).fetchall()
+    assert late > 0
 
 
 def held(lake: Lake, table: str) -> list[tuple[Any, ...]]:

@@ -24,7 +24,7 @@ from kappa_assets.log.note import IMPLAUSIBLE
 from kappa_assets.log.tape import Tape
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.local.stored_table import LocalStoredTable
-from kappa_assets.repair.slice_files import rows_in_files
+from kappa_assets.place.sliced_rows import rows_in_files
 from kappa_assets.sources.ledger.landing_look import LandingLook
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, BooleanType, DataType, MapType, StructType, VariantType
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT
-from kappa_assets.declare.cdc import IS_CURRENT, VALID_FROM, VALID_TO, Cdc
+from kappa_assets.declare.options.cdc import IS_CURRENT, VALID_FROM, VALID_TO, Cdc
 from kappa_assets.declare.tables import Expectation, Silver
 from kappa_assets.kinds.cdc.merging import conditions, marked, shown
 from kappa_assets.logic.logic_check import Answer, check_row_by_row

@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 
 from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Silver
-from kappa_assets.kinds.judging import failing, noted, refuse_failed, set_aside, with_verdicts
-from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, TAKEN
+from kappa_assets.kinds.judging.verdicts import apart, noted, refuse_failed, set_aside, with_verdicts
+from kappa_assets.log.note import GIVEN, SET_ASIDE, TAKEN
 from kappa_assets.logic.logic_check import text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets.names import TableName
@@ -40,7 +40,7 @@ class Judged:
         """Return what the note of the commit says of them."""
         told = noted(self.silver, self.counts)
         given = {GIVEN: 0} | told["judged"]
-        aside = given.get(DROPPED, 0) + given.get(QUARANTINED, 0)
+        aside = sum(given.get(fate, 0) for fate in SET_ASIDE)
         return told | {"judged": given | {TAKEN: given[GIVEN] - aside}}
 
     def refuse(self, tape: TableName) -> None:
@@ -68,7 +68,7 @@ def judged(silver: Silver, rows: DataFrame) -> Iterator[Judged]:
     with_columns, counted = with_verdicts(every, rows)
     kept = with_columns.persist()
     try:
-        aside = failing(every, "drop", "quarantine")
+        aside = apart(every)
         metrics = {**{name: F.col(quoted(name)) for name in counted}, **{f"aside {n}": c for n, c in aside.items()}}
         found = kept.agg(*[F.count_if(column).alias(name) for name, column in metrics.items()]).collect()[0]
         counts = Counts(
@@ -85,7 +85,7 @@ def taken_of(silver: Silver, upstream: DataFrame) -> DataFrame:
     """Return the changes that are merged of any rows of the tape."""
     every = replace(silver, expectations=silver.judged_by)
     rows = silver(with_days(upstream, text_casts(silver, upstream)))
-    return rows.where(~_any(failing(every, "drop", "quarantine")))
+    return rows.where(~_any(apart(every)))
 
 
 def _any(conditions: Mapping[str, Column]) -> Column:

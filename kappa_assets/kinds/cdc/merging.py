@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, MapType, StringType, StructType, VariantType
 
 from kappa_assets.columns import ADDRESS, LINEAGE, quoted
-from kappa_assets.declare.cdc import IS_CURRENT, VALID_FROM, VALID_TO, Cdc
+from kappa_assets.declare.options.cdc import IS_CURRENT, VALID_FROM, VALID_TO, Cdc
 
 DELETES, TRUNCATES = "_cdc_deletes", "_cdc_truncates"
 """Whether a change deletes its key, or all of them: then it is kept under a key of nulls."""

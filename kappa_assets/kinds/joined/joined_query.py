@@ -18,7 +18,7 @@ from kappa_assets.faults import fault_point
 from kappa_assets.kinds.joined.in_words import joined_in_words, whole_in_words
 from kappa_assets.kinds.joined.vector import Part, Upstream, Upstreams, Vector
 from kappa_assets.kinds.joined.vector_plans import VectorPlans
-from kappa_assets.kinds.judging_rewritten import noted_failures
+from kappa_assets.kinds.judging.rewritten import noted_failures
 from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import WAIT, Setting, StartAgain
 from kappa_assets.kinds.rewriting_query import (

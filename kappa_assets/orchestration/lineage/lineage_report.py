@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.tables import Derived
+from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived, Silver
 from kappa_assets.log.delta_log import Commit
-from kappa_assets.log.note import IMPLAUSIBLE
+from kappa_assets.log.note import DELAYS, IMPLAUSIBLE, UNKNOWN_DELAY
 from kappa_assets.names import TableName
 from kappa_assets.orchestration.lineage.lineage_cursor import Mark
 from kappa_assets.orchestration.lineage.lineage_plan import (
@@ -133,7 +134,7 @@ class Reporter:
             "commits": len(fresh),
             "generation": news.generation,
             **self._position(news),
-            **self._rejected(news, of_slice, fresh),
+            **self._judged(news, of_slice, fresh),
             **_implausible(news, of_slice, fresh),
             **self._seconds(news),
         }
@@ -167,20 +168,29 @@ class Reporter:
             found |= {f"tape_batch{of}": positions[tape].batch, f"tape_version{of}": positions[tape].version}
         return found
 
-    def _rejected(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
-        """Return how many rows failed each expectation; a batch's are told with the newest slice it touched."""
+    def _judged(self, news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:
+        """Return how many rows failed each expectation, came late, and by how much, or were there already.
+
+        A batch's are told with the newest slice it touched.
+        """
         table = self.sight.pipeline[news.table]
         if not isinstance(table, Derived) or news.anew is not None:
             return {}
         told = {"warn": "warned", "drop": "rejected", "quarantine": "quarantined"}
         names = {e.name: f"{told[e.on_fail]}_{e.name}" for e in table.judged_by if e.on_fail in told}
-        counts = dict.fromkeys(names.values(), 0)
+        counts = Counter(dict.fromkeys(names.values(), 0))
+        late, unique = (table.late, table.unique) if isinstance(table, Silver) else (None, ())
+        rows = [*((LATE, AHEAD) if late else ()), *((DUPLICATE,) if unique else ())]
+        counts.update({f"rows_{name}": 0 for name in rows})
+        if late is not None:
+            counts.update(dict.fromkeys(map(_delay, (*DELAYS, UNKNOWN_DELAY)), 0))
         for commit in fresh:
             if commit.note is not None and _is_told_with(commit, of_slice):
-                for name, number in (*commit.note.rejected.items(), *commit.note.warned.items()):
-                    fact = names.get(name, f"rejected_{name}")
-                    counts[fact] = counts.get(fact, 0) + number
-        return counts
+                failed = {**commit.note.rejected, **commit.note.warned}
+                counts.update({names.get(e, f"rejected_{e}"): n for e, n in failed.items() if e not in rows})
+                counts.update({f"rows_{name}": commit.note.judged.get(name, 0) for name in rows})
+                counts.update({_delay(name): rows for name, rows in commit.note.delays.items()})
+        return dict(counts)
 
     def _seconds(self, news: TableNews) -> dict[str, float]:
         """Return how long after the tape the news was in the table, and how long its batch took."""
@@ -201,6 +211,11 @@ class Reporter:
             return None
         commits = self.sight.tapes[tape].commits(position.batch, position.batch)
         return next((commit.at for commit in reversed(commits)), None)
+
+
+def _delay(name: str) -> str:
+    """Return the name under which rows of a delay plot."""
+    return f"delay_days_{name}"
 
 
 def _implausible(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as sf
 
-from kappa_assets import LINEAGE, Files, bronze, cdc, debezium, expect, gold, silver
+from kappa_assets import LINEAGE, Files, bronze, cdc, debezium, expect, gold, late, silver
 
 customer_changes = bronze(
     "customer_changes",
@@ -27,6 +27,7 @@ arrived.""",
 @silver(
     cdc=cdc(keys=["customer_id"], sequence_by="changed_at", delete_when="op = 'd'", scd=2),
     expect=[expect("has_segment", "segment IS NOT NULL OR op = 'd'", on_fail="drop")],
+    late=late("changed_at", after="1 day", policy="update"),
     owners=["team:shop"],
     tags={"domain": "retail", "contains": "customer_ids"},
 )
@@ -37,8 +38,8 @@ def customers(customer_changes: DataFrame) -> DataFrame:
     - `op`: `c` or `u`, by which the version came; `changed_at`: UTC, when its newest change was made
     - `_valid_from`, `_valid_to`: UTC, from and until when it held; `_valid_to` is null of what holds now, `_is_current`
 
-    A change that came late stands where it belongs. One without customer or time is quarantined; one that gives no
-    segment is dropped, and counted.
+    A change that came late stands where it belongs; those that were made more than a day before they arrived are
+    counted. One without customer or time is quarantined; one that gives no segment is dropped, and counted.
     """
     told = debezium.changes(customer_changes, "id string, segment string, opt_in boolean", source="ts_us bigint")
     customer, segment = sf.trim("id"), sf.lower(sf.trim("segment"))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 
 from kappa_assets import cdc
-from kappa_assets.declare.cdc import Cdc
+from kappa_assets.declare.options.cdc import Cdc
 from kappa_assets.kinds.cdc.merging import marked, merged, shown
 from kappa_assets_tests.kinds.cdc.database import UNTOLD, Did, all_versions, newest_states
 

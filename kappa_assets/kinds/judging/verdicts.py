@@ -3,7 +3,7 @@
 Every condition is a column beside the row, judged in the pass that writes it: none raises inside the plan, where Spark
 would try the task again, and its message would hold the row. A condition that gives null has failed. A row that fails
 several is counted under each; of what then happens to it, `fail` goes before `drop`, that before `quarantine`, and that
-before `warn`.
+before `warn`. Whether it is late is judged first: what is set aside for its time is judged by no expectation.
 """
 
 from __future__ import annotations
@@ -16,23 +16,32 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import ADDRESS, BATCH_ID, LINEAGE, quoted
-from kappa_assets.declare.tables import Derived, Expectation, OnFail, Silver
+from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived, Expectation, OnFail, Silver
 from kappa_assets.errors import ExpectationFailed
-from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED
+from kappa_assets.kinds.judging.lateness import by_delay, reached, set_aside_for_time, untimely
+from kappa_assets.log.note import DROPPED, GIVEN, OUT_OF_TIME, QUARANTINED
 from kappa_assets.logic.column_rules import FAILS, JUDGED
 from kappa_assets.logic.logic_check import text_casts
 from kappa_assets.logic.time_of_day import with_days
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Aside, Counts
 
-_COUNTED = {name: f"{JUDGED}{name}" for name in (GIVEN, DROPPED, QUARANTINED)}
+IS_DUPLICATE = f"{JUDGED}{DUPLICATE}"
+"""The column by which a table whose rows are unique is told which of them are there already."""
+_COUNTED = {name: f"{JUDGED}{name}" for name in (GIVEN, LATE, AHEAD, DROPPED, QUARANTINED)}
+SET_ASIDE: tuple[OnFail, ...] = ("drop", "quarantine")
+"""What is said of rows that are kept beside the table."""
+_DELAY = f"{JUDGED}delay_"
 _SHOWN = 5
 """Rows that an error names, by their addresses."""
 
 
 def with_verdicts(silver: Silver, output: DataFrame) -> tuple[DataFrame, tuple[str, ...]]:
-    """Return what the function gave, with columns of booleans that are to be counted, and the names of these."""
-    if not silver.expectations:
+    """Return what the function gave, with columns of booleans that are to be counted, and the names of these.
+
+    Of a table whose rows are unique, `output` has the column IS_DUPLICATE already.
+    """
+    if not silver.judges:
         return output, ()
     dropped, quarantined = _any(failing(silver, "drop")), _any(failing(silver, "quarantine"))
     verdicts = {
@@ -41,17 +50,32 @@ def with_verdicts(silver: Silver, output: DataFrame) -> tuple[DataFrame, tuple[s
         _COUNTED[QUARANTINED]: ~dropped & quarantined,
         **{_fails(name): fails for name, fails in failing(silver, "warn", "fail").items()},
     }
-    return output.withColumns(verdicts), tuple(verdicts)
+    if silver.late is not None:
+        verdicts |= {_COUNTED[name]: is_so for name, is_so in untimely(silver.late).items()}
+        verdicts |= {f"{_DELAY}{days}": is_so for days, is_so in reached(silver.late).items()}
+    return output.withColumns(verdicts), (*verdicts, *([IS_DUPLICATE] if silver.unique else []))
+
+
+def stays(silver: Silver) -> Column:
+    """Return whether a row that the function gave is set aside for nothing but being there already."""
+    return ~_any(apart(silver))
 
 
 def noted(silver: Silver, counts: Counts) -> dict[str, Any]:
     """Return what the note of a commit says about the rows that were judged, by the names of its fields."""
-    if not silver.expectations:
+    if not silver.judges:
         return {}
     warned = {e.name: counts.counted.get(_fails(e.name), 0) for e in silver.expectations if e.on_fail == "warn"}
     judged = {name: counts.counted.get(column, 0) for name, column in _COUNTED.items()}
+    judged[DUPLICATE] = counts.rejected.get(DUPLICATE, 0) if silver.unique else 0
+    delays: dict[str, int] = {}
+    if silver.late is not None:
+        judged[OUT_OF_TIME] = sum(counts.rejected.get(reason, 0) for reason in (LATE, AHEAD))
+        told = {name.removeprefix(_DELAY): rows for name, rows in counts.counted.items() if name.startswith(_DELAY)}
+        delays = by_delay(judged[GIVEN], {int(days): rows for days, rows in told.items()})
     return {
         "rejected": counts.rejected,
+        "delays": delays,
         "warned": {name: rows for name, rows in warned.items() if rows},
         "judged": {name: rows for name, rows in judged.items() if rows or name == GIVEN},
     }
@@ -59,13 +83,18 @@ def noted(silver: Silver, counts: Counts) -> dict[str, Any]:
 
 def set_aside(silver: Silver, generation: int, batch: int, note: str) -> Aside | None:
     """Return which rows are set aside: kept as JSON, with their reasons and their address on the tape."""
-    aside = failing(silver, "drop", "quarantine")
-    if not aside:
+    dropped, waiting = _apart(silver, "drop"), _apart(silver, "quarantine")
+    aside = {**dropped, **waiting}
+    once: dict[str, Column] = {DUPLICATE: F.col(IS_DUPLICATE)} if silver.unique else {}
+    if not (aside or once):
         return None
 
     def kept(failed: DataFrame) -> DataFrame:
-        reasons = F.array_compact(F.array(*[F.when(fails, F.lit(name)) for name, fails in aside.items()]))
-        fate = F.when(_any(failing(silver, "drop")), F.lit("drop")).otherwise(F.lit("quarantine"))
+        # What nothing else sets aside is a duplicate: such rows alone are asked whether they are there already.
+        told = {**aside, **dict.fromkeys(once, ~_any(aside))}
+        reasons = F.array_compact(F.array(*[F.when(fails, F.lit(name)) for name, fails in told.items()]))
+        waits = ~_any(dropped) & _any(waiting)
+        fate = F.when(waits, F.lit("quarantine")).otherwise(F.lit("drop"))
         return failed.select(
             *LINEAGE,
             reasons.alias("reasons"),
@@ -75,17 +104,17 @@ def set_aside(silver: Silver, generation: int, batch: int, note: str) -> Aside |
             fate.alias("on_fail"),
         )
 
-    return Aside(aside, kept, note)
+    return Aside({**aside, **once}, kept, note)
 
 
 def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
-    """Return the rows that the table keeps of `upstream`: its function's output that meets every expectation.
+    """Return the rows that the table keeps of `upstream`: those of its function's output that nothing sets aside.
 
     Those that fail one with on_fail="fail" are among them, whatever else they fail, and columns named `refusing` tell
     which they are: these are to be counted, and the rows not to be written when there is one.
     """
     output = silver(with_days(upstream, text_casts(silver, upstream)))
-    refused, aside = failing(silver, "fail"), failing(silver, "drop", "quarantine")
+    refused, aside = failing(silver, "fail"), apart(silver)
     stays = _any(refused) | ~_any(aside)
     rows = output.where(stays) if aside else output
     return rows.withColumns({_fails(name): fails for name, fails in refused.items()}) if refused else rows
@@ -118,8 +147,23 @@ def refuse_failed(silver: Silver, tape: TableName, judged: DataFrame, counts: Co
 
 
 def failing(table: Derived, *fates: OnFail) -> Mapping[str, Column]:
-    """Return, by those expectations that say so of rows that fail, whether a row does; null is failed."""
-    return {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in _declared(table, *fates)}
+    """Return, by those expectations that say so of rows that fail, whether a row does; null is failed.
+
+    A row that is set aside for its time fails none.
+    """
+    fails = {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in _declared(table, *fates)}
+    gone = set_aside_for_time(table.late, *SET_ASIDE) if isinstance(table, Silver) else {}
+    return {name: ~_any(gone) & failed for name, failed in fails.items()} if gone else fails
+
+
+def apart(silver: Silver) -> Mapping[str, Column]:
+    """Return, by the reason, whether a row is set aside: for its time, or by an expectation."""
+    return {**_apart(silver, "drop"), **_apart(silver, "quarantine")}
+
+
+def _apart(silver: Silver, fate: OnFail) -> Mapping[str, Column]:
+    """Return, by the reason, whether a row meets this fate."""
+    return {**set_aside_for_time(silver.late, fate), **failing(silver, fate)}
 
 
 def _declared(table: Derived, *fates: OnFail) -> list[Expectation]:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import ExpectationFailed
-from kappa_assets.kinds.judging import failing
+from kappa_assets.kinds.judging.verdicts import failing
 from kappa_assets.log.note import REWRITTEN
 from kappa_assets.logic.column_rules import FAILS, JUDGED
 from kappa_assets.place.change import Counts

@@ -1,0 +1,1 @@
+"""Silver whose rows are unique: what was sent twice is in the table once."""
