@@ -111,7 +111,8 @@ def _newer(tick: dict[str, str] | None, since: float) -> dict[str, str] | None:
 
 
 def _version(running: Running) -> int:
-    return max((int(e["version"]) for e in running.materializations(*SILVER.key)), default=-1)
+    """Return the newest version reported: of the slices that a tick reports, an old one may have it."""
+    return max((int(e["version"]) for e in running.materializations(*SILVER.key, limit=200)), default=-1)
 
 
 def _only_run(running: Running) -> str:
