@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kappa_assets.declare.origin import Origin
-from kappa_assets.declare.refusals import check_by, check_column, check_list, described
+from kappa_assets.declare.refusals import check_by, check_column, check_list, check_named_once, described
 from kappa_assets.errors import DeclarationError
 from kappa_assets.names import TableName
 
@@ -87,7 +87,7 @@ def check_silver_groups(
             origin=origin,
             hint="Add keys=[...]; or leave by out: then it is row by row.",
         )
-    _check_named_once(f"keys of {table}", keys, origin)
+    check_named_once(f"keys of {table} name", keys, origin)
     return _of_each(table, origin, by, reads) if keys else {}
 
 
@@ -152,17 +152,8 @@ def _columns(
         )
     for column in columns:
         check_column(f"by of {table}", column, origin)
-    _check_named_once(f"by of {table}, of {parameter!r},", columns, origin)
+    check_named_once(f"by of {table}, of {parameter!r}, name", columns, origin)
     return tuple(columns)
-
-
-def _check_named_once(what: str, columns: Sequence[str], origin: Origin) -> None:
-    if len({column.lower() for column in columns}) < len(columns):
-        raise DeclarationError(
-            f"{what} name a column twice: {list(columns)}",
-            origin=origin,
-            hint="Name each once; Spark does not tell upper from lower case.",
-        )
 
 
 def _example(reads: Mapping[str, str]) -> str:

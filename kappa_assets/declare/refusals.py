@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import TypeVar, get_args
 
+from kappa_assets.declare.options.spans import seconds_in
 from kappa_assets.declare.origin import Origin, origin_of_function
 from kappa_assets.declare.tables import Combine, OnChange, Table, TableFunction
 from kappa_assets.errors import DeclarationError, InvalidName
@@ -19,7 +20,6 @@ _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _VERSION = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 _EVERY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)s?")
 _KEEP = re.compile(r"(\d{1,5}(?:\.\d+)?)\s*(hour|day)s?")
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _SHORTEST_KEEP = dt.timedelta(hours=1)
 _SHOWN = 60  # characters of a wrong value worth repeating
 _READ_BY_NAME = "Name the parameter after the upstream: def sales(invoices): ..."
@@ -166,8 +166,7 @@ def check_every(table: TableName, every: object, origin: Origin) -> float | None
     """Return the time span in seconds. Raises DeclarationError."""
     if every is None:
         return None
-    match = _EVERY.fullmatch(every.strip()) if isinstance(every, str) else None
-    seconds = float(match[1]) * _SECONDS[match[2]] if match is not None else 0.0
+    seconds = seconds_in(every, _EVERY)
     if seconds <= 0:
         raise DeclarationError(
             f"every of {table} is no time span above zero: {every!r}",
@@ -181,8 +180,7 @@ def check_keep(table: TableName, keep: object, origin: Origin) -> dt.timedelta |
     """Return how long files stay that the table does not need any more. Raises DeclarationError."""
     if keep is None:
         return None
-    match = _KEEP.fullmatch(keep.strip()) if isinstance(keep, str) else None
-    span = dt.timedelta(seconds=float(match[1]) * _SECONDS[match[2]]) if match is not None else dt.timedelta()
+    span = dt.timedelta(seconds=seconds_in(keep, _KEEP))
     if span < _SHORTEST_KEEP:
         raise DeclarationError(
             f"keep of {table} is no time span of an hour or more: {keep!r}",
@@ -258,6 +256,31 @@ def check_column(what: str, column: str, origin: Origin) -> None:
             origin=origin,
             hint="A column's name is letters, digits and underscores; alias() renames it in the function.",
         )
+
+
+def check_named_once(what: str, columns: Sequence[str], origin: Origin) -> None:
+    """Refuse columns of which one comes twice. `what` says which they are, and that they name: `keys of gold.t name`.
+
+    Raises DeclarationError.
+    """
+    if len({column.lower() for column in columns}) < len(columns):
+        raise DeclarationError(
+            f"{what} a column twice: {list(columns)}",
+            origin=origin,
+            hint="Name each once; Spark does not tell upper from lower case.",
+        )
+
+
+def check_made(what: str, given: object, kind: type[_T], example: str, origin: Origin) -> _T:
+    """Return an option that is to be what a function of ours gives, such as `late()`. Raises DeclarationError."""
+    if not isinstance(given, kind):
+        name = what.partition(" ")[0]
+        raise DeclarationError(
+            f"{what} must be what {name}() gives; got {described(given)}",
+            origin=origin,
+            hint=f"Write {name}={example}.",
+        )
+    return given
 
 
 def described(value: object) -> str:

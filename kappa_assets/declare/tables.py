@@ -102,6 +102,12 @@ class Derived(Table):
     one meaning what the first of another does. Empty: the declaration names none of each upstream."""
 
     expectations: tuple[Expectation, ...] = field(default=(), kw_only=True)
+    late: Late | None = field(default=None, kw_only=True)
+    """Of a Silver that reads a tape: which of its rows are late; None: none is called so."""
+    unique: tuple[str, ...] = field(default=(), kw_only=True)
+    """Of a row-by-row Silver: columns by which rows are one, that were sent twice; none: each is a row of its own."""
+    unique_within: int | None = field(default=None, kw_only=True)
+    """How many days of arrival two rows are apart at most that are one; None: any number."""
 
     @property
     def judged_by(self) -> tuple[Expectation, ...]:
@@ -111,7 +117,7 @@ class Derived(Table):
     @property
     def judges(self) -> bool:
         """Whether it judges each row that its function gives, and accounts for it in the notes of its commits."""
-        return bool(self.judged_by)
+        return bool(self.judged_by or self.late or self.unique)
 
     def __call__(self, *args: DataFrame, **kwargs: DataFrame) -> DataFrame:
         return self.function(*args, **kwargs)
@@ -125,24 +131,14 @@ class Silver(Derived):
     which the table holds the newest state or all versions.
     """
 
-    late: Late | None = field(default=None, kw_only=True)
     keys: tuple[str, ...] = field(default=(), kw_only=True)
     """Columns that tell the rows of a group apart; none: it is row by row."""
-    unique: tuple[str, ...] = field(default=(), kw_only=True)
-    """Columns by which rows are one, that were sent twice; none: each is a row of its own."""
-    unique_within: int | None = field(default=None, kw_only=True)
-    """How many days of arrival two rows are apart at most that are one; None: any number."""
     cdc: Cdc | None = field(default=None, kw_only=True)
 
     @property
     def judged_by(self) -> tuple[Expectation, ...]:
         """Its expectations, and those of its changes: a key, and a sequence."""
         return self.expectations if self.cdc is None else (*self.expectations, *self.cdc.expectations)
-
-    @property
-    def judges(self) -> bool:
-        """Whether it judges each row: by expectations, by its time, or by whether it is there already."""
-        return bool(self.judged_by or self.late or self.unique)
 
 
 @dataclass(frozen=True)

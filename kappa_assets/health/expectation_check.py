@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived, Silver
+from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived
 from kappa_assets.errors import ExpectationFailed
 from kappa_assets.health.checks import LATELY, HostSeen
 from kappa_assets.health.log_findings import Judged, LogFindings
@@ -51,8 +51,8 @@ def expectations_met(table: Derived, log: LogFindings | None, host: HostSeen, no
     elif noticed:
         summary = f"Of {given:,} rows in the last day, fail: {', '.join(noticed)}."
     else:
-        late = f", {rows[LATE]:,} came late" if isinstance(table, Silver) and table.late is not None else ""
-        twice = f", {rows[DUPLICATE]:,} were there already" if isinstance(table, Silver) and table.unique else ""
+        late = f", {rows[LATE]:,} came late" if table.late is not None else ""
+        twice = f", {rows[DUPLICATE]:,} were there already" if table.unique else ""
         summary = f"{given:,} rows in the last day, {rows[DROPPED]:,} of them dropped{late}{twice}."
     shown = tuple(
         {"expectation": e.name, "condition": e.condition, "on_fail": e.on_fail, "failed": lately.failed[e.name]}
@@ -72,7 +72,7 @@ def _noticed(table: Derived, lately: Judged) -> list[str]:
     failed = lately.failed
     noticed = [e for e in table.judged_by if e.on_fail in ("warn", "quarantine") and failed[e.name]]
     told = [f"{failed[e.name]:,} {e.name} ({e.on_fail})" for e in noticed]
-    if isinstance(table, Silver) and table.late is not None:
+    if table.late is not None:
         policies = {LATE: table.late.policy, AHEAD: table.late.ahead_policy}
         waiting = [name for name, policy in policies.items() if policy == "quarantine" and lately.rows[name]]
         told += [f"{lately.rows[name]:,} {name} (quarantine)" for name in waiting]
@@ -88,10 +88,10 @@ def _facts(table: Derived, lately: Judged) -> dict[str, Fact]:
         "rows_dropped": rows[DROPPED],
         "rows_quarantined": rows[QUARANTINED],
     }
-    if isinstance(table, Silver) and table.late is not None:
+    if table.late is not None:
         facts |= {f"rows_{name}": rows[name] for name in (LATE, AHEAD, OUT_OF_TIME)}
         facts |= {f"delay_days_{name}": lately.delays[name] for name in (*DELAYS, UNKNOWN_DELAY)}
-    if isinstance(table, Silver) and table.unique:
+    if table.unique:
         facts["rows_duplicate"] = rows[DUPLICATE]
     for e in table.judged_by:
         facts[f"failed_{e.name}"] = lately.failed[e.name]

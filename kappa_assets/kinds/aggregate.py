@@ -12,17 +12,13 @@ from pyspark.sql.types import StructType
 
 from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold
-from kappa_assets.errors import TableMissing
-from kappa_assets.faults import fault_point
 from kappa_assets.kinds.judging.rewritten import noted_failures
 from kappa_assets.kinds.kind import MakeQuery, Standing
-from kappa_assets.kinds.query import WAIT, Setting
+from kappa_assets.kinds.query import Setting, columns_of
+from kappa_assets.kinds.range_of_batch import range_of_batch
 from kappa_assets.kinds.rewriting_query import Content, RewritingQuery, complete
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, InputRange, Position
 from kappa_assets.log.positions import (
-    check_repeated,
-    check_tiles,
-    input_range,
     positions_of_version,
     read_bytes,
 )
@@ -83,9 +79,7 @@ class AggregateQuery(RewritingQuery, ABC):
 
     def prepare(self) -> None:
         """Check the function's plan, and make the table with its output's columns."""
-        schema = self._above.schema()
-        if schema is None:
-            raise TableMissing(f"{self.table} has nothing to read yet: {self._upstream_name} is not written", hint=WAIT)
+        schema = columns_of(self._above, self.table, self._upstream_name)
         output = self._answer(self._setting.spark.createDataFrame([], schema))
         used = columns_used(output)
         self._read = schema
@@ -122,15 +116,11 @@ class AggregateQuery(RewritingQuery, ABC):
         ).select(*map(quoted, self._columns))
 
     def apply(self, batch: DataFrame, number: int) -> None:
-        fault_point("before_offsets", str(self.table))
-        since, until = self.checkpoint.delta_range(number)
-        write = self._write(number)
-        if self._target.is_in(write):
-            check_repeated(str(self.table), self._written, self._upstream_name, number, (since, until))
+        write, generation = self._write(number), self._generation.upstream
+        begun = range_of_batch(self, number, write, self._target, self._written, generation=generation)
+        if begun is None:
             return
-        read = input_range(self._upstream, self._generation.upstream, since, until)
-        before = self._last_note()
-        check_tiles(str(self.table), None if before is None else before.reads.get(self._upstream_name), read)
+        read, before = begun
         few = read_bytes(self._upstream, read) <= SMALL_BATCH
         ahead = None if before is None else before.recomputed
         small = few and self._target.size() <= SMALL_BATCH

@@ -10,19 +10,15 @@ from pyspark.sql import functions as F
 
 from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, BATCH_ID
 from kappa_assets.declare.tables import Silver
-from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.judging.lateness import reasons
 from kappa_assets.kinds.judging.verdicts import SET_ASIDE, noted, refuse_failed, set_aside, with_verdicts
 from kappa_assets.kinds.kind import Explanation, Kind, Standing
-from kappa_assets.kinds.query import WAIT, Setting, StartAgain, checkpoint_of
+from kappa_assets.kinds.query import Setting, StartAgain, checkpoint_of, columns_of
+from kappa_assets.kinds.range_of_batch import range_of_batch
 from kappa_assets.log.checkpoint import Checkpoint
-from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.log.positions import (
-    check_repeated,
-    check_tiles,
-    input_range,
     position_of_bronze_version,
     read_bytes,
 )
@@ -84,10 +80,7 @@ class AppendQuery:
 
     def prepare(self) -> None:
         """Check the function's plan, and make the table with its output's columns."""
-        schema = self._bronze.schema()
-        if schema is None:
-            raise TableMissing(f"{self.table} has nothing to read yet: {self._tape.bronze} is not written", hint=WAIT)
-        empty = self._setting.spark.createDataFrame([], schema)
+        empty = self._setting.spark.createDataFrame([], columns_of(self._bronze, self.table, self._tape.bronze))
         output = check_row_by_row(self._silver, empty).rows
         self._times = text_casts(self._silver, empty)
         self._target.prepare(output.schema)
@@ -103,14 +96,11 @@ class AppendQuery:
         return stream if end is None else stream.where(F.col(BATCH_ID) <= end)
 
     def apply(self, batch: DataFrame, number: int) -> None:
-        fault_point("before_offsets", str(self.table))
-        since, until = self.checkpoint.delta_range(number)
         write = self._write(number)
-        if self._target.is_in(write):
-            check_repeated(str(self.table), self._written, str(self._tape.bronze), number, (since, until))
+        begun = range_of_batch(self, number, write, self._target, self._written)
+        if begun is None:
             return
-        read = input_range(self._upstream, 1, since, until)
-        self._check_tiles(read)
+        read, _ = begun
         self._check_slices(read)
         size = read_bytes(self._upstream, read)
         small = size <= SMALL_BATCH
@@ -170,11 +160,6 @@ class AppendQuery:
         if any(day < first for c in taken for day in c.slices):
             raise StartAgain(f"{self.table} was started on slices from {first} on; older ones have landed since")
         self._sliced = taken[-1].version if taken else self._sliced
-
-    def _check_tiles(self, read: InputRange) -> None:
-        found = last_note(self._written, at_most=self._target.version())
-        before = None if found is None else found[1].reads.get(str(self._tape.bronze))
-        check_tiles(str(self.table), before, read)
 
     def _write(self, number: int) -> Write:
         return Write(str(self.table), self.generation, "main", number)

@@ -7,17 +7,16 @@ from pathlib import Path  # for the landing folder, which is of no lake
 from typing import Any, Protocol, runtime_checkable
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
+from kappa_assets.errors import TableMissing
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.names import TableName
 from kappa_assets.place.change import NO_LEASE, Fence
 from kappa_assets.place.local import durable
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.port import StoredTable
+from kappa_assets.place.port import OpenTable, StoredTable
 from kappa_assets.place.registry import Generation
-
-WAIT = "Nothing is wrong with the table: let its upstream catch up first, with kappa drain or its stream."
-"""What to do about a table whose upstream is not written yet."""
 
 
 class StartAgain(Exception):
@@ -146,6 +145,15 @@ class OneOfSeveral(Protocol):
     def label(self) -> str | None:
         """Which of them it is; None where it is the only one."""
         ...
+
+
+def columns_of(upstream: OpenTable, reader: TableName, name: object) -> StructType:
+    """Return the columns of what a table reads. Raises TableMissing where it is not written yet."""
+    schema = upstream.schema()
+    if schema is None:
+        hint = "Nothing is wrong with the table: let its upstream catch up first, with kappa drain or its stream."
+        raise TableMissing(f"{reader} has nothing to read yet: {name} is not written", hint=hint)
+    return schema
 
 
 def checkpoint_of(lake: Lake, generation: Generation) -> Checkpoint:

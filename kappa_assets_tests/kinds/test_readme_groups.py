@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import kappa_assets
-from kappa_assets import load_pipeline
 from kappa_assets.declare.tables import Gold
 from kappa_assets.kinds.known_kinds import kind_of
+from kappa_assets_tests.readme import pipeline_of_readme
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from kappa_assets import Pipeline
 
-_README = Path(kappa_assets.__file__).parent.parent / "README.md"
 _TAPE = "_batch_id long, _row long, _arrived_at timestamp, _arrival_date date"
 _NINE, _DAY = dt.datetime(2026, 1, 5, 9, tzinfo=dt.UTC), dt.date(2026, 1, 5)
 _ORDERS = [  # customer, city, item, at, amount
@@ -31,9 +28,7 @@ _ORDERS = [  # customer, city, item, at, amount
 
 
 def _shop(folder: Path) -> Pipeline:
-    blocks = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
-    (folder / "groups_of_readme.py").write_text(next(block for block in blocks if "by=[" in block))
-    return load_pipeline(str(folder / "groups_of_readme.py"))
+    return pipeline_of_readme(folder, "by=[")
 
 
 def _rows(frame: DataFrame) -> set[tuple[object, ...]]:

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-import kappa_assets
-from kappa_assets import Silver, load_pipeline
+from kappa_assets import Silver
 from kappa_assets.kinds.judging.verdicts import judged_rows
 from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.unique.duplicates import Once, with_duplicates
+from kappa_assets_tests.readme import pipeline_of_readme
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_README = Path(kappa_assets.__file__).parent.parent / "README.md"
 _TAPE = "_batch_id long, _row long, _arrived_at timestamp, _arrival_date date"
 _NOON, _DAY = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC), dt.date(2026, 1, 5)
 
 
 def _silver(folder: Path, option: str) -> Silver:
     """Return the Silver of README's example that is declared with an option."""
-    blocks = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
-    (folder / "rows_of_readme.py").write_text(next(block for block in blocks if option in block))
-    (table,) = load_pipeline(str(folder / "rows_of_readme.py")).derived
+    (table,) = pipeline_of_readme(folder, option).derived
     assert isinstance(table, Silver)
     return table
 

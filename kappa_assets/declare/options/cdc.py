@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kappa_assets.declare.origin import Origin, origin_of_caller
-from kappa_assets.declare.refusals import check_column, check_list, described
+from kappa_assets.declare.refusals import check_column, check_list, check_made, check_named_once, described
 from kappa_assets.declare.tables import Expectation
 from kappa_assets.errors import DeclarationError
 from kappa_assets.names import TableName
@@ -122,19 +122,14 @@ def check_cdc(
     """
     if given is None:
         return None
-    if not isinstance(given, Cdc):
-        raise DeclarationError(
-            f"cdc of {table} must be what cdc() gives; got {described(given)}",
-            origin=origin,
-            hint=f"Write cdc={_EXAMPLE}.",
-        )
+    found = check_made(f"cdc of {table}", given, Cdc, _EXAMPLE, origin)
     if excluded:
         raise DeclarationError(
             f"cdc= and {excluded[0]}= of {table} exclude each other: its rows are told apart by the keys of cdc()",
             origin=origin,
             hint=f"Leave {excluded[0]} out, or make a second Silver of this one.",
         )
-    own = {one.name for one in given.expectations}
+    own = {one.name for one in found.expectations}
     clash = next((one.name for one in expectations if one.name in own), None)
     if clash is not None:
         raise DeclarationError(
@@ -142,19 +137,14 @@ def check_cdc(
             origin=origin,
             hint="Leave it out if it says the same, or name it otherwise.",
         )
-    return given
+    return found
 
 
 def _check_columns(columns: dict[str, tuple[str, ...]], origin: Origin) -> None:
     for option, names in columns.items():
         for name in names:
             check_column(f"{option} of cdc()", name, origin)
-        if len({name.lower() for name in names}) < len(names):
-            raise DeclarationError(
-                f"{option} of cdc() names a column twice: {list(names)}",
-                origin=origin,
-                hint="Name each once; Spark does not tell upper from lower case.",
-            )
+        check_named_once(f"{option} of cdc() names", names, origin)
         if not names and option != "track":
             raise DeclarationError(f"cdc() has no {option}", origin=origin, hint=f"Write {_EXAMPLE}.")
     keys = {name.lower() for name in columns["keys"]}

@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 from kappa_assets.declare.options.spans import time_span
 from kappa_assets.declare.origin import Origin, origin_of_caller
-from kappa_assets.declare.refusals import check_column, described
+from kappa_assets.declare.refusals import check_column, check_made, described
 from kappa_assets.declare.tables import AHEAD, LATE, AheadPolicy, Expectation, Late, LatePolicy
 from kappa_assets.errors import DeclarationError
 from kappa_assets.names import TableName
@@ -74,12 +74,7 @@ def check_late(
     """Return what a Silver says of late rows. Raises DeclarationError for one with keys, and for names that clash."""
     if given is None:
         return None
-    if not isinstance(given, Late):
-        raise DeclarationError(
-            f"late of {table} must be what late() gives; got {described(given)}",
-            origin=origin,
-            hint=f"Write late={_EXAMPLE}.",
-        )
+    found = check_made(f"late of {table}", given, Late, _EXAMPLE, origin)
     if keys:
         raise DeclarationError(
             f"{table} has keys and late: rows that are recomputed have no moment of arrival",
@@ -87,7 +82,7 @@ def check_late(
             hint="Declare it on the row-by-row Silver that it reads.",
         )
     check_free_reasons(table, (LATE, AHEAD), expectations, origin)
-    return given
+    return found
 
 
 def check_free_reasons(

@@ -12,10 +12,15 @@ _SPAN = re.compile(r"(\d{1,5}(?:\.\d{1,6})?)\s*(second|minute|hour|day)s?")
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
+def seconds_in(text: object, pattern: re.Pattern[str]) -> float:
+    """Return the seconds of a span that fits a pattern, whose groups are a number and a unit; 0 for any other value."""
+    match = pattern.fullmatch(text.strip()) if isinstance(text, str) else None
+    return float(match[1]) * _SECONDS[match[2]] if match is not None else 0.0
+
+
 def time_span(what: str, text: object, origin: Origin, example: str) -> dt.timedelta:
     """Return a span of time above zero. Raises DeclarationError."""
-    match = _SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
-    span = dt.timedelta(seconds=float(match[1]) * _SECONDS[match[2]]) if match is not None else dt.timedelta()
+    span = dt.timedelta(seconds=seconds_in(text, _SPAN))
     if span <= dt.timedelta():
         raise DeclarationError(
             f"{what} is no time span above zero: {text!r}",

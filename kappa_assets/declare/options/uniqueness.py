@@ -5,7 +5,7 @@ from __future__ import annotations
 from kappa_assets.declare.options.lateness import check_free_reasons
 from kappa_assets.declare.options.spans import whole_days
 from kappa_assets.declare.origin import Origin
-from kappa_assets.declare.refusals import check_column, check_list
+from kappa_assets.declare.refusals import check_column, check_list, check_named_once
 from kappa_assets.declare.tables import DUPLICATE, Expectation
 from kappa_assets.errors import DeclarationError
 from kappa_assets.names import TableName
@@ -26,12 +26,7 @@ def check_unique(
     columns = check_list(f"unique of {table}", unique, origin, str, "['event_id']")
     for column in columns:
         check_column(f"unique of {table}", column, origin)
-    if len({column.lower() for column in columns}) < len(columns):
-        raise DeclarationError(
-            f"unique of {table} names a column twice: {list(columns)}",
-            origin=origin,
-            hint="Name each once; Spark does not tell upper from lower case.",
-        )
+    check_named_once(f"unique of {table} names", columns, origin)
     if columns and keys:
         raise DeclarationError(
             f"{table} has keys and unique: rows of a group are recomputed, and are not added one by one",

@@ -16,22 +16,18 @@ from pyspark.sql import functions as F
 
 from kappa_assets.columns import BATCH_ID
 from kappa_assets.declare.tables import Silver
-from kappa_assets.errors import TableMissing
-from kappa_assets.faults import fault_point
 from kappa_assets.kinds.cdc.check import check_cdc, check_changes
 from kappa_assets.kinds.cdc.in_words import cdc_in_words
 from kappa_assets.kinds.cdc.judged import Judged, judged, taken_of
 from kappa_assets.kinds.cdc.merging import TRUNCATES, marked, merged, shown, touches
 from kappa_assets.kinds.cdc.state import ChangesKept, with_counts
 from kappa_assets.kinds.kind import Kind, Standing
-from kappa_assets.kinds.query import WAIT, Setting
+from kappa_assets.kinds.query import Setting, columns_of
+from kappa_assets.kinds.range_of_batch import range_of_batch
 from kappa_assets.kinds.rewriting_query import IN_PROPORTION, Content, RewritingQuery, few_groups, ordered
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.log.positions import (
-    check_repeated,
-    check_tiles,
     holds_all_read,
-    input_range,
     position_of_bronze_version,
     read_bytes,
 )
@@ -72,10 +68,7 @@ class CdcQuery(RewritingQuery):
 
     def prepare(self) -> None:
         """Check the function's plan, and make the table with what is shown of its output, and the state."""
-        schema = self._bronze.schema()
-        if schema is None:
-            raise TableMissing(f"{self.table} has nothing to read yet: {self._tape.bronze} is not written", hint=WAIT)
-        empty = self._setting.spark.createDataFrame([], schema)
+        empty = self._setting.spark.createDataFrame([], columns_of(self._bronze, self.table, self._tape.bronze))
         changes, _ = check_changes(self._silver, empty)
         self._times = text_casts(self._silver, empty)
         self._order = ordered(self._cdc.keys, changes.schema)
@@ -91,14 +84,10 @@ class CdcQuery(RewritingQuery):
         return self._bounded(stream)
 
     def apply(self, batch: DataFrame, number: int) -> None:
-        fault_point("before_offsets", str(self.table))
-        since, until = self.checkpoint.delta_range(number)
-        if self._target.is_in(self._write(number)):
-            check_repeated(str(self.table), self._written, str(self._tape.bronze), number, (since, until))
+        begun = range_of_batch(self, number, self._write(number), self._target, self._written)
+        if begun is None:
             return
-        read = input_range(self._upstream, 1, since, until)
-        before = self._last_note()
-        check_tiles(str(self.table), None if before is None else before.reads.get(str(self._tape.bronze)), read)
+        read, before = begun
         small = read_bytes(self._upstream, read) <= SMALL_BATCH
         rows = self._silver(with_days(batch.coalesce(1) if small else batch, self._times))
         self._widen(rows)

@@ -14,7 +14,7 @@ from kappa_assets.declare.options.cdc import IS_CURRENT, VALID_FROM, VALID_TO, C
 from kappa_assets.declare.tables import Expectation, Silver
 from kappa_assets.kinds.cdc.merging import conditions, marked, shown
 from kappa_assets.logic.logic_check import Answer, check_row_by_row
-from kappa_assets.logic.plan_rules import refuse
+from kappa_assets.logic.plan_rules import refuse, short
 
 _NESTED = (ArrayType, MapType, StructType, VariantType)
 _OURS = "_cdc_"
@@ -81,5 +81,5 @@ def _check_condition(table: Silver, option: str, condition: str, changes: DataFr
     try:
         changes.filter(condition)
     except PySparkException as error:
-        said = str(error).partition(" SQLSTATE")[0].partition("\n")[0].strip()
-        refuse(table, f"cannot tell {option} of cdc(), {condition!r}: {said}", f"It has {changes.columns}.", error)
+        what = f"cannot tell {option} of cdc(), {condition!r}: {short(error)}"
+        refuse(table, what, f"It has {changes.columns}.", error)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Silver
-from kappa_assets.kinds.judging.verdicts import apart, noted, refuse_failed, set_aside, with_verdicts
+from kappa_assets.kinds.judging.verdicts import any_of, apart, noted, refuse_failed, set_aside, with_verdicts
 from kappa_assets.log.note import GIVEN, SET_ASIDE, TAKEN
 from kappa_assets.logic.logic_check import text_casts
 from kappa_assets.logic.time_of_day import with_days
@@ -55,7 +54,7 @@ class Judged:
         told = json.dumps({"table": name, "generation": generation, "batch": batch})
         aside = set_aside(self.silver, generation, batch, told)
         assert aside is not None  # noqa: S101 -- for mypy; without keys and a sequence nothing is merged
-        kept = aside.kept(self.rows.where(_any(aside.failed)).drop(*self.counted))
+        kept = aside.kept(self.rows.where(any_of(aside.failed)).drop(*self.counted))
         side.prepare(kept.schema)
         write = Write(name, generation, "rejects", batch)
         side.apply(Change(write, kept, lambda _: told, small=small, point=None), fence)
@@ -76,7 +75,7 @@ def judged(silver: Silver, rows: DataFrame) -> Iterator[Judged]:
             rejected={name: found[f"aside {name}"] for name in aside if found[f"aside {name}"]},
             counted={name: found[name] for name in counted},
         )
-        yield Judged(every, kept.where(~_any(aside)).drop(*counted), kept, counted, counts)
+        yield Judged(every, kept.where(~any_of(aside)).drop(*counted), kept, counted, counts)
     finally:
         kept.unpersist()
 
@@ -85,8 +84,4 @@ def taken_of(silver: Silver, upstream: DataFrame) -> DataFrame:
     """Return the changes that are merged of any rows of the tape."""
     every = replace(silver, expectations=silver.judged_by)
     rows = silver(with_days(upstream, text_casts(silver, upstream)))
-    return rows.where(~_any(apart(every)))
-
-
-def _any(conditions: Mapping[str, Column]) -> Column:
-    return reduce(Column.__or__, conditions.values(), F.lit(False))
+    return rows.where(~any_of(apart(every)))

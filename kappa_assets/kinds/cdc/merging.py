@@ -12,10 +12,11 @@ from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, MapType, StringType, StructType, VariantType
+from pyspark.sql.types import StringType, StructType
 
 from kappa_assets.columns import ADDRESS, LINEAGE, quoted
 from kappa_assets.declare.options.cdc import IS_CURRENT, VALID_FROM, VALID_TO, Cdc
+from kappa_assets.kinds.comparable import comparable
 
 DELETES, TRUNCATES = "_cdc_deletes", "_cdc_truncates"
 """Whether a change deletes its key, or all of them: then it is kept under a key of nulls."""
@@ -179,22 +180,8 @@ def _content(cdc: Cdc, schema: StructType) -> tuple[str, ...]:
 
 
 def _comparable(schema: StructType, names: Sequence[str]) -> list[Column]:
-    """Return columns as values that Spark can compare: maps and variants as JSON."""
-    found = []
-    for name in names:
-        column = F.col(quoted(name))
-        found.append(F.to_json(F.struct(column)) if _has_no_order(schema[name].dataType) else column)
-    return found or [F.lit(0)]
-
-
-def _has_no_order(kind: DataType) -> bool:
-    match kind:
-        case MapType() | VariantType():
-            return True
-        case StructType():
-            return any(_has_no_order(field.dataType) for field in kind)
-    inner = getattr(kind, "elementType", None)
-    return isinstance(inner, DataType) and _has_no_order(inner)
+    """Return columns as values that Spark can compare; of none, one that is the same in all rows."""
+    return comparable(schema, names) or [F.lit(0)]
 
 
 def touches(cdc: Cdc, changes: DataFrame) -> DataFrame:

@@ -13,14 +13,13 @@ from pyspark.sql.types import StructType
 
 from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.errors import TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.joined.in_words import joined_in_words, whole_in_words
 from kappa_assets.kinds.joined.vector import Part, Upstream, Upstreams, Vector
 from kappa_assets.kinds.joined.vector_plans import VectorPlans
 from kappa_assets.kinds.judging.rewritten import noted_failures
 from kappa_assets.kinds.kind import Kind, Standing
-from kappa_assets.kinds.query import WAIT, Setting, StartAgain
+from kappa_assets.kinds.query import Setting, StartAgain, columns_of
 from kappa_assets.kinds.rewriting_query import (
     IN_PROPORTION,
     MOST_GROUPS,
@@ -175,13 +174,8 @@ class WholeOfSeveralQuery(RewritingQuery):
         return {} if before is None else before.reads
 
     def _schemas_now(self) -> tuple[StructType, ...]:
-        found = []
-        for upstream, above in zip(self._upstreams.upstreams, self._above, strict=True):
-            schema = above.schema()
-            if schema is None:
-                raise TableMissing(f"{self.table} has nothing to read yet: {upstream.name} is not written", hint=WAIT)
-            found.append(schema)
-        return tuple(found)
+        both = zip(self._above, self._upstreams.upstreams, strict=True)
+        return tuple(columns_of(above, self.table, upstream.name) for above, upstream in both)
 
     def _begin_anew_if_needed(self) -> None:
         begun = self.checkpoint.newest_begun()

@@ -13,9 +13,9 @@ from pyspark.sql import functions as F
 
 from kappa_assets.declare.tables import Derived
 from kappa_assets.errors import ExpectationFailed
-from kappa_assets.kinds.judging.verdicts import failing
+from kappa_assets.kinds.judging.verdicts import failing, fails_column, failures, failures_in_words
 from kappa_assets.log.note import REWRITTEN
-from kappa_assets.logic.column_rules import FAILS, JUDGED
+from kappa_assets.logic.column_rules import JUDGED
 from kappa_assets.place.change import Counts
 
 _REWRITTEN = f"{JUDGED}{REWRITTEN}"
@@ -25,7 +25,7 @@ def with_failures(table: Derived, rows: DataFrame) -> tuple[DataFrame, tuple[str
     """Return rows that a batch writes, with columns of booleans that are to be counted, and the names of these."""
     if not table.expectations:
         return rows, ()
-    fails = {f"{FAILS}{name}": fails for name, fails in failing(table, "warn", "fail").items()}
+    fails = {fails_column(name): fails for name, fails in failing(table, "warn", "fail").items()}
     return rows.withColumns({_REWRITTEN: F.lit(True), **fails}), (_REWRITTEN, *fails)
 
 
@@ -33,20 +33,15 @@ def noted_failures(table: Derived, counts: Counts) -> dict[str, Any]:
     """Return what the note of a commit says about the rows that were judged, by the names of its fields."""
     if not table.expectations:
         return {}
-    warned = {e.name: counts.counted.get(f"{FAILS}{e.name}", 0) for e in table.expectations if e.on_fail == "warn"}
-    return {
-        "warned": {name: rows for name, rows in warned.items() if rows},
-        "judged": {REWRITTEN: counts.counted.get(_REWRITTEN, 0)},
-    }
+    warned = {e.name: rows for e, rows in failures(table, "warn", counts).items()}
+    return {"warned": warned, "judged": {REWRITTEN: counts.counted.get(_REWRITTEN, 0)}}
 
 
 def refuse_failures(table: Derived, batch: int, counts: Counts) -> None:
     """Raise ExpectationFailed when a row of a batch fails what no row may. It tells of no row, only how many."""
-    strict = [e for e in table.expectations if e.on_fail == "fail"]
-    failed = {e: rows for e in strict if (rows := counts.counted.get(f"{FAILS}{e.name}", 0))}
+    failed = failures(table, "fail", counts)
     if failed:
-        of = f"of {counts.counted.get(_REWRITTEN, 0):,} rows"
-        told = "; ".join(f"{rows:,} {of} fail {e.name!r} ({e.condition})" for e, rows in failed.items())
+        told = failures_in_words(failed, counts.counted.get(_REWRITTEN, 0))
         raise ExpectationFailed(
             f"{table.name} {ExpectationFailed.SAYS} its batch {batch}: {told}",
             hint=f"The table stays as it was. To see them, call {table.name.name} with the tables that it reads, and "

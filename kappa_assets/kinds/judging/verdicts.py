@@ -43,12 +43,12 @@ def with_verdicts(silver: Silver, output: DataFrame) -> tuple[DataFrame, tuple[s
     """
     if not silver.judges:
         return output, ()
-    dropped, quarantined = _any(failing(silver, "drop")), _any(failing(silver, "quarantine"))
+    dropped, quarantined = any_of(failing(silver, "drop")), any_of(failing(silver, "quarantine"))
     verdicts = {
         _COUNTED[GIVEN]: F.lit(True),
         _COUNTED[DROPPED]: dropped,
         _COUNTED[QUARANTINED]: ~dropped & quarantined,
-        **{_fails(name): fails for name, fails in failing(silver, "warn", "fail").items()},
+        **{fails_column(name): fails for name, fails in failing(silver, "warn", "fail").items()},
     }
     if silver.late is not None:
         verdicts |= {_COUNTED[name]: is_so for name, is_so in untimely(silver.late).items()}
@@ -58,14 +58,13 @@ def with_verdicts(silver: Silver, output: DataFrame) -> tuple[DataFrame, tuple[s
 
 def stays(silver: Silver) -> Column:
     """Return whether a row that the function gave is set aside for nothing but being there already."""
-    return ~_any(apart(silver))
+    return ~any_of(apart(silver))
 
 
 def noted(silver: Silver, counts: Counts) -> dict[str, Any]:
     """Return what the note of a commit says about the rows that were judged, by the names of its fields."""
     if not silver.judges:
         return {}
-    warned = {e.name: counts.counted.get(_fails(e.name), 0) for e in silver.expectations if e.on_fail == "warn"}
     judged = {name: counts.counted.get(column, 0) for name, column in _COUNTED.items()}
     judged[DUPLICATE] = counts.rejected.get(DUPLICATE, 0) if silver.unique else 0
     delays: dict[str, int] = {}
@@ -76,7 +75,7 @@ def noted(silver: Silver, counts: Counts) -> dict[str, Any]:
     return {
         "rejected": counts.rejected,
         "delays": delays,
-        "warned": {name: rows for name, rows in warned.items() if rows},
+        "warned": {e.name: rows for e, rows in failures(silver, "warn", counts).items()},
         "judged": {name: rows for name, rows in judged.items() if rows or name == GIVEN},
     }
 
@@ -91,9 +90,9 @@ def set_aside(silver: Silver, generation: int, batch: int, note: str) -> Aside |
 
     def kept(failed: DataFrame) -> DataFrame:
         # What nothing else sets aside is a duplicate: such rows alone are asked whether they are there already.
-        told = {**aside, **dict.fromkeys(once, ~_any(aside))}
+        told = {**aside, **dict.fromkeys(once, ~any_of(aside))}
         reasons = F.array_compact(F.array(*[F.when(fails, F.lit(name)) for name, fails in told.items()]))
-        waits = ~_any(dropped) & _any(waiting)
+        waits = ~any_of(dropped) & any_of(waiting)
         fate = F.when(waits, F.lit("quarantine")).otherwise(F.lit("drop"))
         return failed.select(
             *LINEAGE,
@@ -115,27 +114,25 @@ def judged_rows(silver: Silver, upstream: DataFrame) -> DataFrame:
     """
     output = silver(with_days(upstream, text_casts(silver, upstream)))
     refused, aside = failing(silver, "fail"), apart(silver)
-    stays = _any(refused) | ~_any(aside)
+    stays = any_of(refused) | ~any_of(aside)
     rows = output.where(stays) if aside else output
-    return rows.withColumns({_fails(name): fails for name, fails in refused.items()}) if refused else rows
+    return rows.withColumns({fails_column(name): fails for name, fails in refused.items()}) if refused else rows
 
 
 def refusing(silver: Silver) -> tuple[str, ...]:
     """Return the columns that `judged_rows` has beside those of the table."""
-    return tuple(_fails(e.name) for e in _declared(silver, "fail"))
+    return tuple(fails_column(e.name) for e in _declared(silver, "fail"))
 
 
 def refuse_failed(silver: Silver, tape: TableName, judged: DataFrame, counts: Counts) -> None:
     """Raise ExpectationFailed when a row fails what no row may: it tells of the rows by their addresses alone."""
-    failed = {e: rows for e in _declared(silver, "fail") if (rows := counts.counted.get(_fails(e.name), 0))}
+    failed = failures(silver, "fail", counts)
     if not failed:
         return
-    fails = reduce(Column.__or__, [F.col(_fails(e.name)) for e in failed])
+    fails = reduce(Column.__or__, [F.col(fails_column(e.name)) for e in failed])
     first, last = judged.agg(F.min(BATCH_ID), F.max(BATCH_ID)).collect()[0]
     found = judged.where(fails).select(*ADDRESS).distinct().orderBy(*ADDRESS).limit(_SHOWN).collect()
-    total = counts.counted.get(_COUNTED[GIVEN])
-    of = "rows" if total is None else f"of {total:,} rows"
-    told = "; ".join(f"{rows:,} {of} fail {e.name!r} ({e.condition})" for e, rows in failed.items())
+    told = failures_in_words(failed, counts.counted.get(_COUNTED[GIVEN]))
     addresses = ", ".join(f"({batch}, {row})" for batch, row in found)
     where = f"(_batch_id, _row) IN ({addresses})"
     look = f"SELECT * FROM delta_scan('$(kappa path {tape})') WHERE {where}"  # noqa: S608 -- is shown, and never run
@@ -146,14 +143,25 @@ def refuse_failed(silver: Silver, tape: TableName, judged: DataFrame, counts: Co
     )
 
 
+def failures(table: Derived, fate: OnFail, counts: Counts) -> dict[Expectation, int]:
+    """Return how many rows fail each expectation that says so of them; those that none fails are left out."""
+    return {e: rows for e in _declared(table, fate) if (rows := counts.counted.get(fails_column(e.name), 0))}
+
+
+def failures_in_words(failed: Mapping[Expectation, int], total: int | None) -> str:
+    """Return what `failures` gave as a text, with of how many rows that is, where it is known."""
+    of = "rows" if total is None else f"of {total:,} rows"
+    return "; ".join(f"{rows:,} {of} fail {e.name!r} ({e.condition})" for e, rows in failed.items())
+
+
 def failing(table: Derived, *fates: OnFail) -> Mapping[str, Column]:
     """Return, by those expectations that say so of rows that fail, whether a row does; null is failed.
 
     A row that is set aside for its time fails none.
     """
     fails = {e.name: ~F.coalesce(F.expr(e.condition), F.lit(False)) for e in _declared(table, *fates)}
-    gone = set_aside_for_time(table.late, *SET_ASIDE) if isinstance(table, Silver) else {}
-    return {name: ~_any(gone) & failed for name, failed in fails.items()} if gone else fails
+    gone = set_aside_for_time(table.late, *SET_ASIDE)
+    return {name: ~any_of(gone) & failed for name, failed in fails.items()} if gone else fails
 
 
 def apart(silver: Silver) -> Mapping[str, Column]:
@@ -170,9 +178,11 @@ def _declared(table: Derived, *fates: OnFail) -> list[Expectation]:
     return [e for e in table.expectations if e.on_fail in fates]
 
 
-def _any(conditions: Mapping[str, Column]) -> Column:
+def any_of(conditions: Mapping[str, Column]) -> Column:
+    """Return whether any of some conditions holds; of none, false."""
     return reduce(Column.__or__, conditions.values(), F.lit(False))
 
 
-def _fails(expectation: str) -> str:
+def fails_column(expectation: str) -> str:
+    """Return the column that tells which rows fail an expectation."""
     return f"{FAILS}{expectation}"

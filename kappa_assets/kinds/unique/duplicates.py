@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, MapType, StructType, VariantType
 
 from kappa_assets.columns import ADDRESS, ARRIVAL_DATE, quoted
+from kappa_assets.kinds.comparable import comparable
 
 _ASKED, _FIRST, _DAYS, _THERE, _KEPT = "_judged_asked", "_judged_first", "_judged_days", "_judged_there", "_judged_kept"
 
@@ -49,10 +49,8 @@ def with_duplicates(
     known = rows.withColumn(_ASKED, F.coalesce(asked, F.lit(False)) & has_key)
     met = _met(known, once, there, few=few)
     of_key = Window.partitionBy(*once.keys, F.when(~F.col(_ASKED), F.struct(*ADDRESS)))
-    in_order = [
-        *map(F.col, ADDRESS),
-        *_by_content(rows),
-    ]  # the function may give several rows of one, which have one address
+    # The function may give several rows of one, which have one address: all that is in them puts these in order.
+    in_order = [*map(F.col, ADDRESS), *comparable(rows.schema, [name for name in rows.columns if name not in ADDRESS])]
     if once.within is None:
         judged = met.withColumn(_FIRST, F.row_number().over(of_key.orderBy(*in_order)) == 1)
         is_new = F.col(_FIRST) & F.col(_THERE).isNull()
@@ -100,23 +98,3 @@ def _walked(
     return rows.withColumn(_KEPT, F.when(is_first_of_key, walked)).withColumn(
         _KEPT, F.first(_KEPT, ignorenulls=True).over(of_key)
     )
-
-
-def _by_content(rows: DataFrame) -> list[Column]:
-    """Return what puts rows in order that have one address: all that is in them."""
-    return [
-        F.col(quoted(f.name)) if _has_order(f.dataType) else F.to_json(F.struct(quoted(f.name)))
-        for f in rows.schema
-        if f.name not in ADDRESS
-    ]
-
-
-def _has_order(kind: DataType) -> bool:
-    match kind:
-        case MapType() | VariantType():
-            return False
-        case ArrayType():
-            return _has_order(kind.elementType)
-        case StructType():
-            return all(_has_order(field.dataType) for field in kind)
-    return True

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived, Silver
+from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.note import DELAYS, IMPLAUSIBLE, UNKNOWN_DELAY
 from kappa_assets.names import TableName
@@ -179,10 +179,9 @@ class Reporter:
         told = {"warn": "warned", "drop": "rejected", "quarantine": "quarantined"}
         names = {e.name: f"{told[e.on_fail]}_{e.name}" for e in table.judged_by if e.on_fail in told}
         counts = Counter(dict.fromkeys(names.values(), 0))
-        late, unique = (table.late, table.unique) if isinstance(table, Silver) else (None, ())
-        rows = [*((LATE, AHEAD) if late else ()), *((DUPLICATE,) if unique else ())]
+        rows = [*((LATE, AHEAD) if table.late else ()), *((DUPLICATE,) if table.unique else ())]
         counts.update({f"rows_{name}": 0 for name in rows})
-        if late is not None:
+        if table.late is not None:
             counts.update(dict.fromkeys(map(_delay, (*DELAYS, UNKNOWN_DELAY)), 0))
         for commit in fresh:
             if commit.note is not None and _is_told_with(commit, of_slice):

@@ -43,8 +43,8 @@ def _added(
     rows, counted, files = change.rows, change.counted, NOTHING
     if rows is not None:
         if counted:
-            rows = rows.observe(observation, *[F.count_if(F.col(name)).alias(name) for name in counted])
-        files = write_files(rows.drop(*counted), folder, slices, small=small, observed=bool(counted))
+            rows = rows.observe(observation, *[F.count_if(F.col(name)).alias(name) for name in counted]).drop(*counted)
+        files = write_files(rows, folder, slices, small=small, observed=bool(counted))
     files = files if change.adopted is None else linked_files(change.adopted, folder).and_also(files)
     return files, observation.get if rows is not None and counted else {}
 

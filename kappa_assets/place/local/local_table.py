@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -134,9 +134,10 @@ class LocalTable:
         """Put the change's rows in the place of the groups, in as few files as may hold them."""
         assert change.rows is not None  # noqa: S101 -- for mypy; a change of groups has rows, if only none of them
         part = self._order.part_of(groups)
-        schema = change.rows.drop(*change.counted).schema
+        schema = StructType([f for f in change.rows.schema if f.name not in change.counted])
         stay = in_groups(self._order.rows_of(change.rows.sparkSession, part, schema), groups, kept=True)
-        stay = stay.withColumns(dict.fromkeys(change.counted, F.lit(False)))
+        if change.counted:
+            stay = stay.withColumns(dict.fromkeys(change.counted, F.lit(False)))
         files, counted = self._order.write(stay.unionByName(change.rows), part, change.counted)
         touched = {"groups": groups.values.num_rows, "files": len(part.replaced), "bytes": part.bytes}
         counts = Counts(files.rows, part.kept_rows + files.rows, counted=counted, touched=touched)
@@ -184,8 +185,7 @@ class LocalTable:
         new = None if same or not (old.paths or files.actions) else files
         version = self._writer.exchange(old.paths, new, once, said, changed=changed, alone=alone)
         if same and version is not None:
-            for relative in {"/".join(action.path.split("/")[:2]) for action in files.actions}:
-                remove_unfinished(self._writer.folder, relative)
+            self._remove(action.path for action in files.actions)
         return version
 
     def _change_files(self) -> ChangeFiles:
@@ -213,10 +213,14 @@ class LocalTable:
             if change.check is not None:
                 change.check(counts)
         except BaseException:
-            folder = self._writer.folder
-            for relative in {"/".join((folder / path).relative_to(folder).parts[:2]) for path in files}:
-                remove_unfinished(folder, relative)
+            self._remove(files)
             raise
+
+    def _remove(self, files: Iterable[str | Path]) -> None:
+        """Remove the folders of writes that no commit names, by files in them."""
+        folder = self._writer.folder
+        for relative in {"/".join((folder / path).relative_to(folder).parts[:2]) for path in files}:
+            remove_unfinished(folder, relative)
 
     def _set_aside(self, change: Change, aside: Aside, files: list[Path], fence: Fence) -> None:
         """Commit what is kept of the rows in `files` beside the table, and remove the files, which no commit names."""

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import kappa_assets
-from kappa_assets import TableName, load_pipeline
+from kappa_assets import TableName
 from kappa_assets.kinds.known_kinds import kind_of
+from kappa_assets_tests.readme import pipeline_of_readme
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_README = Path(kappa_assets.__file__).parent.parent / "README.md"
 _TAPE = "_batch_id long, _row long, _arrived_at timestamp, _arrival_date date"
 _NOON, _DAY = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC), dt.date(2026, 1, 5)
 
 
 def test_the_joins_of_readme_are_taken_and_give_what_it_says(spark: SparkSession, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", _README.read_text(), re.DOTALL)
-    (tmp_path / "joins_of_readme.py").write_text(next(block for block in blocks if "by={" in block))
-    shop = load_pipeline(str(tmp_path / "joins_of_readme.py"))
+    shop = pipeline_of_readme(tmp_path, "by={")
     of_tapes = {
         "bronze.orders": _tape(
             spark,
