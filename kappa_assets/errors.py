@@ -25,6 +25,7 @@ KappaError
 ├── RegistryConflict          somebody else changed the registry first
 ├── ReplayError               a replay cannot be planned, built or compared
 │   └── PromotionRefused      a candidate may not go live
+├── ReleaseRefused            rows in quarantine cannot be released
 ├── PolicyRefused             maintenance would remove what is still needed
 └── SetupError                the machine lacks something: Java, jars, a port
 """
@@ -168,6 +169,10 @@ class ReplayError(KappaError):
 
 class PromotionRefused(ReplayError):
     """A candidate may not go live."""
+
+
+class ReleaseRefused(KappaError):
+    """Rows in quarantine cannot be released; they are where they were."""
 
 
 class PolicyRefused(KappaError):

@@ -18,6 +18,8 @@ Point = Literal[
     "comparing",
     "slice_written",
     "slice_repaired",
+    "rows_marked",
+    "rows_released",
     "retrying",
 ]
 

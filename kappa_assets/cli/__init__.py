@@ -8,7 +8,7 @@ from kappa_assets.cli.check import check, explain
 from kappa_assets.cli.group import Commands, common_options
 from kappa_assets.cli.look import path, releases, schema, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
-from kappa_assets.cli.rejects import deliveries, quarantine, rejects
+from kappa_assets.cli.rejects import deliveries, quarantine, rejects, release
 from kappa_assets.cli.repair import repair
 from kappa_assets.cli.rewind import compare, discard, promote, replay, rollback
 from kappa_assets.cli.upkeep import maintain
@@ -19,7 +19,7 @@ from kappa_assets.cli.upkeep import maintain
     sections={
         "Look": (tables, explain, status, tape, show, schema, path, deliveries, rejects, quarantine, releases),
         "Play": (check, stream, drain),
-        "Rewind": (repair, replay, compare, promote, discard, rollback),
+        "Rewind": (repair, release, replay, compare, promote, discard, rollback),
         "Keep": (maintain,),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -1,4 +1,4 @@
-"""Commands about what was delivered or set aside: deliveries, which has some taken again, rejects, quarantine."""
+"""Commands about what was delivered or set aside: deliveries, rejects, quarantine, and what lets rows out of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kappa_assets.cli.answer import Answer
-from kappa_assets.cli.command import TableArgument, Where, command
+from kappa_assets.cli.command import TableArgument, Where, command, setting_of
+from kappa_assets.cli.progress import progress
 from kappa_assets.names import Layer, TableName
 
 if TYPE_CHECKING:
@@ -61,11 +62,49 @@ def quarantine(where: Where, silver: TableName, limit: int, *, dropped: bool) ->
 
 
 def _aside(beside: StoredTable, version: int, generation: int, *, dropped: bool) -> list[dict[str, Any]]:
-    """Return the rows that a generation has set aside; one of before there was a quarantine was dropped."""
+    """Return the rows that a generation has set aside; one of before there was a quarantine was dropped.
+
+    What a release has marked is in quarantine until it comes to its end.
+    """
     import pyarrow.compute as pc
 
     mine = beside.arrow(version).to_table(filter=pc.field("generation") == generation).to_pylist()
-    return [row for row in mine if (row.get("on_fail") != "quarantine") == dropped]
+    return [row for row in mine if (row.get("on_fail") or "").startswith("quarantine") != dropped]
+
+
+@command
+@click.argument("silver", type=TableArgument(Layer.SILVER))
+@click.option(
+    "--where",
+    "condition",
+    required=True,
+    metavar="SQL",
+    help="Which rows: a condition on the columns of `kappa quarantine`; true chooses all.",
+)
+@click.option("--cores", type=click.IntRange(min=1), help="Threads to work with; default: all of the machine's.")
+def release(where: Where, silver: TableName, condition: str, cores: int | None) -> Answer:
+    """Take rows in quarantine through today's function, and put those that pass into the table.
+
+    --where "array_contains(reasons, 'priced') and _batch_id >= 41". Rows that something still sets aside stay in
+    quarantine. The stream may run, but for a table whose rows are unique. Where other logic than is deployed wrote the
+    table, a replay does it, unless it is declared with on_change="forward". Started again after it was interrupted, it
+    finishes, and no row is in twice.
+    """
+    from kappa_assets.repair import release_rows
+
+    pipeline = where.pipeline()
+    with progress() as shown:
+        setting = setting_of(where, shown, landing=False, cores=cores, background=True)
+        done = release_rows(setting, pipeline, silver, condition, progress=shown.say)
+    row: dict[str, object] = {
+        "table": str(done.table),
+        "generation": done.generation,
+        "chosen": done.chosen,
+        "released": done.released,
+        "duplicates": done.duplicates,
+        "in_quarantine": done.chosen - done.taken,
+    }
+    return Answer([row], title=done.summary)
 
 
 @command

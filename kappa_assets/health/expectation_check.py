@@ -15,6 +15,7 @@ from kappa_assets.log.note import (
     GIVEN,
     OUT_OF_TIME,
     QUARANTINED,
+    RELEASED,
     REWRITTEN,
     SET_ASIDE,
     UNKNOWN_DELAY,
@@ -93,6 +94,8 @@ def _facts(table: Derived, lately: Judged) -> dict[str, Fact]:
         facts |= {f"delay_days_{name}": lately.delays[name] for name in (*DELAYS, UNKNOWN_DELAY)}
     if table.unique:
         facts["rows_duplicate"] = rows[DUPLICATE]
+    if rows[RELEASED]:
+        facts["rows_released"] = rows[RELEASED]
     for e in table.judged_by:
         facts[f"failed_{e.name}"] = lately.failed[e.name]
         facts[f"failed_share_{e.name}"] = round(lately.failed[e.name] / given, 6) if given else 0.0

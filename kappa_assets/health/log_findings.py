@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from kappa_assets.errors import TapeGap
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
-from kappa_assets.log.note import GIVEN, REWRITTEN, SET_ASIDE, TAKEN, CommitNote, Offset
+from kappa_assets.log.note import GIVEN, RELEASED, REWRITTEN, SET_ASIDE, TAKEN, CommitNote, Offset
 from kappa_assets.names import TableName
 from kappa_assets.place.port import StoredTable
 
@@ -91,7 +91,7 @@ class LogFindings:
         if commit.note.judged:
             self._account(commit, commit.note)
         reads = {name: read for name, read in commit.note.reads.items() if name in self._upstreams}
-        if not reads or commit.note.repair is not None:  # a repair repeats the range of the commit before it
+        if not reads or not commit.note.reads_on:
             return
         for name, read in reads.items():
             if self._continuous and read.since != self._until.get(name):
@@ -127,6 +127,8 @@ class LogFindings:
         if len(self.judged) > _HOURS:
             del self.judged[min(self.judged)]
         if REWRITTEN in note.judged:  # none is set aside, and of its rows only those that the batch touched were judged
+            return
+        if RELEASED in note.judged:  # they were given, and set aside, by an earlier commit
             return
         given, aside = note.judged.get(GIVEN, 0), sum(note.judged.get(fate, 0) for fate in SET_ASIDE)
         written = note.judged.get(TAKEN, note.rows or 0)

@@ -23,6 +23,9 @@ REWRITTEN = "rewritten"
 TAKEN = "taken"
 """Beside GIVEN, of a table that holds what changes lead to, and not the changes: how many changes it took in."""
 
+RELEASED = "released"
+"""The same, in the note of a commit that judges no batch: rows that were in quarantine, and are in the table by it."""
+
 OUT_OF_TIME = "out_of_time"
 """The same, beside LATE and AHEAD, which count such rows wherever they are: which of both were set aside for it."""
 
@@ -106,7 +109,8 @@ class CommitNote:
     """Who wrote a commit, from what, and how far on the tape it brings the table.
 
     `batch` is the micro-batch's number in its checkpoint; `tape_batch` (Bronze only) the `_batch_id` of its rows. A
-    repair moves no position: it carries `reads` and `position` of the commit before it.
+    repair, or a release of rows in quarantine, moves no position: it carries `reads` and `position` of the commit
+    before it.
 
     `recomputed` (Gold only) is the version of its upstream that rows were last computed anew from, where that tells
     something: of a table without keys all of its content; of one with keys, where it lies behind what is read, groups
@@ -140,6 +144,11 @@ class CommitNote:
     touched: Mapping[str, int] = field(default_factory=dict)
     """Gold only, where a batch touched few groups of a large table: how many `groups`, and the `files` and `bytes` of
     the table that were read for it."""
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether it says what was read since the commit before it. A repair and a release repeat what that says."""
+        return self.repair is None and RELEASED not in self.judged
 
     def to_json(self) -> str:
         """Return the note as it stands in Delta's `userMetadata`; fields that say nothing are left out."""

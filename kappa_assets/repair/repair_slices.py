@@ -21,9 +21,9 @@ from kappa_assets.kinds.append import open_silver
 from kappa_assets.kinds.judging.verdicts import judged_rows, refuse_failed, refusing
 from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.kinds.query import Setting
-from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.generation_positions import position_of
-from kappa_assets.log.note import BEFORE_THE_TAPE, Position, Repair, without_judging
+from kappa_assets.log.note import BEFORE_THE_TAPE, RELEASED, Position, Repair, without_judging
 from kappa_assets.log.tape import Tape
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Applied, Change, Counts, Fence, Write
@@ -163,6 +163,10 @@ def run_repair(
         yield done
 
 
+class _ReleasedMeanwhile(Exception):
+    """Raised instead of committing: rows came out of quarantine, in files that the repair does not replace."""
+
+
 class _Repair:
     def __init__(self, setting: Setting, pipeline: Pipeline, plan: RepairPlan) -> None:
         silver = pipeline.derived_table(plan.table)
@@ -196,12 +200,16 @@ class _Repair:
         counted = refusing(self._silver)
         fresh = judged.drop(*counted)
         self._target.prepare(fresh.schema)
+        seen = self._written.newest() or 0
         old = slice_files(self._written, day, plan.from_batch, plan.upto.batch)
         others = old.others(self._setting.spark, fresh.schema)
         kept = 0 if others is None else others.count()
         done = Repair(day.isoformat(), plan.upto.batch, plan.upto.version, old.rows - kept)
 
         def note(counts: Counts) -> str:
+            since = (commit.note for commit in commits(self._written, after=seen))
+            if any(of is not None and RELEASED in of.judged for of in since):
+                raise _ReleasedMeanwhile
             return self._note(done, counts.rows - kept)
 
         # Of two repairs of one slice, the one that began first does not undo the other.
@@ -213,7 +221,10 @@ class _Repair:
         taken = old.content(self._setting.spark, fresh.schema)
         check = partial(refuse_failed, self._silver, self._bronze, judged)
         change = Change(write, rows, note, taken, counted=counted, check=check, point="slice_written")
-        applied = self._target.apply(change, fence)
+        try:
+            applied = self._target.apply(change, fence)
+        except _ReleasedMeanwhile:
+            return None
         if not isinstance(applied, Applied):
             return None
         fault_point("slice_repaired", str(plan.table))

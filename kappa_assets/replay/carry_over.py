@@ -16,7 +16,7 @@ from kappa_assets.errors import ReplayError, TapeGap
 from kappa_assets.kinds.append import open_silver
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import commits, last_note
-from kappa_assets.log.note import Repair, without_judging
+from kappa_assets.log.note import RELEASED, Repair, without_judging
 from kappa_assets.names import Layer, TableName
 from kappa_assets.place.change import Applied, Change, Write
 from kappa_assets.place.local.lake import Lake
@@ -63,11 +63,13 @@ class CarriedOver:
         return self.setting.lake.table(self.candidate.table, self.candidate.kept_from or 1)
 
     def missing(self) -> tuple[dt.date, ...]:
-        """Return the slices of the live table that lost or changed rows since."""
+        """Return the slices of the live table that lost or changed rows since, or got some out of quarantine."""
         days: set[str] = set()
         try:
             for commit in commits(self.live, after=self.version):
                 days |= commit.removed_slices if commit.removes_data else set()
+                released = commit.note is not None and RELEASED in commit.note.judged
+                days |= commit.rows_by_slice.keys() if released else set()
         except TapeGap:  # the log does not tell any more: each slice may be one
             days.add("")
         if "" in days:

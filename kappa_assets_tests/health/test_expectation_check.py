@@ -77,6 +77,16 @@ def test_rows_that_are_dropped_are_numbers_of_a_check_that_passes(web: WrittenLa
     assert outcome.facts.items() >= {**numbers, "failed_known": 2, "failed_share_known": 0.2}.items()
 
 
+def test_rows_that_are_released_are_counted_and_in_no_balance_of_what_was_given(web: WrittenLake) -> None:
+    commit(web, 5, judged={"given": 8, "quarantined": 3}, rejected={"whole": 3})
+    assert "rows_released" not in found(web).facts
+    commit(web, 2, judged={"released": 2})
+    outcome = found(web)
+    assert outcome.severity == "warn"
+    numbers = {"rows_given": 8, "rows_written": 5, "rows_quarantined": 3, "rows_released": 2}
+    assert outcome.facts.items() >= numbers.items()
+
+
 def test_a_note_of_before_there_were_numbers_is_in_no_balance(web: WrittenLake) -> None:
     commit(web, 6, rejected={"known": 2})
     assert (found(web).passed, found(web).facts["rows_given"]) == (True, 0)

@@ -61,6 +61,11 @@ def stays(silver: Silver) -> Column:
     return ~any_of(apart(silver))
 
 
+def passing(silver: Silver) -> Column:
+    """Return whether nothing sets a row aside, and no expectation refuses the batch for it."""
+    return stays(silver) & ~any_of(failing(silver, "fail"))
+
+
 def noted(silver: Silver, counts: Counts) -> dict[str, Any]:
     """Return what the note of a commit says about the rows that were judged, by the names of its fields."""
     if not silver.judges:

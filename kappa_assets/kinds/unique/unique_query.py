@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT
@@ -22,6 +22,7 @@ from kappa_assets.log.note import InputRange
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import Answer
 from kappa_assets.place.held import held
+from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Generation
 from kappa_assets.place.sliced_rows import rows_in_files
 
@@ -56,20 +57,9 @@ class UniqueQuery(AppendQuery):
 
     def _there(self, rows: DataFrame, read: InputRange) -> DataFrame | None:
         """Return the keys and slices of the table's rows within reach of the batch; None where there are none."""
-        version = self._target.version()
-        files = held(self._written.files(version)) if version >= 0 else []
-        within = self._silver.unique_within
-        days = None if within is None else self._days_read(read)
-        if days is not None and within is not None:
-            near = within_reach({file[f"partition.{ARRIVAL_DATE}"] for file in files}, days, within)
-            files = [file for file in files if file[f"partition.{ARRIVAL_DATE}"] in near]
-        if not files:
-            return None
-        wanted = StructType(
-            [rows.schema[name] for name in dict.fromkeys((*self._silver.unique, ARRIVED_AT, ARRIVAL_DATE))]
-        )
-        found = rows_in_files(rows.sparkSession, self._written, [file["path"] for file in files], wanted)
-        return found.select(*dict.fromkeys((*self._silver.unique, ARRIVAL_DATE)))
+        version, silver = self._target.version(), self._silver
+        days = None if silver.unique_within is None else self._days_read(read)
+        return keys_there(rows.sparkSession, self._written, version, silver, rows.schema, days)
 
     def _days_read(self, read: InputRange) -> set[dt.date] | None:
         """Return the slices that the batch has rows of, as the tape's index tells; None where it does not."""
@@ -77,6 +67,30 @@ class UniqueQuery(AppendQuery):
         taken = self._tape.commits(self._generation.from_batch, self._generation.to_batch, after=since)
         days = {day for commit in taken if commit.version <= read.version for day in commit.slices}
         return None if "" in days else {dt.date.fromisoformat(day) for day in days}
+
+
+def keys_there(
+    spark: SparkSession,
+    written: StoredTable,
+    version: int,
+    silver: Silver,
+    schema: StructType,
+    days: Collection[dt.date] | None,
+) -> DataFrame | None:
+    """Return the keys and slices of a table's rows within reach of rows that arrived on `days`; None: there are none.
+
+    `version`: of the table; -1 where it has none. `schema`: the table's columns. `days`: None where they are not known.
+    """
+    files = held(written.files(version)) if version >= 0 else []
+    within = silver.unique_within
+    if days is not None and within is not None:
+        near = within_reach({file[f"partition.{ARRIVAL_DATE}"] for file in files}, days, within)
+        files = [file for file in files if file[f"partition.{ARRIVAL_DATE}"] in near]
+    if not files:
+        return None
+    wanted = StructType([schema[name] for name in dict.fromkeys((*silver.unique, ARRIVED_AT, ARRIVAL_DATE))])
+    found = rows_in_files(spark, written, [file["path"] for file in files], wanted)
+    return found.select(*dict.fromkeys((*silver.unique, ARRIVAL_DATE)))
 
 
 def within_reach(there: Collection[dt.date], days: Collection[dt.date], within: int) -> set[dt.date]:
