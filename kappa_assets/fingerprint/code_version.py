@@ -112,6 +112,7 @@ def _changes_of(table: Silver) -> dict[str, Json]:
         return {}
     told = {f.name: getattr(table.cdc, f.name) for f in dataclasses.fields(table.cdc)}
     told |= {"keys": sorted(table.cdc.keys), "track": sorted(table.cdc.track)}
+    told["forget_deletes"] = repr(table.cdc.forget_deletes) if table.cdc.forget_deletes else None
     fields: dict[str, Json] = {name: one for name, one in told.items() if one not in (None, (), [])}
     return {"cdc": json.loads(json.dumps(fields))}
 

@@ -39,6 +39,8 @@ def test_what_changes_the_result_is_part_of_the_code_version() -> None:
         TOLD | {"delete_when": None},
         TOLD | {"truncate_when": "op = 't'"},
         TOLD | {"unavailable": "?"},
+        TOLD | {"forget_deletes": "90 days"},
+        TOLD | {"forget_deletes": "91 days"},
         TOLD | {"sequence_by": ["lsn", "pos"]},
         TOLD | {"sequence_by": ["pos", "lsn"]},
     ]
@@ -63,6 +65,13 @@ def test_what_changes_the_result_is_part_of_the_code_version() -> None:
         ({"track": ["a"]}, "scd=1 keeps none: ['a']", "scd=2"),
         ({"delete_when": " "}, "delete_when of cdc() must be SQL text; got str ' '", "op = 'd'"),
         ({"unavailable": ""}, "unavailable of cdc() must be a text; got str ''", "__debezium_unavailable_value"),
+        ({"forget_deletes": "soon"}, "forget_deletes of cdc() is no time span above zero: 'soon'", "'90 days'"),
+        ({"forget_deletes": "9 days", "scd": 2}, "each of them ends a version that scd=2 keeps", "scd=1"),
+        (
+            {"forget_deletes": "9 days", "sequence_by": ["a", "b"]},
+            "one sequence that is a time; got ['a', 'b']",
+            "alone",
+        ),
         ({"truncate_when": 1}, "truncate_when of cdc() must be SQL text; got int 1", "op = 'd'"),
     ],
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kappa_assets.declare.options.spans import time_span
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.refusals import check_column, check_list, check_made, check_named_once, described
 from kappa_assets.declare.tables import Expectation
@@ -14,6 +16,8 @@ from kappa_assets.names import TableName
 
 VALID_FROM, VALID_TO, IS_CURRENT = "_valid_from", "_valid_to", "_is_current"
 """The columns that a table with scd=2 has beside those of its function."""
+TOO_OLD = "too_old"
+"""The reason for which a change is set aside that comes when deletes of its time may be forgotten."""
 _EXAMPLE = "cdc(keys=['customer_id'], sequence_by='source_lsn', delete_when=\"op = 'd'\", scd=1)"
 
 
@@ -30,6 +34,8 @@ class Cdc:
     """Of scd=2: columns of which a new value opens a version; none: all but keys, sequence and lineage."""
     unavailable: str | None = None
     """The text that stands in a column for a value that a change does not tell."""
+    forget_deletes: dt.timedelta | None = None
+    """How old a change is at most when it arrives; None: it may be of any age."""
 
     @property
     def versions_of(self) -> tuple[str, ...]:
@@ -42,7 +48,23 @@ class Cdc:
         truncates = f"coalesce({self.truncate_when}, false) OR " if self.truncate_when else ""
         keys = [Expectation(f"has_{name}", f"{truncates}`{name}` IS NOT NULL", "quarantine") for name in self.keys]
         ordered = [Expectation(f"has_{name}", f"`{name}` IS NOT NULL", "quarantine") for name in self.sequence_by]
-        return (*keys, *ordered)
+        if self.forget_deletes is None:
+            return (*keys, *ordered)
+        # Told by the row alone, and so alike in any split. Where nobody knows when it arrived, nobody knows its age.
+        span = self.forget_deletes // dt.timedelta(microseconds=1)
+        young = self.is_from(f"timestamp_micros(unix_micros(_arrived_at) - {span})")
+        (sequence,) = self.sequence_by
+        return (*keys, *ordered, Expectation(TOO_OLD, f"`{sequence}` IS NULL OR {young}", "quarantine"))
+
+    def is_from(self, moment: str) -> str:
+        """Return SQL for whether a change, whose sequence is a time or a date, is of a moment in SQL or of a later one.
+
+        By days first: those of a date may be more than a number of microseconds can tell.
+        """
+        (sequence,) = self.sequence_by
+        day = f"CAST(`{sequence}` AS DATE)"
+        same_day = f"CAST(`{sequence}` AS TIMESTAMP) >= {moment}"
+        return f"CASE WHEN {day} = CAST({moment} AS DATE) THEN {same_day} ELSE {day} > CAST({moment} AS DATE) END"
 
 
 def cdc(
@@ -54,6 +76,7 @@ def cdc(
     truncate_when: str | None = None,
     track: Sequence[str] = (),
     unavailable: str | None = None,
+    forget_deletes: str | None = None,
 ) -> Cdc:
     """Declare that a Silver's function gives changes of a source's rows, and what the table holds of them.
 
@@ -78,6 +101,10 @@ def cdc(
         unavailable: a text that stands in a column of texts where the change does not tell its value, for it is as it
             was: `__debezium_unavailable_value`. The table shows the newest value that a change tells since the key was
             last deleted, whenever that change comes; null where none does.
+        forget_deletes: with scd=1 and a sequence that is one time or date, such as "90 days": how old a change is at
+            most when it arrives. An older one is quarantined as `too_old`, and so is one whose arrival is not known.
+            What is known of deleted keys is let go of when it is twice as old as that: so it takes no more room, and
+            the table is the same, unless something comes on the tape that much later than what arrived after it.
 
     Raises DeclarationError, with the file and line of the call.
     """
@@ -109,8 +136,32 @@ def cdc(
             origin=origin,
             hint="Debezium writes '__debezium_unavailable_value', unless told otherwise.",
         )
+    forgets = None if forget_deletes is None else _forgets(forget_deletes, scd, columns["sequence_by"], origin)
     kept: Literal[1, 2] = 2 if scd == 2 else 1  # noqa: PLR2004 -- as it is declared
-    return Cdc(**columns, scd=kept, delete_when=delete_when, truncate_when=truncate_when, unavailable=unavailable)
+    return Cdc(
+        **columns,
+        scd=kept,
+        delete_when=delete_when,
+        truncate_when=truncate_when,
+        unavailable=unavailable,
+        forget_deletes=forgets,
+    )
+
+
+def _forgets(given: str, scd: int, sequence_by: tuple[str, ...], origin: Origin) -> dt.timedelta:
+    if scd != 1:
+        raise DeclarationError(
+            f"forget_deletes of cdc() lets go of deletes, and each of them ends a version that scd={scd} keeps",
+            origin=origin,
+            hint="Leave forget_deletes out, or say scd=1.",
+        )
+    if len(sequence_by) != 1:
+        raise DeclarationError(
+            f"forget_deletes of cdc() needs one sequence that is a time; got {list(sequence_by)}",
+            origin=origin,
+            hint="Name the column with the time of the change alone.",
+        )
+    return time_span("forget_deletes of cdc()", given, origin, "90 days")
 
 
 def check_cdc(

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from kappa_assets.columns import BATCH_ID
 from kappa_assets.declare.tables import Silver
 from kappa_assets.kinds.cdc.check import check_cdc, check_changes
+from kappa_assets.kinds.cdc.forgetting import forgetting, without_old_deletes
 from kappa_assets.kinds.cdc.in_words import cdc_in_words
 from kappa_assets.kinds.cdc.judged import Judged, judged, taken_of
 from kappa_assets.kinds.cdc.merging import TRUNCATES, marked, merged, shown, touches
@@ -99,7 +100,7 @@ class CdcQuery(RewritingQuery):
     def _take(self, batch: Judged, read: InputRange, number: int, before: CommitNote | None, *, small: bool) -> None:
         """Bring the state to the end of a batch, where it is not there yet, and then the table."""
         spark, changes = batch.changes.sparkSession, marked(self._cdc, batch.changes)
-        note, fence = self._noted(read, number), self._setting.fence
+        note = self._noted(read, number)
         taken = self._kept.has_taken(number, str(self._tape.bronze), read)
         anew = not taken and not self._kept.goes_with(before)
         groups = None if anew else self._groups(changes)
@@ -109,7 +110,7 @@ class CdcQuery(RewritingQuery):
             ahead = self._kept.ahead_of(read)
         note = replace(note, recomputed=ahead)
         if not taken:
-            self._kept.put(lambda: self._merged(changes, groups, anew=anew), note, fence, self._size(read), small=small)
+            self._keep(changes, groups, note, self._size(read), anew=anew, small=small)
         facts = batch.facts()
         self._rewrite(
             self._write(number),
@@ -118,6 +119,24 @@ class CdcQuery(RewritingQuery):
             coming=self._size(read),
             small=small,
         )
+
+    def _keep(
+        self, changes: DataFrame, groups: Groups | None, note: CommitNote, coming: int, *, anew: bool, small: bool
+    ) -> None:
+        """Bring changes into the state; all that it keeps is looked through where old deletes are to be forgotten."""
+        span, fence = self._cdc.forget_deletes, self._setting.fence
+        if span is None:
+            self._kept.put(lambda: self._merged(changes, groups, anew=anew), note, fence, coming, small=small)
+            return
+        ages = forgetting(span, {} if anew else self._kept.ages(), changes)
+
+        def content() -> Content:
+            made = self._merged(changes, None if ages.is_due else groups, anew=anew)
+            if not ages.is_due or ages.before is None:
+                return made
+            return replace(made, rows=without_old_deletes(self._cdc, made.rows, ages.before))
+
+        self._kept.put(content, note, fence, coming, ages.told(), small=small)
 
     def _size(self, read: InputRange) -> int:
         """Return how many bytes a batch may bring, at most."""

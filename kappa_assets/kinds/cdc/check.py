@@ -7,7 +7,17 @@ from dataclasses import replace
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
-from pyspark.sql.types import ArrayType, BooleanType, DataType, MapType, StructType, VariantType
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DateType,
+    MapType,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+    VariantType,
+)
 
 from kappa_assets.columns import ARRIVAL_DATE, ARRIVED_AT
 from kappa_assets.declare.options.cdc import IS_CURRENT, VALID_FROM, VALID_TO, Cdc
@@ -72,6 +82,10 @@ def _check_sequence(table: Silver, name: str, kind: DataType) -> None:
     if isinstance(kind, (*_NESTED, BooleanType)):
         hint = "Order changes by numbers, texts, dates or times: the position in the source's log, or when it was made."
         refuse(table, f"orders its changes by {name!r}, which is a {kind.simpleString()} and orders none", hint)
+    forgets = table.cdc is not None and table.cdc.forget_deletes is not None
+    if forgets and not isinstance(kind, DateType | TimestampType | TimestampNTZType):
+        hint = "It must be a timestamp or a date: try_cast it in the function, or leave forget_deletes out."
+        refuse(table, f"forgets deletes by the age of {name!r}, which is a {kind.simpleString()}", hint)
     if name in (ARRIVED_AT, ARRIVAL_DATE):
         hint = "It may be unknown, and is the same for all of a file: name _batch_id and _row for the order of arrival."
         refuse(table, f"orders its changes by {name!r}", hint)

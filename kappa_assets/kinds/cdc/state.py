@@ -7,7 +7,8 @@ state that does neither is lost, older, or another table's. It is never believed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from pyspark.sql import DataFrame, SparkSession
@@ -26,6 +27,8 @@ from kappa_assets.place.port import OpenTable, StoredTable
 
 KEPT_BY = "cdc"
 """In the note of a state: the declared options by which changes were merged."""
+AGES = "ages"
+"""Beside it, where deletes are forgotten: what is known of the ages of changes, as `forgetting` tells it."""
 
 
 class ChangesKept:
@@ -80,14 +83,30 @@ class ChangesKept:
         columns = [F.col(quoted(f.name)) if f.name.lower() in there else F.lit(None) for f in self._schema()]
         return changes.select(*[c.cast(f.dataType).alias(f.name) for c, f in zip(columns, self._schema(), strict=True)])
 
-    def put(self, content: Callable[[], Content], note: CommitNote, fence: Fence, coming: int, *, small: bool) -> None:
+    def ages(self) -> Mapping[str, int]:
+        """Return what its newest commit says of the ages of its changes; nothing where they are merged otherwise."""
+        mine = self._note()
+        return {} if mine is None or not self._is_mine(mine) else mine.source.get(AGES, {})
+
+    def put(
+        self,
+        content: Callable[[], Content],
+        note: CommitNote,
+        fence: Fence,
+        coming: int,
+        ages: Mapping[str, int] | None = None,
+        *,
+        small: bool,
+    ) -> None:
         """Put changes in the place of those that it keeps, in one commit.
 
-        Of those at most `coming` bytes are new. Raises CommitOvertaken, Fenced, LakeError.
+        Of those at most `coming` bytes are new. `ages`: what is known of these from then on. Raises
+        CommitOvertaken, Fenced, LakeError.
         """
+        facts: dict[str, object] = {KEPT_BY: self._kept_by, **({AGES: dict(ages)} if ages else {})}
 
         def said(_: Content, counts: Counts) -> str:
-            return with_counts(replace(note, source={KEPT_BY: self._kept_by}), counts)
+            return with_counts(replace(note, source=facts), counts)
 
         done = rewrite(self._open, self._write(), content, said, fence, coming=coming, small=small)
         if isinstance(done, Already):
@@ -118,6 +137,8 @@ class ChangesKept:
 
 def _plain(option: object) -> object:
     """Return an option as a note has it."""
+    if isinstance(option, dt.timedelta):
+        return str(option)
     return [*option] if isinstance(option, tuple) else option
 
 
