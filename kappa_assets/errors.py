@@ -6,6 +6,7 @@ KappaError
 ├── LogicError                Spark's analysed plan of a table's function breaks a rule of its layer
 ├── GroupsMixed               what a table's function gives of some groups holds rows of others, or a key twice
 ├── ExpectationFailed         rows fail an expectation that no row may: nothing of their batch is written
+├── TooManyDeleted            a snapshot lacks more keys than may be deleted: nothing of its batch is written
 ├── LogicChanged              the deployed logic is not the one that wrote the live table
 ├── PipelineNotFound          --pipeline names no module, or one without tables
 ├── TableNotDeclared          the pipeline has no table of that name
@@ -68,6 +69,10 @@ class ExpectationFailed(KappaError):
 
     SAYS = "takes nothing of"
     """By which a message is known to be of one, where only the text of it is left."""
+
+
+class TooManyDeleted(KappaError):
+    """A batch of snapshots would delete more keys than the declaration allows; nothing of it is written."""
 
 
 class LogicChanged(KappaError):

@@ -110,10 +110,10 @@ def _changes_of(table: Silver) -> dict[str, Json]:
     """Return how changes are merged: the sequence counts in its order, keys and tracked columns in none."""
     if table.cdc is None:
         return {}
-    told = {f.name: getattr(table.cdc, f.name) for f in dataclasses.fields(table.cdc)}
+    told = {f.name: getattr(table.cdc, f.name) for f in dataclasses.fields(table.cdc) if f.name != "max_deleted"}
     told |= {"keys": sorted(table.cdc.keys), "track": sorted(table.cdc.track)}
     told["forget_deletes"] = repr(table.cdc.forget_deletes) if table.cdc.forget_deletes else None
-    fields: dict[str, Json] = {name: one for name, one in told.items() if one not in (None, (), [])}
+    fields: dict[str, Json] = {name: one for name, one in told.items() if one not in (None, (), [], False)}
     return {"cdc": json.loads(json.dumps(fields))}
 
 

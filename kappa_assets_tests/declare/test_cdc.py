@@ -13,6 +13,8 @@ from kappa_assets_tests.declare.refusals import refused
 
 TOLD: dict[str, Any] = {"keys": ["id"], "sequence_by": "lsn", "delete_when": "op = 'd'"}
 
+FULL: dict[str, Any] = {"snapshots": True, "snapshot_rows": "n"}
+
 
 def customers(changes: Any) -> Any:
     return changes
@@ -41,11 +43,16 @@ def test_what_changes_the_result_is_part_of_the_code_version() -> None:
         TOLD | {"unavailable": "?"},
         TOLD | {"forget_deletes": "90 days"},
         TOLD | {"forget_deletes": "91 days"},
+        TOLD | {"snapshots": True, "snapshot_rows": "n"},
+        TOLD | {"snapshots": True, "snapshot_rows": "m"},
+        TOLD | {"snapshots": True, "complete_when": "op = 'end'"},
         TOLD | {"sequence_by": ["lsn", "pos"]},
         TOLD | {"sequence_by": ["pos", "lsn"]},
     ]
     versions = {code_version(silver(cdc=cdc(**told))(customers)) for told in same}
     assert len(versions) == 1
+    full = TOLD | {"snapshots": True, "snapshot_rows": "n"}  # of which max_deleted changes no row
+    assert len({code_version(silver(cdc=cdc(**full, max_deleted=m))(customers)) for m in (None, "9 %", "10 %")}) == 1
     versions |= {code_version(silver(cdc=cdc(**told))(customers)) for told in others}
     assert len(versions | {code_version(silver(customers))}) == 2 + len(others)
 
@@ -72,6 +79,14 @@ def test_what_changes_the_result_is_part_of_the_code_version() -> None:
             "one sequence that is a time; got ['a', 'b']",
             "alone",
         ),
+        ({"snapshots": 2}, "snapshots of cdc() is True or left out; got int 2", "complete_when"),
+        ({"snapshots": True}, "does not say when one is whole", "snapshot_rows="),
+        ({"max_deleted": "9 %"}, "max_deleted of cdc() is about full snapshots", "snapshots=True"),
+        (FULL | {"max_deleted": "9"}, "max_deleted of cdc() is a share of the keys; got str '9'", "'10 %'"),
+        (FULL | {"max_deleted": "101 %"}, "is a share of the keys; got str '101 %'", "'10 %'"),
+        (FULL | {"scd": 2}, "cdc() has snapshots and scd=2", "scd=1"),
+        (FULL | {"truncate_when": "op = 't'"}, "snapshots and truncate_when of cdc() exclude", "Leave truncate_when"),
+        (FULL | {"snapshot_rows": 3}, "snapshot_rows of cdc() is the name of a column; got int 3", "how many keys"),
         ({"truncate_when": 1}, "truncate_when of cdc() must be SQL text; got int 1", "op = 'd'"),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kappa_assets.declare.options.snapshots import check_snapshots, share_of
 from kappa_assets.declare.options.spans import time_span
 from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.declare.refusals import check_column, check_list, check_made, check_named_once, described
@@ -36,6 +37,13 @@ class Cdc:
     """The text that stands in a column for a value that a change does not tell."""
     forget_deletes: dt.timedelta | None = None
     """How old a change is at most when it arrives; None: it may be of any age."""
+    snapshots: bool = False
+    """Whether the rows are those of full snapshots: all of one sequence are one."""
+    complete_when: str | None = None
+    snapshot_rows: str | None = None
+    """The column that tells how many keys a snapshot has."""
+    max_deleted: float | None = None
+    """Which share of the keys that the table shows a batch may delete at most; None: all."""
 
     @property
     def versions_of(self) -> tuple[str, ...]:
@@ -45,7 +53,8 @@ class Cdc:
     @property
     def expectations(self) -> tuple[Expectation, ...]:
         """What every change must meet to be merged: those without a key or a sequence are quarantined."""
-        truncates = f"coalesce({self.truncate_when}, false) OR " if self.truncate_when else ""
+        of_no_key = self.truncate_when or self.complete_when
+        truncates = f"coalesce({of_no_key}, false) OR " if of_no_key else ""
         keys = [Expectation(f"has_{name}", f"{truncates}`{name}` IS NOT NULL", "quarantine") for name in self.keys]
         ordered = [Expectation(f"has_{name}", f"`{name}` IS NOT NULL", "quarantine") for name in self.sequence_by]
         if self.forget_deletes is None:
@@ -67,7 +76,7 @@ class Cdc:
         return f"CASE WHEN {day} = CAST({moment} AS DATE) THEN {same_day} ELSE {day} > CAST({moment} AS DATE) END"
 
 
-def cdc(
+def cdc(  # noqa: PLR0913 -- each is an option of the declaration, and given by name
     *,
     keys: Sequence[str],
     sequence_by: str | Sequence[str],
@@ -77,6 +86,10 @@ def cdc(
     track: Sequence[str] = (),
     unavailable: str | None = None,
     forget_deletes: str | None = None,
+    snapshots: bool = False,
+    complete_when: str | None = None,
+    snapshot_rows: str | None = None,
+    max_deleted: str | None = None,
 ) -> Cdc:
     """Declare that a Silver's function gives changes of a source's rows, and what the table holds of them.
 
@@ -105,6 +118,15 @@ def cdc(
             most when it arrives. An older one is quarantined as `too_old`, and so is one whose arrival is not known.
             What is known of deleted keys is let go of when it is twice as old as that: so it takes no more room, and
             the table is the same, unless something comes on the tape that much later than what arrived after it.
+        snapshots: the rows are those of full exports: all with one value of the sequence are one snapshot, in however
+            many files and batches they come. Keys that the newest whole snapshot lacks are deleted as of it; rows of
+            newer ones, whole or not, are taken in as changes. One that is not whole deletes nothing.
+        complete_when: a condition in SQL on the output: the row says that its snapshot is whole. It may have no key,
+            and tells nothing else then. It must come last; where files may come in any order, say snapshot_rows.
+        snapshot_rows: a column of whole numbers that tells how many keys the snapshot of a row has: it is whole when as
+            many different ones have come. With both, both must hold.
+        max_deleted: such as "10 %": of the keys that the table shows a batch may delete no larger share. Else nothing
+            of it is written, and the table waits with that error until the declaration allows for it.
 
     Raises DeclarationError, with the file and line of the call.
     """
@@ -116,7 +138,8 @@ def cdc(
         "track": check_list("track of cdc()", track, origin, str, "['segment']"),
     }
     _check_columns(columns, origin)
-    for name, condition in (("delete_when", delete_when), ("truncate_when", truncate_when)):
+    conditions = {"delete_when": delete_when, "truncate_when": truncate_when, "complete_when": complete_when}
+    for name, condition in conditions.items():
         _check_condition(name, condition, origin)
     if scd not in (1, 2):
         raise DeclarationError(
@@ -137,6 +160,8 @@ def cdc(
             hint="Debezium writes '__debezium_unavailable_value', unless told otherwise.",
         )
     forgets = None if forget_deletes is None else _forgets(forget_deletes, scd, columns["sequence_by"], origin)
+    others = {"scd": scd, "truncate_when": truncate_when, "unavailable": unavailable, "forget_deletes": forget_deletes}
+    check_snapshots(snapshots, complete_when, snapshot_rows, others | {"max_deleted": max_deleted}, origin)
     kept: Literal[1, 2] = 2 if scd == 2 else 1  # noqa: PLR2004 -- as it is declared
     return Cdc(
         **columns,
@@ -145,6 +170,10 @@ def cdc(
         truncate_when=truncate_when,
         unavailable=unavailable,
         forget_deletes=forgets,
+        snapshots=snapshots,
+        complete_when=complete_when,
+        snapshot_rows=snapshot_rows,
+        max_deleted=share_of(max_deleted, origin),
     )
 
 

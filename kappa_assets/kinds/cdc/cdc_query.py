@@ -16,11 +16,13 @@ from pyspark.sql import functions as F
 
 from kappa_assets.columns import BATCH_ID
 from kappa_assets.declare.tables import Silver
+from kappa_assets.errors import TooManyDeleted
 from kappa_assets.kinds.cdc.check import check_cdc, check_changes
 from kappa_assets.kinds.cdc.forgetting import forgetting, without_old_deletes
 from kappa_assets.kinds.cdc.in_words import cdc_in_words
 from kappa_assets.kinds.cdc.judged import Judged, judged, taken_of
 from kappa_assets.kinds.cdc.merging import TRUNCATES, marked, merged, shown, touches
+from kappa_assets.kinds.cdc.snapshots import deleted
 from kappa_assets.kinds.cdc.state import ChangesKept, with_counts
 from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import Setting, columns_of
@@ -94,8 +96,28 @@ class CdcQuery(RewritingQuery):
         self._widen(rows)
         with judged(self._silver, rows) as changes:
             changes.refuse(self._tape.bronze)
+            self._refuse_deletes(changes, read, number, before)
             changes.set_aside(self._side, self.generation, number, self._setting.fence, small=small)
             self._take(changes, read, number, before, small=small and self._kept.size() <= SMALL_BATCH)
+
+    def _refuse_deletes(self, batch: Judged, read: InputRange, number: int, before: CommitNote | None) -> None:
+        """Raise TooManyDeleted where a batch that is not taken in yet would take too many keys from the table."""
+        share = self._cdc.max_deleted
+        if share is None or before is None or self._kept.has_taken(number, str(self._tape.bronze), read):
+            return
+        spark, changes, anew = batch.changes.sparkSession, marked(self._cdc, batch.changes), False
+        if not self._kept.goes_with(before):
+            (changes, _), anew = self._all_there_is(spark, read), True
+        shows = shown(self._cdc, self._merged(changes, None, anew=anew).rows)
+        gone, there = deleted(shows, self._current(spark), self._cdc)
+        if gone > share * there:
+            raise TooManyDeleted(
+                f"{self.table} would lose {gone:,} of {there:,} keys by its batch {number}, which is more than "
+                f"max_deleted={100 * share:.6g} %",
+                hint=f"Nothing of the batch is written. Where its snapshot is right, raise max_deleted at "
+                f"{self._silver.origin} and start the stream again: it goes on there. Where it is not, replay the "
+                "table with a function that leaves it out.",
+            )
 
     def _take(self, batch: Judged, read: InputRange, number: int, before: CommitNote | None, *, small: bool) -> None:
         """Bring the state to the end of a batch, where it is not there yet, and then the table."""
@@ -156,7 +178,7 @@ class CdcQuery(RewritingQuery):
 
     def _groups(self, changes: DataFrame) -> Groups | None:
         """Return the keys of a batch where they are few, and the state is large; None where all is written anew."""
-        if not self._order or self._kept.size() < IN_PROPORTION:
+        if not self._order or self._cdc.snapshots or self._kept.size() < IN_PROPORTION:
             return None
         if self._cdc.truncate_when is not None and not changes.where(TRUNCATES).isEmpty():
             return None

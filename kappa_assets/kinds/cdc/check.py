@@ -12,6 +12,7 @@ from pyspark.sql.types import (
     BooleanType,
     DataType,
     DateType,
+    IntegralType,
     MapType,
     StructType,
     TimestampNTZType,
@@ -52,6 +53,8 @@ def check_changes(
         _check_key(table, name, changes.schema[name].dataType)
     for name in cdc.sequence_by:
         _check_sequence(table, name, changes.schema[name].dataType)
+    if cdc.snapshot_rows is not None:
+        _check_rows(table, cdc.snapshot_rows, changes)
     for option, condition in conditions(cdc).items():
         _check_condition(table, option, condition, changes)
     rules = tuple(Expectation(option, condition) for option, condition in conditions(cdc).items())
@@ -89,6 +92,16 @@ def _check_sequence(table: Silver, name: str, kind: DataType) -> None:
     if name in (ARRIVED_AT, ARRIVAL_DATE):
         hint = "It may be unknown, and is the same for all of a file: name _batch_id and _row for the order of arrival."
         refuse(table, f"orders its changes by {name!r}", hint)
+
+
+def _check_rows(table: Silver, name: str, changes: DataFrame) -> None:
+    if name not in changes.columns:
+        what = f"has {name!r} in snapshot_rows of cdc(), and gives no such column"
+        refuse(table, what, f"It has {changes.columns}.")
+    kind = changes.schema[name].dataType
+    if not isinstance(kind, IntegralType):
+        hint = "It is the number of keys of the snapshot: try_cast it to bigint in the function."
+        refuse(table, f"counts the keys of a snapshot by {name!r}, which is a {kind.simpleString()}", hint)
 
 
 def _check_condition(table: Silver, option: str, condition: str, changes: DataFrame) -> None:

@@ -14,12 +14,16 @@ def cdc_in_words(table: Silver, upstream: str, answer: Answer | None) -> Explana
     assert cdc is not None  # noqa: S101 -- for mypy; a table of this kind has it
     keys, sequence = ", ".join(cdc.keys), ", ".join(cdc.sequence_by)
     kept = "the newest change of each key" if cdc.scd == 1 else "one change of each key and sequence"
+    if cdc.snapshots:
+        kept = "one row of each key and snapshot, since the newest whole one"
     seen = "the newest state of each key" if cdc.scd == 1 else "the versions of each key, from the sequence"
     aside = ", ".join(e.name for e in table.judged_by if e.on_fail in ("drop", "quarantine"))
     order = () if answer is None else ordered(cdc.keys, answer.rows.schema)
     whole = f"Up to {IN_PROPORTION >> 20} MB of state all of both is written anew with each batch"
     writes = f"{whole}; beyond, the files that may hold one of its keys, of up to {MOST_GROUPS:,} keys."
-    if answer is not None and not order:
+    if cdc.snapshots:
+        writes = "All of both is written anew with each batch: a snapshot that becomes whole may delete any key."
+    elif answer is not None and not order:
         writes = f"All of both is written anew with each batch: no bounds of files tell where values of {keys} are."
     return Explanation(
         f"The function is called with the rows of the batch, and gives changes. They are merged by {keys}, ordered by "

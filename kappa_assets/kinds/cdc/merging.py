@@ -16,11 +16,12 @@ from pyspark.sql.types import StringType, StructType
 
 from kappa_assets.columns import ADDRESS, LINEAGE, quoted
 from kappa_assets.declare.options.cdc import IS_CURRENT, VALID_FROM, VALID_TO, Cdc
+from kappa_assets.kinds.cdc.snapshots import ENDS, has_key, since_whole
 from kappa_assets.kinds.comparable import comparable
 
 DELETES, TRUNCATES = "_cdc_deletes", "_cdc_truncates"
 """Whether a change deletes its key, or all of them: then it is kept under a key of nulls."""
-MARKS = (DELETES, TRUNCATES)
+MARKS = (DELETES, TRUNCATES, ENDS)
 _PLACE, _LIFE, _PREVIOUS, _OPENS, _ENDS = (f"_cdc_{n}" for n in ("place", "life", "previous", "opens", "ends"))
 _SO_FAR = (Window.unboundedPreceding, Window.currentRow)
 
@@ -29,6 +30,8 @@ def marked(cdc: Cdc, changes: DataFrame) -> DataFrame:
     """Return what the function gave, each row with its marks."""
     truncates = _holds(cdc.truncate_when)
     rows = changes.withColumns({TRUNCATES: truncates, DELETES: truncates | _holds(cdc.delete_when)})
+    if cdc.snapshots:
+        return rows.withColumn(ENDS, _holds(cdc.complete_when))
     if cdc.truncate_when is None:
         return rows
     return rows.withColumns({name: F.when(~F.col(TRUNCATES), F.col(quoted(name))) for name in cdc.keys})
@@ -38,8 +41,13 @@ def merged(cdc: Cdc, changes: DataFrame) -> DataFrame:
     """Return those of the marked changes that are still needed, whatever else comes.
 
     With scd=1 the newest of each key; with scd=2 one of each key and sequence. Where changes do not tell all values, of
-    each key also the newest that tells a column, since it was last deleted; and with scd=2 all that differ.
+    each key also the newest that tells a column, since it was last deleted; and with scd=2 all that differ. Of
+    snapshots one of each key and snapshot, since the newest whole one.
     """
+    if cdc.snapshots:
+        of_one = Window.partitionBy(*map(quoted, (*cdc.keys, *cdc.sequence_by)), ENDS)
+        once = _first(changes, of_one.orderBy(*_newest_first(_order(cdc, changes.schema))))
+        return since_whole(cdc, once, _sequence(cdc))
     partial = _partial(cdc, changes.schema)
     if partial and cdc.scd == 1:
         return _needed(cdc, changes, partial)
@@ -73,6 +81,9 @@ def shown(cdc: Cdc, kept: DataFrame) -> DataFrame:
 
 def _newest(cdc: Cdc, kept: DataFrame) -> DataFrame:
     there = kept
+    if cdc.snapshots:
+        of_a_key = Window.partitionBy(*map(quoted, cdc.keys))
+        there = _first(kept.where(has_key(cdc)), of_a_key.orderBy(*_newest_first(_order(cdc, kept.schema))))
     if cdc.truncate_when is not None:
         emptied = kept.where(TRUNCATES).agg(F.max(_sequence(cdc)).alias(_PLACE))
         later = F.col(_PLACE).isNull() | (_sequence(cdc) > F.col(_PLACE))
@@ -192,5 +203,9 @@ def touches(cdc: Cdc, changes: DataFrame) -> DataFrame:
 
 def conditions(cdc: Cdc) -> dict[str, str]:
     """Return the declared conditions on a change, by the name of their option."""
-    named = {"delete_when": cdc.delete_when, "truncate_when": cdc.truncate_when}
+    named = {
+        "delete_when": cdc.delete_when,
+        "truncate_when": cdc.truncate_when,
+        "complete_when": cdc.complete_when,
+    }
     return {name: condition for name, condition in named.items() if condition is not None}

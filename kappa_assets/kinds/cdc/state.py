@@ -39,7 +39,8 @@ class ChangesKept:
         self._stored = stored
         self._table = str(silver.name)
         self._generation = generation
-        self._kept_by = {name: _plain(option) for name, option in vars(silver.cdc).items() if option}
+        told = {name: option for name, option in vars(silver.cdc).items() if name != "max_deleted"}  # it keeps the same
+        self._kept_by = {name: _plain(option) for name, option in told.items() if option}
         self._open: OpenTable = stored.open(ordered_by=ordered_by)
 
     def prepare(self, schema: StructType, fence: Fence) -> None:

@@ -68,7 +68,8 @@ class Told:
         return self.came - self.age
 
     def line(self, number: int) -> str:
-        return f"{self.key},{'d' if self.deletes else 'u'},{number},{self.at:%Y-%m-%d %H:%M:%S},{self.came:%Y-%m-%d %H:%M:%S}"
+        times = f"{self.at:%Y-%m-%d %H:%M:%S},{self.came:%Y-%m-%d %H:%M:%S}"
+        return f"{self.key},{'d' if self.deletes else 'u'},{number},{times}"
 
 
 def sequence(told: Told, table: Silver) -> dt.datetime:
