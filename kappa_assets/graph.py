@@ -85,6 +85,11 @@ class Pipeline:
         return tuple(t for t in self if isinstance(t, Bronze))
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """The Maven coordinates of what Spark needs, beside Delta, to read the sources of its tapes."""
+        return tuple(sorted({package for b in self.bronzes for one in b.sources for package in one.packages}))
+
+    @property
     def derived(self) -> tuple[Derived, ...]:
         """Silver and Gold tables, upstream first."""
         return tuple(t for t in self if isinstance(t, Derived))

@@ -121,10 +121,12 @@ def setting_of(
     cores: int | None = None,
     live: bool = False,
     background: bool = False,
+    packages: tuple[str, ...] = (),
 ) -> Setting:
     """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder.
 
-    `live`: it streams until stopped. `background`: let live streams on this machine go first.
+    `live`: it streams until stopped. `background`: let live streams on this machine go first. `packages`: what Spark
+    needs to read the sources of the pipeline's tapes.
     """
     from kappa_assets.host.session import build_session, go_behind
     from kappa_assets.kinds.query import Setting
@@ -134,7 +136,7 @@ def setting_of(
     shown.say("starting Spark")
     if background:
         go_behind()
-    return Setting(build_session("kappa", cores=cores, live=live), lake, folder)
+    return Setting(build_session("kappa", cores=cores, live=live, packages=packages), lake, folder)
 
 
 def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:

@@ -19,7 +19,7 @@ def stream(where: Where) -> Answer:
 
     pipeline = where.pipeline()
     with stop_request() as stop, progress() as shown:
-        setting = setting_of(where, shown, live=True)
+        setting = setting_of(where, shown, live=True, packages=pipeline.packages)
         stop.listen()
         host: Host = Host(setting, pipeline, wanted=shown.watching(stop, lambda: host.status))
         ended = host.stream()
@@ -39,7 +39,7 @@ def drain(where: Where) -> Answer:
 
     pipeline = where.pipeline()
     with stop_request() as stop, progress() as shown:
-        setting = setting_of(where, shown)
+        setting = setting_of(where, shown, packages=pipeline.packages)
         stop.listen()
         host: Host = Host(setting, pipeline, wanted=shown.watching(stop, lambda: host.status))
         host.drain()

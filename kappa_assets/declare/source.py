@@ -25,6 +25,8 @@ class DeclaredSource:
     """Its options that are no part of the code version: what they say changes no row."""
     always_told: ClassVar[tuple[str, ...]] = ()
     """Its options that are part of the code version also where they are left out."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """The Maven coordinates of what Spark needs to read it: fetched only where a pipeline has such a source."""
 
     @property
     def label(self) -> str:

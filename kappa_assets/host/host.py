@@ -26,7 +26,7 @@ from kappa_assets.host.host_status import (
 )
 from kappa_assets.host.host_watch import HostWatch
 from kappa_assets.host.runner import Runner
-from kappa_assets.host.session import quiet_streams
+from kappa_assets.host.spark_log import quiet_streams
 from kappa_assets.host.wanted import never
 from kappa_assets.kinds.query import Setting
 from kappa_assets.names import TableName

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 from kappa_assets.errors import SetupError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pyspark.sql import SparkSession
 
@@ -41,6 +40,11 @@ which Spark fills within minutes, to compile the same again and again. Who sets 
 # newer versions; missing is only Unity Catalog's client. So a first fetch took 5 s and 12 MB, not 32 s and
 # 87 MB, and merge, optimize, vacuum, restore, deletion vectors, change feed and streams ran the same.
 _NOT_NEEDED = "com.*:*,commons-*:*,io.airlift:*,io.unitycatalog:*,javax.*:*,org.*:*"
+# What other packages need and pyspark has; Kafka's would bring Hadoop along, 60 MB that are there.
+_IN_PYSPARK = (
+    "at.yawk.lz4:*,com.github.luben:*,com.google.*:*,commons-logging:*,org.apache.hadoop:*,org.lz4:*,org.scala-lang*:*,"
+    "org.slf4j:*,org.xerial.*:*"
+)
 
 _JAVA_HINT = (
     f"install Java {OLDEST_JAVA} (Debian, Ubuntu: apt-get install openjdk-17-jre-headless; "
@@ -85,26 +89,41 @@ def pin_environment() -> None:
 
 
 def delta_jars() -> tuple[Path, ...]:
-    """Delta's jars: those in the folder KAPPA_JARS, else the cache's, fetched through Spark if not there yet.
+    """Delta's jars, as `jars_of` returns them. Raises SetupError."""
+    return jars_of(DELTA)
 
-    Raises SetupError when KAPPA_JARS holds no Delta jar, or the fetch fails.
+
+def jars_of(*packages: str) -> tuple[Path, ...]:
+    """The jars of Maven coordinates: those in the folder KAPPA_JARS, else the cache's, fetched by Spark if not there.
+
+    Raises SetupError when KAPPA_JARS lacks the jar of one of them, or a fetch fails.
     """
     if folder := os.environ.get("KAPPA_JARS"):
         jars = tuple(sorted(Path(folder).expanduser().glob("*.jar")))
-        if not any("delta-spark" in jar.name for jar in jars):
-            hint = f"put {DELTA} and delta-storage into that folder, or unset KAPPA_JARS to fetch them."
-            raise SetupError(f"KAPPA_JARS={folder} holds no delta-spark jar (jars: {len(jars)}).", hint=hint)
+        for package in packages:
+            name = _named(package)
+            if not any(name in jar.name for jar in jars):
+                hint = f"put {package} and what it needs into that folder, or unset KAPPA_JARS to fetch them."
+                raise SetupError(f"KAPPA_JARS={folder} holds no {name} jar (jars: {len(jars)}).", hint=hint)
         return jars
+    return tuple(jar for package in packages for jar in fetched_jars(package, without=_not_needed(package)))
+
+
+def fetched_jars(package: str, *, without: str = "") -> tuple[Path, ...]:
+    """The jars of Maven coordinates and of what these need, but for the groups `without`, from the cache.
+
+    Raises SetupError when they are not there and cannot be fetched.
+    """
     cache = Path(os.environ.get("KAPPA_JARS_CACHE") or "~/.cache/kappa_assets/ivy").expanduser()
     # A folder per coordinates, put in place by one rename: if it is there, it is whole.
-    ready = cache / DELTA.replace(":", "_")
+    ready = cache / package.replace(":", "_")
     if not ready.is_dir():
         try:
             cache.mkdir(parents=True, exist_ok=True)
             with (cache / "lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not ready.is_dir():
-                    _fetch(ready)
+                    _fetch(package, without, ready)
         except OSError as error:
             raise SetupError(
                 f"The jar cache {cache} cannot be written: {error}.",
@@ -113,18 +132,20 @@ def delta_jars() -> tuple[Path, ...]:
     return tuple(sorted(ready.glob("*.jar")))
 
 
-def spark_conf(*, cores: int | None = None, memory: str | None = None, live: bool = False) -> dict[str, str]:
+def spark_conf(
+    *, cores: int | None = None, memory: str | None = None, live: bool = False, packages: Iterable[str] = ()
+) -> dict[str, str]:
     """Every Spark setting of a local driver, for `SparkSession.builder.config` or dagster-pyspark's resource.
 
     `cores`: the driver's threads (default: all there are). `memory`: the JVM's heap, such as "2g" (default:
-    Spark's 1g). `live`: it will stream, so on a small machine it takes little for small batches. Raises SetupError
-    when Java or the jars are missing.
+    Spark's 1g). `live`: it will stream, so on a small machine it takes little for small batches. `packages`: Maven
+    coordinates beside Delta's (`Pipeline.packages`). Raises SetupError when Java or the jars are missing.
     """
     require_java()
     threads = cores or os.cpu_count() or 1
     conf = {
         "spark.master": f"local[{threads}]",
-        "spark.jars": ",".join(str(jar) for jar in delta_jars()),
+        "spark.jars": ",".join(str(jar) for jar in jars_of(DELTA, *packages)),
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.driver.host": "127.0.0.1",
@@ -185,13 +206,14 @@ def build_session(
     cores: int | None = None,
     memory: str | None = None,
     live: bool = False,
+    packages: Iterable[str] = (),
     extra: Mapping[str, str] | None = None,
 ) -> SparkSession:
-    """A local Spark session with Delta; `extra` settings win over `spark_conf`'s.
+    """A local Spark session with Delta, and `packages` beside it; `extra` settings win over `spark_conf`'s.
 
     Raises SetupError when Java or the jars are missing. A session that runs in this process already is kept.
     """
-    conf = spark_conf(cores=cores, memory=memory, live=live) | dict(extra or {})
+    conf = spark_conf(cores=cores, memory=memory, live=live, packages=packages) | dict(extra or {})
     pin_environment()
     from pyspark.sql import SparkSession
 
@@ -201,51 +223,34 @@ def build_session(
     return builder.getOrCreate()
 
 
-_CHATTY = (
-    # "CSV header does not conform to the schema": files with other headers are read at once, as columns c0, c1, ...
-    "org.apache.spark.sql.catalyst.csv.CSVHeaderChecker",
-    # "adaptive execution is not supported in streaming": said at every start of a query.
-    "org.apache.spark.sql.execution.streaming.runtime.ResolveWriteToStream$",
-    "org.apache.spark.sql.execution.streaming.runtime.ResolveWriteToStream",
-    # "current batch is falling behind": the host's own batch times and lag say it better.
-    "org.apache.spark.sql.execution.streaming.runtime.ProcessingTimeExecutor",
-    # "Converting duplicated key": Spark's own, of each option with which a range of a change feed is read.
-    "org.apache.spark.sql.util.CaseInsensitiveStringMap",
-    # "No Partition Defined for Window operation": a Gold that is recomputed whole may well rank all of its rows.
-    "org.apache.spark.sql.execution.window.WindowExec",
-)
-# The host reports every failure itself, in a few lines; Spark adds a hundred lines of Java frames to each.
-_SAID_BY_THE_HOST = ("org.apache.spark.sql.execution.streaming.runtime.MicroBatchExecution",)
+def _named(package: str) -> str:
+    """Return by what its own jar is known: `spark-sql-kafka-0-10` of `...:spark-sql-kafka-0-10_2.13:4.2.0`."""
+    return package.split(":")[1].partition("_")[0]
 
 
-def quiet_streams(spark: SparkSession) -> None:
-    """Silence what Spark's streams log at every start and every slow batch, and failures the host reports itself."""
-    logging.getLogger("py4j.clientserver").setLevel(logging.CRITICAL)
-    log4j = spark._jvm.org.apache.logging.log4j  # type: ignore[union-attr]  # noqa: SLF001 -- pyspark has no other way to its loggers
-    for name in _CHATTY:
-        log4j.core.config.Configurator.setLevel(name, log4j.Level.ERROR)
-    for name in _SAID_BY_THE_HOST:
-        log4j.core.config.Configurator.setLevel(name, log4j.Level.OFF)
+def _not_needed(package: str) -> str:
+    return _NOT_NEEDED if package == DELTA else _IN_PYSPARK
 
 
-def _fetch(ready: Path) -> None:
-    """Let Spark's own resolver fetch Delta into `ready`, from the mirror that its settings name."""
+def _fetch(package: str, without: str, ready: Path) -> None:
+    """Let Spark's own resolver fetch a package into `ready`, from the mirror that its settings name."""
     require_java()
     pin_environment()
     with tempfile.TemporaryDirectory(dir=ready.parent, prefix="fetch-") as scratch:
         program = Path(scratch, "nothing.py")
         program.write_text("")  # resolving happens before the program starts
-        submit = [str(_pyspark_home() / "bin" / "spark-submit"), "--master", "local[1]", "--packages", DELTA]
-        submit += ["--exclude-packages", _NOT_NEEDED, "--conf", f"spark.jars.ivy={scratch}", str(program)]
+        submit = [str(_pyspark_home() / "bin" / "spark-submit"), "--master", "local[1]", "--packages", package]
+        submit += ["--exclude-packages", without] if without else []
+        submit += ["--conf", f"spark.jars.ivy={scratch}", str(program)]
         done = subprocess.run(submit, capture_output=True, text=True, check=False)
         jars = Path(scratch, "jars")
-        if done.returncode != 0 or not any(jars.glob("*delta-spark*.jar")):
+        if done.returncode != 0 or not any(jars.glob(f"*{_named(package)}*.jar")):
             said = re.findall(r"^.*(?:Exception|not found|FAILED|rror:).*$", done.stderr, re.MULTILINE)
             why = said[-1].strip(" :\t") if said else f"spark-submit ended with {done.returncode}"
             raise SetupError(
-                f"{DELTA} could not be fetched: {why}",
-                hint="check the network and try again, or set KAPPA_JARS to a folder that holds the jars "
-                "of delta-spark and delta-storage.",
+                f"{package} could not be fetched: {why}",
+                hint="check the network and try again, or set KAPPA_JARS to a folder that holds the jars of "
+                "delta-spark and delta-storage, and of what else the pipeline needs.",
             )
         jars.rename(ready)
 

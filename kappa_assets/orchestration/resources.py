@@ -41,17 +41,19 @@ class KappaSpark(LazyPySparkResource):
         if background and self._spark_session is None:
             self.go_behind()
         sized = self if cores is None else self.model_copy(update={"cores": cores})
-        return Setting(sized.session(f"kappa_assets {pipeline.name}", live=live), lake, folders.landing)
+        session = sized.session(f"kappa_assets {pipeline.name}", live=live, packages=pipeline.packages)
+        return Setting(session, lake, folders.landing)
 
     def go_behind(self) -> None:
         """Lower the priority of the run's process and of the driver it is about to start."""
         go_behind()
 
-    def session(self, name: str, *, live: bool = False) -> SparkSession:
+    def session(self, name: str, *, live: bool = False, packages: tuple[str, ...] = ()) -> SparkSession:
         """Return the one Spark session of this process, started when it is first asked for."""
         if self._spark_session is None:
             pin_environment()
-            conf = spark_conf(cores=self.cores, memory=self.memory, live=live) | {"spark.app.name": name}
+            conf = spark_conf(cores=self.cores, memory=self.memory, live=live, packages=packages)
+            conf["spark.app.name"] = name
             sized = LazyPySparkResource(spark_config=conf | self.spark_config)
             self._spark_session = sized.spark_session
         session: SparkSession = self._spark_session

@@ -12,6 +12,7 @@ import pytest
 
 from kappa_assets.errors import SetupError
 from kappa_assets.host import session
+from kappa_assets.host.spark_log import quiet_streams
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -173,6 +174,32 @@ def test_jars_are_fetched_once_even_when_several_start_together(
     assert not list((tmp_path / "cache").glob("fetch-*")), "scratch folders are left"
 
 
+def test_what_a_source_needs_is_fetched_beside_delta_without_what_pyspark_has(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    java(machine, "17")
+    fetches = (
+        FETCHES.format(log=tmp_path / "log").replace("echo call", 'echo "$@"') + "touch spark-sql-toy_2.13-1.jar\n"
+    )
+    spark_submit(monkeypatch, tmp_path / "pyspark", fetches)
+    toy = "org.toy:spark-sql-toy_2.13:1"
+    with_toy = session.spark_conf(packages=[toy])["spark.jars"].split(",")
+    assert session.spark_conf()["spark.jars"].split(",") == with_toy[: len(with_toy) // 2]
+    assert {Path(jar).parent.name for jar in with_toy} == {
+        "io.delta_delta-spark_4.2_2.13_4.4.0",
+        "org.toy_spark-sql-toy_2.13_1",
+    }
+    of_delta, of_toy = (tmp_path / "log").read_text().splitlines()
+    assert f"--packages {session.DELTA} --exclude-packages com.*:*" in of_delta
+    assert f"--packages {toy} --exclude-packages at.yawk.lz4:*" in of_toy
+    monkeypatch.setenv("KAPPA_JARS", str(tmp_path))
+    (tmp_path / "delta-spark_4.2_2.13-4.4.0.jar").touch()
+    with pytest.raises(
+        SetupError, match=rf"holds no spark-sql-toy jar \(jars: 1\).\nHint: put {toy} and what it needs"
+    ):
+        session.spark_conf(packages=[toy])
+
+
 def test_jars_that_cannot_be_fetched_name_the_way_without_network(
     machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,7 +250,7 @@ def test_a_ranking_of_all_rows_gives_no_warning_because_a_whole_gold_may_make_on
     from pyspark.sql import Window
     from pyspark.sql import functions as sf
 
-    session.quiet_streams(spark)
+    quiet_streams(spark)
     java = spark._jvm
     assert java is not None
     log4j, said = java.org.apache.logging.log4j, java.java.io.StringWriter()

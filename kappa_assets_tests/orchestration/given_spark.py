@@ -17,7 +17,7 @@ class GivenSpark(KappaSpark):
     def go_behind(self) -> None:
         pass
 
-    def session(self, name: str, *, live: bool = False) -> SparkSession:
+    def session(self, name: str, *, live: bool = False, packages: tuple[str, ...] = ()) -> SparkSession:
         from pyspark.sql import SparkSession
 
         found = SparkSession.getActiveSession()
