@@ -63,9 +63,12 @@ RANGES = "ranges"
 """In a Bronze note's `source`, where that has numbers: by each of its parts, the first that the batch took, and the
 first that it did not."""
 
+INCARNATION = "incarnation"
+"""Beside RANGES: the id of what the source has read, where that can be made anew under the same name."""
+
 OTHERS = "others"
 """In a Bronze note's `source`, of a tape that has or had several: what its newest notes said of each other source, by
-label: `batch`, `checkpoint` and RANGES."""
+label: `batch`, `checkpoint`, RANGES and INCARNATION."""
 
 UNNAMED = "unnamed"
 """Beside OTHERS: the label of the source whose rows do not say where they are from, from before there were several."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kappa_assets.declare.tables import Bronze
-from kappa_assets.log.note import OTHERS, RANGES, UNNAMED, CommitNote
+from kappa_assets.log.note import INCARNATION, OTHERS, RANGES, UNNAMED, CommitNote
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Standing:
     batch: int
     checkpoint: str | None
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    incarnation: str | None = None
+    """The id of what was read, where the source tells one."""
 
     @property
     def stands(self) -> dict[str, int]:
@@ -50,7 +52,9 @@ def standing_of(newest: CommitNote | None, label: str) -> Standing | None:
     if newest.source.get("name", label) == label:
         return _own(newest)
     told = newest.source.get(OTHERS, {}).get(label)
-    return None if told is None else Standing(told["batch"], told["checkpoint"], told.get(RANGES, {}))
+    if told is None:
+        return None
+    return Standing(told["batch"], told["checkpoint"], told.get(RANGES, {}), told.get(INCARNATION))
 
 
 def carried_on(newest: CommitNote | None, label: str) -> dict[str, Any]:
@@ -67,6 +71,7 @@ def carried_on(newest: CommitNote | None, label: str) -> dict[str, Any]:
         own = _own(newest)
         others[name] = {"batch": own.batch, "checkpoint": own.checkpoint}
         others[name] |= {RANGES: dict(own.ranges)} if own.ranges else {}
+        others[name] |= {INCARNATION: own.incarnation} if own.incarnation else {}
     return {OTHERS: others, UNNAMED: unnamed(newest)}
 
 
@@ -79,7 +84,7 @@ def unnamed(newest: CommitNote | None) -> str | None:
 
 
 def _own(note: CommitNote) -> Standing:
-    return Standing(note.batch, note.checkpoint, note.source.get(RANGES, {}))
+    return Standing(note.batch, note.checkpoint, note.source.get(RANGES, {}), note.source.get(INCARNATION))
 
 
 Mine = Callable[[str | None], bool]

@@ -27,7 +27,7 @@ from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.kinds.tape.tape_checkpoint import is_on_tape, next_ranges
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import notes_back
-from kappa_assets.log.note import RANGES, CommitNote
+from kappa_assets.log.note import INCARNATION, RANGES, CommitNote
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.sources.source import Offsets, Range, Source
 from kappa_assets.sources.standings import Standing, carried_on, standing_of, unnamed
@@ -202,9 +202,18 @@ class Model:
     """Whose are the rows that name no source."""
     several: bool = False
 
-    def commit(self, label: str, checkpoint: str, ranges: dict[str, tuple[int, int]], *, others: bool) -> None:
+    def commit(
+        self,
+        label: str,
+        checkpoint: str,
+        ranges: dict[str, tuple[int, int]],
+        incarnation: str | None,
+        *,
+        others: bool,
+    ) -> None:
         """As TapeQuery's note: `others`, whether the pipeline that commits declares several."""
         source: dict[str, Any] = {"name": label} | ({RANGES: ranges} if ranges else {})
+        source |= {INCARNATION: incarnation} if incarnation else {}
         if others or self.several:
             source |= carried_on(self.newest, label)
             self.several = True
@@ -212,7 +221,8 @@ class Model:
         batch = before.batch + 1 if before is not None and before.checkpoint == checkpoint else 0
         note = CommitNote("bronze.t", 1, batch, "", tape_batch=1, source=source, checkpoint=checkpoint)
         self.newest = CommitNote.from_json(note.to_json())
-        self.standings[label] = Standing(batch, checkpoint, {p: [*r] for p, r in ranges.items()})  # type: ignore[misc]  # as JSON has it
+        as_json: Any = {part: [*one] for part, one in ranges.items()}
+        self.standings[label] = Standing(batch, checkpoint, as_json, incarnation)
         self.first = self.first or (label if not self.several else None)
 
 
@@ -246,7 +256,8 @@ def test_the_newest_note_alone_tells_how_far_the_tape_is_with_every_source(data:
         since = stands.get("p", 0)
         ranges = {} if label.startswith("files") else {"p": (since, since + data.draw(st.integers(0, 3)))}
         checkpoint = data.draw(st.sampled_from(("one", "two")))
-        model.commit(label, checkpoint, ranges, others=len(declared) > 1)
+        incarnation = data.draw(st.sampled_from((None, "x", "y"))) if ranges else None
+        model.commit(label, checkpoint, ranges, incarnation, others=len(declared) > 1)
         for each in LABELS:
             assert standing_of(model.newest, each) == model.standings.get(each)
             standing = standing_of(model.newest, each)
