@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kappa_assets.columns import LINEAGE
 from kappa_assets.declare.decorators import bronze, gold, silver
+from kappa_assets.declare.kafka import Kafka
 from kappa_assets.declare.options.cdc import cdc
 from kappa_assets.declare.options.expectations import expect
 from kappa_assets.declare.options.lateness import late
@@ -18,6 +19,7 @@ __all__ = [
     "Bronze",
     "Files",
     "Gold",
+    "Kafka",
     "KappaError",
     "Layer",
     "Pipeline",

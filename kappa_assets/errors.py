@@ -14,7 +14,8 @@ KappaError
 │   ├── DeletionRefused       what is to be removed is still needed, or nobody said that it may go
 │   ├── TableMissing          a table that has not been written yet
 │   └── TapeGap               positions on the tape do not tile: rows would be lost or doubled
-│       └── CheckpointMismatch    a checkpoint and what was written from it do not belong together
+│       ├── CheckpointMismatch    a checkpoint and what was written from it do not belong together
+│       └── RowsLost              a source does not have any more what the tape has not read yet
 ├── SourceError               the landing folder, or what is in it, cannot be read
 ├── LakeBusy                  another process is at it, and has the lock: wait for it, or stop it
 │   ├── HostRunning           another host has the lake
@@ -108,6 +109,10 @@ class TapeGap(LakeError):
 
 class CheckpointMismatch(TapeGap):
     """A checkpoint and what was written from it do not belong together: one is lost, older, or another lake's."""
+
+
+class RowsLost(TapeGap):
+    """A source does not have any more what the tape has not read yet, or is not the same any more."""
 
 
 class SourceError(KappaError):

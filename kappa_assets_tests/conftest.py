@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+from kappa_assets import Kafka
 from kappa_assets.host.session import build_session
 from kappa_assets.place.local.lake import Lake
 from kappa_assets_tests.copied_shop import Shop, copy_shop
 from kappa_assets_tests.retail_files import make_files
+from kappa_assets_tests.sources.kafka_broker import Broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +87,8 @@ def _priority_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own lake must never be what a test writes into."""
-    for name in ("KAPPA_LAKE", "KAPPA_LANDING", "KAPPA_PIPELINE", "KAPPA_PORT", "DAGSTER_HOME"):
+    kafka = [name for name in os.environ if name.startswith("KAPPA_KAFKA_")]
+    for name in (*kafka, "KAPPA_LAKE", "KAPPA_LANDING", "KAPPA_PIPELINE", "KAPPA_PORT", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -96,6 +99,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "kappa_assets_tests",
         cores=2,
         memory="2g",
+        packages=Kafka.packages,
         extra={
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
             "spark.sql.shuffle.partitions": "2",
@@ -107,6 +111,17 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The one broker of Kafka of the run. Topics are of the test that makes them, and deleted with it."""
+    made = Broker(tmp_path_factory.mktemp("kafka") / "broker")
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
 
 
 @pytest.fixture

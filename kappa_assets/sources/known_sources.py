@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from kappa_assets.declare.kafka import Kafka
 from kappa_assets.declare.source import DeclaredSource, Files
 from kappa_assets.errors import LogicError, SourceError
 
@@ -46,6 +47,13 @@ def _(declared: Files, given: Given) -> Source:
     from kappa_assets.sources.files.files_source import FilesSource
 
     return FilesSource(declared, given)
+
+
+@source_of.register(Kafka)
+def _(declared: Kafka, given: Given) -> Source:
+    from kappa_assets.sources.kafka.kafka_source import KafkaSource
+
+    return KafkaSource(declared, given)
 
 
 @singledispatch

@@ -39,6 +39,7 @@ KNOW_PATHS = {
 READ_UNPINNED = {
     "sources/files/file_batch.py": "landed files, which are of no table",
     "sources/files/set_aside.py": "the newest of the side table that it alone writes",
+    "sources/kafka/kafka_source.py": "a topic, which is of no table",
     "sources/side_table.py": "the newest of the side table that it alone writes",
     "sources/ledger/told.py": "the newest of an append-only tape, and of the side table that it alone writes",
 }

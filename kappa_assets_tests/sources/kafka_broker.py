@@ -1,0 +1,206 @@
+"""A real broker: Apache Kafka in KRaft mode, one process on loopback, its jars by Maven coordinates."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyspark
+from py4j.java_gateway import JavaMember  # type: ignore[import-untyped]  # py4j ships no types
+from py4j.protocol import STATIC_PREFIX  # type: ignore[import-untyped]  # py4j ships no types
+
+from kappa_assets.host.session import fetched_jars
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PACKAGES = ("org.apache.kafka:kafka_2.13:3.9.2", "org.slf4j:slf4j-simple:1.7.36")
+PASSWORD = "canary-4711"
+"""Of the user `app`, on the listener that asks for one: it must stand nowhere."""
+_JAVA = ("-Xmx512m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},LOGIN://127.0.0.1:{login},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},LOGIN://127.0.0.1:{login}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT
+listener.name.login.sasl.enabled.mechanisms=PLAIN
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+ user_app="{password}";
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs={folder}/logs
+auto.create.topics.enable=false
+log.retention.ms=-1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+num.network.threads=1
+num.io.threads=2
+"""
+
+
+class Sent(NamedTuple):
+    """A record that a broker has acknowledged."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Broker:
+    """One broker. `start` returns when it answers; `kill` and `start` again: it has what it had."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port, self.login, controller = _free_ports(3)
+        self._properties = folder / "server.properties"
+        folder.mkdir(parents=True)
+        ports = {"port": self.port, "login": self.login, "controller": controller}
+        self._properties.write_text(_PROPERTIES.format(folder=folder, password=PASSWORD, **ports))
+        jars = [jar for package in PACKAGES for jar in fetched_jars(package)]
+        # Spark's resolver leaves Scala's own library out of whatever it fetches.
+        jars += (Path(pyspark.__file__).parent / "jars").glob("scala-library-*.jar")
+        self._java = ["java", *_JAVA, "-cp", os.pathsep.join(map(str, jars))]
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        format_it = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        subprocess.run([*self._java, *format_it], check=True, capture_output=True)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        with (self.folder / "log.txt").open("ab") as log:
+            quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
+            command = [self._java[0], quiet, *self._java[1:], "kafka.Kafka", str(self._properties)]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not _is_open(self.port):
+            assert self._process.poll() is None, (self.folder / "log.txt").read_text()[-3000:]
+            assert time.monotonic() < deadline, (self.folder / "log.txt").read_text()[-3000:]
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Client:
+    """What tests do with a broker, by the client that Spark has loaded. Topics are made, filled, enlarged, deleted."""
+
+    def __init__(self, spark: SparkSession, address: str) -> None:
+        java: Any = spark._jvm
+        self._java, self._address = java, address
+        self._admin = java.org.apache.kafka.clients.admin.AdminClient.create(self._map())
+
+    def close(self) -> None:
+        self._admin.close()
+
+    def topics(self) -> list[str]:
+        return list(self._admin.listTopics().names().get())
+
+    def make(self, topic: str, partitions: int = 1, **config: str) -> None:
+        kind = self._java.org.apache.kafka.clients.admin.NewTopic
+        given = self._java.java.util.Optional
+        made = kind(topic, given.of(partitions), given.empty()).configs(self._map_of(config))
+        self._admin.createTopics(self._one(made)).all().get()
+
+    def enlarge(self, topic: str, partitions: int) -> None:
+        to = self._java.org.apache.kafka.clients.admin.NewPartitions.increaseTo(partitions)
+        self._admin.createPartitions(self._java.java.util.Collections.singletonMap(topic, to)).all().get()
+
+    def delete(self, topic: str) -> None:
+        self._admin.deleteTopics(self._one(topic)).all().get()
+
+    def forget_before(self, topic: str, partition: int, offset: int) -> None:
+        """Have the broker delete what retention would delete."""
+        at = self._java.org.apache.kafka.common.TopicPartition(topic, partition)
+        kind = self._java.org.apache.kafka.clients.admin.RecordsToDelete
+        # It has a static method and another one of that name, of which py4j finds the other one alone.
+        make = JavaMember("beforeOffset", None, STATIC_PREFIX + kind._fqn, kind._gateway_client)
+        before = make(offset)
+        self._admin.deleteRecords(self._java.java.util.Collections.singletonMap(at, before)).all().get()
+
+    def send(
+        self,
+        topic: str,
+        values: Iterable[bytes | None],
+        *,
+        partition: int | None = None,
+        key: bytes | None = None,
+        timestamp: int | None = None,
+        headers: Mapping[str, bytes] | None = None,
+        transaction: str | None = None,
+        abort: bool = False,
+    ) -> list[Sent]:
+        """Send records and return them as acknowledged. `transaction`: all in one, by this id; `abort`: taken back.
+
+        `timestamp`: milliseconds from 2**31 on, which are a Long of Java's.
+        """
+        serializer = "org.apache.kafka.common.serialization.ByteArraySerializer"
+        given = {"key.serializer": serializer, "value.serializer": serializer, "acks": "all"}
+        if transaction is not None:
+            given["transactional.id"] = transaction
+        producer = self._java.org.apache.kafka.clients.producer.KafkaProducer(self._map(**given))
+        try:
+            if transaction is not None:
+                producer.initTransactions()
+                producer.beginTransaction()
+            told = self._java.org.apache.kafka.common.header.internals.RecordHeaders()
+            for name, content in (headers or {}).items():
+                told.add(name, content)
+            sent = []
+            for value in values:
+                record = self._java.org.apache.kafka.clients.producer.ProducerRecord(
+                    topic, partition, timestamp, key, value, told
+                )
+                sent.append((producer.send(record), value))
+            producer.flush()
+            if transaction is not None:
+                producer.abortTransaction() if abort else producer.commitTransaction()
+            answers = [(future.get(), value) for future, value in sent]
+            return [] if abort else [Sent(a.partition(), a.offset(), key, value) for a, value in answers]
+        finally:
+            producer.close()
+
+    def _map(self, **more: str) -> Any:
+        return self._map_of({"bootstrap.servers": self._address} | more)
+
+    def _map_of(self, content: Mapping[str, str]) -> Any:
+        made = self._java.java.util.HashMap()
+        for key, value in content.items():
+            made.put(key.replace("_", "."), value)
+        return made
+
+    def _one(self, thing: Any) -> Any:
+        return self._java.java.util.Collections.singletonList(thing)
+
+
+def _free_ports(count: int) -> list[int]:
+    found = [socket.socket() for _ in range(count)]
+    for one in found:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in found]
+    for one in found:
+        one.close()
+    return ports
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
