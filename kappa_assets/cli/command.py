@@ -154,6 +154,7 @@ def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
             "head": s.head,
             "lag_batches": s.lag_batches,
             "lag_seconds": round(s.lag_seconds, 1),
+            "unread": s.query.unread if s.query else None,
             "state": s.state,
             "error": s.query.error if s.query else None,
             "logic": _logic(s.code_version, s.deployed_version),
@@ -173,6 +174,7 @@ def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
         "position",
         "lag_batches",
         "lag_seconds",
+        *(["unread"] if any(row["unread"] for row in rows) else []),
         "state",
         "logic",
     )

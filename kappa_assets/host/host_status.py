@@ -28,7 +28,8 @@ _WORST_FIRST: tuple[QueryState, ...] = ("parked", "backoff", "held", "stopped", 
 class QueryStatus:
     """How one table's query is doing. `error` is the last failure, first line first.
 
-    `source`: of a tape with several, which of them the query reads.
+    `source`: of a tape with several, which of them the query reads. `unread`: by part of its source, how many records
+    it had when Spark last looked that are not taken yet; None where the source does not tell.
     """
 
     table: str
@@ -39,6 +40,7 @@ class QueryStatus:
     batch: int | None = None
     batch_seconds: float | None = None
     source: str | None = None
+    unread: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,13 @@ class HostStatus:
     """When it was written, by the clock that nobody sets; None from an older version."""
 
     def query(self, table: str) -> QueryStatus | None:
-        """Return how a table does. Of a tape with several sources: the query that does worst."""
+        """Return how a table does: of several sources the query that does worst, with what all of them have unread."""
         mine = [query for query in self.queries if query.table == table]
-        return min(mine, key=lambda query: _WORST_FIRST.index(query.state), default=None)
+        worst = min(mine, key=lambda query: _WORST_FIRST.index(query.state), default=None)
+        if worst is None or len(mine) == 1:
+            return worst
+        told = {f"{q.source} {part}": n for q in mine if q.unread for part, n in q.unread.items()}
+        return replace(worst, unread=told or None)
 
     def age(self, now: Moment) -> float:
         """Return the seconds since this heartbeat; by the wall clock only where the other one does not tell."""

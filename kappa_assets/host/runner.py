@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
@@ -14,7 +15,7 @@ from kappa_assets.errors import ExpectationFailed, Fenced, KappaError, LakeError
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.host_status import QueryState, QueryStatus
 from kappa_assets.host.lookout import Lookout
-from kappa_assets.kinds.query import BatchWork, MayWait, OneOfSeveral, StartAgain, TableQuery
+from kappa_assets.kinds.query import BatchWork, KnowsWhatIsLeft, MayWait, OneOfSeveral, StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -61,6 +62,7 @@ class Runner:
         self._schema_changes = 0
         self._next_try = 0.0
         self._lookout = Lookout(query)
+        self._left: Mapping[str, int] | None = None
         self._batch: int | None = None
         self._batch_seconds: float | None = None
         self.is_fenced = False
@@ -78,6 +80,7 @@ class Runner:
             self._batch,
             self._batch_seconds,
             self._source,
+            self._left,
         )
 
     @property
@@ -97,10 +100,12 @@ class Runner:
             self._stopping = False
             self._failed(error)
             return
-        if self._streaming is not None:
-            if not self._streaming.isActive:
-                self._ended(self._failure or self._streaming.exception())
-            elif self._attention.long_quiet and not self.at_work and not self._streaming.status["isTriggerActive"]:
+        if (streaming := self._streaming) is not None:
+            if isinstance(self.query, KnowsWhatIsLeft):
+                self._left = self.query.unread(lambda: json.loads(p.json) if (p := streaming.lastProgress) else {})
+            if not streaming.isActive:
+                self._ended(self._failure or streaming.exception())
+            elif self._attention.long_quiet and not self.at_work and not streaming.status["isTriggerActive"]:
                 self._sleep()
             return
         if self._state in ("parked", "stopped") or self._clock() < self._next_try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path  # for the landing folder, which is of no lake
 from typing import Any, Protocol, runtime_checkable
@@ -134,6 +135,18 @@ class MayWait(Protocol):
 
     def waits(self) -> bool:
         """Return whether the last look has found something that cannot be taken yet."""
+        ...
+
+
+@runtime_checkable
+class KnowsWhatIsLeft(Protocol):
+    """A query that knows how much there is that it has not taken yet."""
+
+    def unread(self, progress: Callable[[], Mapping[str, Any]]) -> Mapping[str, int] | None:
+        """Return how many records of each part of what it reads are left; None where nobody tells.
+
+        `progress`: what Spark last told of the running query, as JSON; empty before it told anything.
+        """
         ...
 
 

@@ -165,5 +165,13 @@ class Source(ABC):
         Raises OSError when what it reads is not there any more.
         """
 
+    def unread(self, progress: Callable[[], Mapping[str, Any]]) -> Mapping[str, int] | None:  # noqa: ARG002 -- the port's
+        """Return how many records of each part there are that no batch has taken; None where nobody tells.
+
+        `progress`: what Spark last told of the stream, as JSON; empty before it told anything. The host asks several
+        times a second, and waits: nothing that takes long.
+        """
+        return None
+
     def done(self, batch: Batch) -> None:  # noqa: B027
         """Take in that a batch is on the tape, by this try or an earlier one."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kappa_assets import Kafka, TableName
 from kappa_assets.errors import CheckpointMismatch, RowsLost, SetupError
+from kappa_assets.host.host_status import HostStatus, QueryStatus
 from kappa_assets.kinds.tape.tape_checkpoint import next_ranges
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.place.local.lake import Lake
@@ -182,3 +183,18 @@ def test_a_checkpoint_that_does_not_say_where_it_began_is_not_believed(tmp_path:
     given_it = Given(TableName.parse("bronze.orders"), Lake.at(tmp_path / "lake"), tmp_path, Checkpoint(tmp_path), 1)
     with pytest.raises(CheckpointMismatch, match="does not say where it began"):
         KafkaSource(Kafka("orders"), given_it).ranges(offsets)
+
+
+def test_what_is_unread_is_what_spark_has_seen_and_not_taken(tmp_path: Path) -> None:
+    given_it = Given(TableName.parse("bronze.orders"), Lake.at(tmp_path / "lake"), tmp_path, Checkpoint(tmp_path), 1)
+    source = KafkaSource(Kafka("orders"), given_it)
+    seen = {"endOffset": {"orders": {"0": 3, "1": 5}}, "latestOffset": {"orders": {"0": 10, "1": 5, "2": 4}}}
+    assert source.unread(lambda: {"sources": [seen]}) == {"0": 7, "1": 0, "2": 4}
+    assert source.unread(dict) is None
+    assert source.unread(lambda: {"sources": [{"endOffset": None, "latestOffset": seen["latestOffset"]}]}) is None
+    one = QueryStatus("bronze.orders", 1, "running", source="kafka:orders", unread={"0": 7})
+    files = QueryStatus("bronze.orders", 1, "waiting", source="files:archive")
+    host = HostStatus(1, "stream", "now", "then", 1, (one, files))
+    assert (told := host.query("bronze.orders")) is not None
+    assert (told.unread, told.source) == ({"kafka:orders 0": 7}, "files:archive")
+    assert HostStatus(1, "stream", "now", "then", 1, (one,)).query("bronze.orders") == one

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
@@ -100,6 +101,10 @@ class TapeQuery:
     def look(self) -> None:
         """Let the source look for what is new. Raises OSError when what it reads is not there any more."""
         self._source.look()
+
+    def unread(self, progress: Callable[[], Mapping[str, Any]]) -> Mapping[str, int] | None:
+        """Return how many records of each part of the source the tape has still to take."""
+        return self._source.unread(progress)
 
     def apply(self, batch: DataFrame, number: int) -> None:
         """Put what the source takes of a batch on the tape, once; what it refuses is set aside alone.

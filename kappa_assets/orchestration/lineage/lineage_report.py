@@ -192,7 +192,7 @@ class Reporter:
         return dict(counts)
 
     def _seconds(self, news: TableNews) -> dict[str, float]:
-        """Return how long after the tape the news was in the table, and how long its batch took."""
+        """Return how long after the tape the news was in the table, how long its batch took, and what waits unread."""
         found: dict[str, float] = {}
         landed = [self._landed(news, tape) for tape in self.sight.pipeline.tapes_of(news.table)]
         newest = max((at for at in landed if at is not None), default=None)
@@ -201,6 +201,8 @@ class Reporter:
         query = self.sight.queries.get(str(news.table))
         if query is not None and query.batch_seconds is not None and news.anew is None:
             found["batch_seconds"] = query.batch_seconds
+        if query is not None and query.unread is not None:
+            found["unread"] = sum(query.unread.values())
         return found
 
     def _landed(self, news: TableNews, tape: TableName) -> dt.datetime | None:

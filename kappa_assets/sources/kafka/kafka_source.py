@@ -8,9 +8,9 @@ planned here, as it is for files, whose names say nothing of what was read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructField, StructType
@@ -107,6 +107,14 @@ class KafkaSource(Source):
         check_same_topic(name, taken.topic_id, topic.id)
         check_nothing_lost(name, topic, batch.offsets.stands)
         raise error
+
+    def unread(self, progress: Callable[[], Mapping[str, Any]]) -> Mapping[str, int] | None:
+        """Return how many offsets of each partition lie between what was taken and the end that Spark has seen last."""
+        told: Mapping[str, Any] = next(iter(progress().get("sources", ())), {})
+        end, latest = ((told.get(name) or {}).get(self._declared.topic) for name in ("endOffset", "latestOffset"))
+        if end is None or latest is None:
+            return None
+        return {partition: max(0, until - end.get(partition, 0)) for partition, until in latest.items()}
 
     def _known_id(self) -> str | None:
         """Return the id of the topic that the tape was read from; None of a tape that has nothing of it."""
