@@ -30,6 +30,7 @@ _ENVIRONMENT = (
     "Stale file handle",
     "Too many open files",
     "Connection timed out",
+    "org.apache.kafka.common.errors.",
 )
 _SCHEMA_CHANGED = ("DELTA_SCHEMA_CHANGED", "DELTA_STREAMING_METADATA", "assertion failed: Invalid batch: ")
 """How a changed schema upstream shows. The last is Spark's own, of a column that came between the plan of a query and

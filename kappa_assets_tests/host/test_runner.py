@@ -92,6 +92,7 @@ def test_a_start_that_is_refused_counts_as_a_failure(tmp_path: Path) -> None:
         RuntimeError("java.io.IOException: No space left on device"),
         RuntimeError("java.io.FileNotFoundException: /x (Permission denied)"),
         RuntimeError("java.io.IOException: Read-only file system"),
+        RuntimeError("[STREAM_FAILED] org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node"),
     ],
 )
 def test_what_the_environment_causes_is_waited_out_for_ever(tmp_path: Path, cause: BaseException) -> None:
