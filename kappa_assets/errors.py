@@ -4,6 +4,7 @@ KappaError
 ├── DeclarationError          a table is declared wrongly; found when the pipeline loads, no JVM needed
 │   └── InvalidName           a name that is not a plain lower-case identifier
 ├── LogicError                Spark's analysed plan of a table's function breaks a rule of its layer
+├── BatchFailed               Spark failed at a micro-batch, at the table's function or at what it read
 ├── GroupsMixed               what a table's function gives of some groups holds rows of others, or a key twice
 ├── ExpectationFailed         rows fail an expectation that no row may: nothing of their batch is written
 ├── TooManyDeleted            a snapshot lacks more keys than may be deleted: nothing of its batch is written
@@ -59,6 +60,10 @@ class InvalidName(DeclarationError):
 
 class LogicError(KappaError):
     """The analysed plan of a table's function breaks a rule of its layer."""
+
+
+class BatchFailed(KappaError):
+    """Spark failed at a micro-batch: the error says of which table, what it was to read, and what Spark says."""
 
 
 class GroupsMixed(KappaError):

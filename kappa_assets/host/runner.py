@@ -13,9 +13,10 @@ from pyspark.sql.streaming import StreamingQuery
 
 from kappa_assets.errors import ExpectationFailed, Fenced, KappaError, LakeError, SourceError, TapeGap
 from kappa_assets.host.attention import Attention
+from kappa_assets.host.batch_work import BatchWork, words_of_spark
 from kappa_assets.host.host_status import QueryState, QueryStatus
 from kappa_assets.host.lookout import Lookout
-from kappa_assets.kinds.query import BatchWork, KnowsWhatIsLeft, MayWait, OneOfSeveral, StartAgain, TableQuery
+from kappa_assets.kinds.query import KnowsWhatIsLeft, MayWait, OneOfSeveral, StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -291,5 +292,4 @@ def _text(error: BaseException | None) -> str:
         return "stopped without an error"
     if isinstance(error, KappaError):
         return str(error)
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith("at ")]
-    return "\n".join(lines[:12]) or type(error).__name__
+    return words_of_spark(error)

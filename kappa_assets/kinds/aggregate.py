@@ -15,7 +15,7 @@ from kappa_assets.declare.tables import Gold
 from kappa_assets.kinds.judging.rewritten import noted_failures
 from kappa_assets.kinds.kind import MakeQuery, Standing
 from kappa_assets.kinds.query import Setting, columns_of
-from kappa_assets.kinds.range_of_batch import range_of_batch
+from kappa_assets.kinds.range_of_batch import range_in_words, range_of_batch
 from kappa_assets.kinds.rewriting_query import Content, RewritingQuery, complete
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, InputRange, Position
 from kappa_assets.log.positions import (
@@ -127,6 +127,9 @@ class AggregateQuery(RewritingQuery, ABC):
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
         how = FeedBatch(batch.coalesce(1) if few else batch, read, ahead, small=small)
         self._rewrite(write, lambda: self._content(how), partial(self._note, number, read), small=small)
+
+    def told_of(self, batch: DataFrame, number: int) -> str:  # noqa: ARG002 -- the port's
+        return f"{range_in_words(self, number)}; its function is at {self._gold.origin}"
 
     @abstractmethod
     def _content(self, batch: FeedBatch) -> Content:

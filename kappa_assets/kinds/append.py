@@ -15,7 +15,7 @@ from kappa_assets.kinds.judging.lateness import reasons
 from kappa_assets.kinds.judging.verdicts import SET_ASIDE, noted, refuse_failed, set_aside, with_verdicts
 from kappa_assets.kinds.kind import Explanation, Kind, Standing
 from kappa_assets.kinds.query import Setting, StartAgain, checkpoint_of, columns_of
-from kappa_assets.kinds.range_of_batch import range_of_batch
+from kappa_assets.kinds.range_of_batch import range_in_words, range_of_batch
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.log.positions import (
@@ -119,6 +119,9 @@ class AppendQuery:
         )
         self._target.apply(change, self._setting.fence)
         fault_point("after_commit", str(self.table))
+
+    def told_of(self, batch: DataFrame, number: int) -> str:  # noqa: ARG002 -- the port's
+        return f"{range_in_words(self, number)}; its function is at {self._silver.origin}"
 
     def judged(self, rows: DataFrame, read: InputRange, *, size: float) -> DataFrame:  # noqa: ARG002 -- of other kinds
         """Return what the function gave of a batch, with what else than the rows themselves tells of them.

@@ -14,7 +14,6 @@ from kappa_assets.errors import TableMissing
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.names import TableName
 from kappa_assets.place.change import NO_LEASE, Fence
-from kappa_assets.place.local import durable
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.place.port import OpenTable, StoredTable
 from kappa_assets.place.registry import Generation
@@ -99,24 +98,6 @@ class TableQuery(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class BatchWork:
-    """What is done with every micro-batch of a prepared query, as a value: in another process it does the same.
-
-    Pickled with `pyspark.cloudpickle`, since a table holds its function, it brings along the lake, the table, its
-    generation, the fence, and what was seen when the query was started. Tables and tapes are opened anew there, and the
-    Spark session is the batch's. So nothing that a commit is decided on lies in the memory of the host.
-    """
-
-    query: TableQuery
-
-    def __call__(self, batch: DataFrame, number: int) -> None:
-        """Write the batch, once, however often and wherever it is tried. Raises what `TableQuery.apply` does."""
-        if durable.is_synced(str(self.query.table)):
-            self.query.checkpoint.sync(number)
-        self.query.apply(batch, number)
-
-
 @runtime_checkable
 class LooksForItself(Protocol):
     """A query that tells Spark itself what there is to read, and so has to look for it while it runs."""
@@ -157,6 +138,15 @@ class OneOfSeveral(Protocol):
     @property
     def label(self) -> str | None:
         """Which of them it is; None where it is the only one."""
+        ...
+
+
+@runtime_checkable
+class TellsOfBatches(Protocol):
+    """A query that can say of a micro-batch what it is to do, for who reads why it failed."""
+
+    def told_of(self, batch: DataFrame, number: int) -> str:
+        """Return what the batch reads, and where the function is that it goes through."""
         ...
 
 

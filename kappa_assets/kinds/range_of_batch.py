@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.query import TableQuery
 from kappa_assets.log.delta_log import last_note
-from kappa_assets.log.note import CommitNote, InputRange
-from kappa_assets.log.positions import check_repeated, check_tiles, input_range
+from kappa_assets.log.note import CommitNote, InputRange, Position
+from kappa_assets.log.positions import (
+    check_repeated,
+    check_tiles,
+    holds_all_read,
+    input_range,
+    positions_of_version,
+)
 from kappa_assets.place.change import Write
 from kappa_assets.place.port import OpenTable, StoredTable
 
@@ -30,3 +38,20 @@ def range_of_batch(
     before = None if found is None else found[1]
     check_tiles(str(query.table), None if before is None else before.reads.get(upstream.name), read)
     return read, before
+
+
+def range_in_words(query: TableQuery, number: int) -> str:
+    """Return which versions of its one upstream a batch reads, and which batches of the tapes came with them."""
+    (upstream,) = query.upstreams
+    since, until = query.checkpoint.delta_range(number)
+    first, last = 0 if since is None else since.version, holds_all_read(until)
+    known, reached = (positions_of_version(upstream, version) for version in (first - 1, last))
+    versions = f"version {last}" if first >= last else f"versions {first} to {last}"
+    return ", ".join([f"{versions} of {upstream.name}", *_new_batches(known, reached)])
+
+
+def _new_batches(known: Mapping[str, Position], reached: Mapping[str, Position]) -> Iterator[str]:
+    for tape, position in reached.items():
+        first = known[tape].batch + 1 if tape in known else 0
+        if first <= position.batch:
+            yield f"_batch_id {first}{f' to {position.batch}' if first < position.batch else ''} of {tape}"

@@ -16,6 +16,7 @@ from kappa_assets_tests.benchmarks import (
     age,
     beside,
     changes,
+    judging,
     landing,
     large_gold,
     light,
@@ -69,6 +70,9 @@ def main() -> None:
                 s, root, rows=1_000_000 // scale, keys=100_000 // scale, rounds=arguments.rounds
             )
         ),
+        "judging": lambda: _in_our_session(
+            lambda s: [judging.judging(s, root, rows=5_000_000 // scale, rounds=arguments.rounds)]
+        ),
         "landing": lambda: landing.looks(root, files=100_000 // scale),
         "age": lambda: _in_our_session(
             lambda s: age.age(s, root, commits=20_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
@@ -113,7 +117,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         default="",
         help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, gold, unique,"
-        " landing, age",
+        " changes, judging, landing, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")

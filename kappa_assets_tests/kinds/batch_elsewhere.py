@@ -14,7 +14,7 @@ from pyspark import cloudpickle
 from kappa_assets.host.session import build_session
 
 if TYPE_CHECKING:
-    from kappa_assets.kinds.query import BatchWork
+    from kappa_assets.host.batch_work import BatchWork
 
 if __name__ == "__main__":
     work: BatchWork = cloudpickle.loads(Path(sys.argv[1]).read_bytes())

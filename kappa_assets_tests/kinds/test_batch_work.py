@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,11 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql import functions as F
 
 from kappa_assets import LINEAGE, Files, Pipeline, bronze, expect, gold, silver
+from kappa_assets.errors import BatchFailed
 from kappa_assets.host.assemble import query_of, register, tapes_of
+from kappa_assets.host.batch_work import BatchWork
 from kappa_assets.host.host import Host
-from kappa_assets.kinds.query import BatchWork, Setting
+from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
@@ -52,6 +55,13 @@ def largest(sales: DataFrame) -> DataFrame:
 def units(sales: DataFrame) -> DataFrame:
     """Recomputed whole."""
     return sales.agg(F.sum("units").alias("units"))
+
+
+@silver
+def deliveries(orders: DataFrame) -> DataFrame:
+    """Units that must be numbers."""
+    units = F.col("units").cast("bigint")  # the line that an error names
+    return orders.select("shop", units.alias("units"), *LINEAGE)
 
 
 SHOP = Pipeline.from_tables("shop", [orders, sales, totals, largest, units])
@@ -134,3 +144,23 @@ def test_a_batch_that_another_process_has_committed_is_in_and_the_stream_goes_on
     Host(setting, SHOP).drain()
     assert held(setting, sales.name) == [("a", 1), ("b", 2), ("c", 7)]
     assert held(setting, units.name) == [(10,)]
+
+
+def test_what_fails_inside_of_spark_names_the_table_its_batch_what_that_reads_and_the_line(
+    spark: SparkSession, setting: Setting
+) -> None:
+    pipeline = Pipeline.from_tables("shop", [orders, deliveries])
+    land(setting, "1", ("a", 1))
+    Host(setting, pipeline).drain()
+    (setting.landing / "orders" / "2.csv").write_text("shop,units\nb,many\n")
+    line = 1 + next(n for n, text in enumerate(Path(__file__).read_text().splitlines()) if "# the line that" in text)
+    with pytest.raises(BatchFailed) as failed:
+        Host(setting, pipeline).drain()
+    told = str(failed.value)
+    assert re.match(
+        r"silver.deliveries g1 failed at its micro-batch 1 \(version \d of bronze.orders, _batch_id 1 ", told
+    )
+    assert f"its function is at {deliveries.origin}): [CAST_INVALID_INPUT]" in told
+    assert f"{Path(__file__).name}:{line}\nHint: Nothing of it is written." in told
+    assert held(setting, deliveries.name) == [("a", 1)]
+    assert spark.conf.get("spark.sql.dataFrameQueryContext.enabled") == "false"

@@ -26,7 +26,7 @@ from kappa_assets.kinds.cdc.snapshots import deleted
 from kappa_assets.kinds.cdc.state import ChangesKept, with_counts
 from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import Setting, columns_of
-from kappa_assets.kinds.range_of_batch import range_of_batch
+from kappa_assets.kinds.range_of_batch import range_in_words, range_of_batch
 from kappa_assets.kinds.rewriting_query import IN_PROPORTION, Content, RewritingQuery, few_groups, ordered
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.log.positions import (
@@ -99,6 +99,9 @@ class CdcQuery(RewritingQuery):
             self._refuse_deletes(changes, read, number, before)
             changes.set_aside(self._side, self.generation, number, self._setting.fence, small=small)
             self._take(changes, read, number, before, small=small and self._kept.size() <= SMALL_BATCH)
+
+    def told_of(self, batch: DataFrame, number: int) -> str:  # noqa: ARG002 -- the port's
+        return f"{range_in_words(self, number)}; its function is at {self._silver.origin}"
 
     def _refuse_deletes(self, batch: Judged, read: InputRange, number: int, before: CommitNote | None) -> None:
         """Raise TooManyDeleted where a batch that is not taken in yet would take too many keys from the table."""

@@ -125,6 +125,11 @@ class WholeOfSeveralQuery(RewritingQuery):
                 self._bring_to(vector, write, batch.sparkSession)
         self._plans.done(numbers)
 
+    def told_of(self, batch: DataFrame, number: int) -> str:  # noqa: ARG002 -- the port's
+        _, vector = self._plans.of(batch)
+        parts = ", ".join(f"{name} up to version {part.version}" for name, part in vector.parts.items())
+        return f"{parts}; its function is at {self._declared.origin}"
+
     def _answer(self, *upstreams: DataFrame) -> DataFrame:
         """Return what the function makes of its upstreams, which are empty, its plan checked. Raises LogicError."""
         assert isinstance(self._declared, Gold)  # noqa: S101 -- for mypy; a Silver of several has groups, or is refused
