@@ -34,7 +34,20 @@ from kappa_assets.repair import plan_repair, run_repair
 from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets_tests.retail_sales import pipeline
 from kappa_assets_tests.whole.archived_retail import ARCHIVED
-from kappa_assets_tests.whole.scenes import Archiving, Crash, Drain, Land, Repair, Replay, Sleep, Step, Stream, load
+from kappa_assets_tests.whole.extended_retail import EXTENDED
+from kappa_assets_tests.whole.scenes import (
+    Archiving,
+    Crash,
+    Drain,
+    Extended,
+    Land,
+    Repair,
+    Replay,
+    Sleep,
+    Step,
+    Stream,
+    load,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,8 +104,8 @@ def walk(spark: SparkSession, folder: Path, steps: Sequence[Step]) -> None:
     used = pipeline
     for step in steps:
         match step:
-            case Archiving():
-                used = ARCHIVED
+            case Archiving() | Extended():
+                used = ARCHIVED if isinstance(step, Archiving) else EXTENDED
             case Land(files):
                 land(folder, files)
             case Crash():
@@ -125,7 +138,7 @@ def repair_all(setting: Setting) -> None:
 def land(folder: Path, files: Sequence[str]) -> None:
     """Move files from `staged` into the landing folder, each by one rename."""
     for name in files:
-        (folder / "staged" / name).rename(folder / "landing" / "invoices" / name)
+        (folder / "staged" / name).rename(folder / "landing" / (name if "/" in name else f"invoices/{name}"))
 
 
 def _until(lake: Lake, tape_batches: int) -> Until:

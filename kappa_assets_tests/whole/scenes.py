@@ -16,7 +16,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 
 @dataclass(frozen=True)
 class Land:
-    """These files of the staging folder land, each by one rename."""
+    """These files of the staging folder land, each by one rename: in `invoices`, where no folder is named."""
 
     files: tuple[str, ...]
 
@@ -24,6 +24,11 @@ class Land:
 @dataclass(frozen=True)
 class Archiving:
     """From here on, landed files are moved once they are on the tape."""
+
+
+@dataclass(frozen=True)
+class Extended:
+    """From here on, the pipeline is the whole example, and has a Silver whose rows are unique."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,8 @@ class Sleep:
     what: str
 
 
-Step = Land | Archiving | Drain | Stream | Replay | Repair | Crash | Sleep
-_KINDS = {kind.__name__: kind for kind in (Land, Archiving, Drain, Stream, Replay, Repair, Crash, Sleep)}
+Step = Land | Archiving | Extended | Drain | Stream | Replay | Repair | Crash | Sleep
+_KINDS = {kind.__name__: kind for kind in (Land, Archiving, Extended, Drain, Stream, Replay, Repair, Crash, Sleep)}
 
 
 def dump(steps: Sequence[Step], path: Path) -> Path:
