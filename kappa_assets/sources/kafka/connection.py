@@ -119,7 +119,7 @@ class Connection:
 def _read(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the properties of a file as Java reads it: comments, lines that go on, `=`, `:` or a space between."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = re.split(r"\r\n|\r|\n", path.read_text(encoding="utf-8"))  # and at nothing else, as Java does
     except (OSError, UnicodeDecodeError) as error:
         raise SetupError(
             f"the properties of Kafka's clients cannot be read: {path}: {type(error).__name__}",
