@@ -12,6 +12,7 @@ from kappa_assets.declare.joins import By
 from kappa_assets.declare.options.cdc import Cdc, check_cdc
 from kappa_assets.declare.options.column_texts import described_columns
 from kappa_assets.declare.options.expectations import check_expectations
+from kappa_assets.declare.options.kept_inputs import check_kept_inputs
 from kappa_assets.declare.options.lateness import check_late
 from kappa_assets.declare.options.uniqueness import check_unique
 from kappa_assets.declare.origin import Origin, origin_of_caller
@@ -192,6 +193,7 @@ def gold(
     by: By = ...,
     combine: Mapping[str, Combine] | None = ...,
     every: str | None = ...,
+    keep_inputs: bool = ...,
     reads: Mapping[str, str] | None = ...,
     version: str | None = ...,
     on_change: OnChange = ...,
@@ -209,6 +211,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
     by: By = (),
     combine: Mapping[str, Combine] | None = None,
     every: str | None = None,
+    keep_inputs: bool = False,
     reads: Mapping[str, str] | None = None,
     version: str | None = None,
     on_change: OnChange = "replay",
@@ -229,6 +232,8 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         expect: conditions on its rows, with on_fail="warn" or "fail".
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
+        keep_inputs: whether it keeps the columns it reads beside itself, in the order of its groups, so that a batch
+            of few groups reads in proportion to these; of a Gold whose groups are recomputed from one large table.
         keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which replaces files with each batch.
         reads, version, on_change, columns: as for `silver`.
 
@@ -244,7 +249,8 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         own, groups = joins.check_gold_groups(table, origin, told_apart, by, common["reads"], combined=bool(merged))
         seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
         common |= {"keep": kept, "every": seconds, "expectations": check_expectations(table, expect, origin)}
-        return Gold(**common, keys=told_apart, by=own, groups_of=groups, combine=merged)
+        made = Gold(**common, keys=told_apart, by=own, groups_of=groups, combine=merged, keep_inputs=keep_inputs)
+        return check_kept_inputs(made, keep_inputs, origin)
 
     return declare if function is None else declare(function)
 

@@ -149,3 +149,5 @@ class Gold(Derived):
     by: tuple[str, ...] = field(default=(), kw_only=True)
     """Those of `keys` that name the group recomputed as one; none: as Spark's plan tells, or as `groups_of` says."""
     combine: Mapping[str, Combine] = field(default_factory=dict, hash=False, kw_only=True)
+    keep_inputs: bool = field(default=False, kw_only=True)
+    """Whether what its groups are recomputed from is kept beside it, in their order."""

@@ -23,7 +23,7 @@ from kappa_assets.log.positions import (
     read_bytes,
 )
 from kappa_assets.logic.analysed import columns_used
-from kappa_assets.place.change import Counts
+from kappa_assets.place.change import Counts, Groups
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
 from kappa_assets.place.local.pinned import read_pinned
 from kappa_assets.place.port import StoredTable
@@ -40,12 +40,14 @@ class FeedBatch:
         ahead: the version at which groups were recomputed that hold newer rows than were read. What is in must not be
             added again: until the reading has passed that version, batches recompute the groups they touch.
         small: whether both the batch and the table are small.
+        groups: those that it touches, where they are known as values.
     """
 
     rows: DataFrame
     read: InputRange
     ahead: int | None
     small: bool
+    groups: Groups | None = None
 
 
 class AggregateQuery(RewritingQuery, ABC):
@@ -53,6 +55,8 @@ class AggregateQuery(RewritingQuery, ABC):
 
     _all_is_recomputed = False
     """Whether each batch recomputes the whole table, so that all of it is of one version of its upstream."""
+    _read_beside: tuple[str, ...] = ()
+    """Columns of the change feed that batches are read with, beside those of the upstream."""
 
     def __init__(
         self,
@@ -113,7 +117,7 @@ class AggregateQuery(RewritingQuery, ABC):
         """
         return self._bounded(
             self._upstream.changes(self._setting.spark, feed=True, limits=self._setting.pace.limits)
-        ).select(*map(quoted, self._columns))
+        ).select(*map(quoted, (*self._columns, *self._read_beside)))
 
     def apply(self, batch: DataFrame, number: int) -> None:
         write, generation = self._write(number), self._generation.upstream
@@ -126,10 +130,18 @@ class AggregateQuery(RewritingQuery, ABC):
         small = few and self._target.size() <= SMALL_BATCH
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
         how = FeedBatch(batch.coalesce(1) if few else batch, read, ahead, small=small)
+        how = self._taken_in(how, number, before)
         self._rewrite(write, lambda: self._content(how), partial(self._note, number, read), small=small)
 
     def told_of(self, batch: DataFrame, number: int) -> str:  # noqa: ARG002 -- the port's
         return f"{range_in_words(self, number)}; its function is at {self._gold.origin}"
+
+    def _taken_in(self, batch: FeedBatch, number: int, before: CommitNote | None) -> FeedBatch:  # noqa: ARG002
+        """Return a batch, once what is kept beside the table is at its end; `before`: the table's newest note.
+
+        Most keep nothing.
+        """
+        return batch
 
     @abstractmethod
     def _content(self, batch: FeedBatch) -> Content:

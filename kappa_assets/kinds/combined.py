@@ -9,13 +9,13 @@ from pyspark.sql.types import DecimalType, StructType
 from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Gold
 from kappa_assets.kinds.aggregate import FeedBatch, made_by
-from kappa_assets.kinds.keyed import (
-    KeyedQuery,
+from kappa_assets.kinds.keyed.in_words import (
     groups_in_words,
     how_groups_are_replaced,
     rows_of_groups_read,
     what_is_dear,
 )
+from kappa_assets.kinds.keyed.keyed_query import KeyedQuery
 from kappa_assets.kinds.kind import Explanation, Kind
 from kappa_assets.kinds.rewriting_query import Content, keys_of
 from kappa_assets.log.positions import may_hold_deletes

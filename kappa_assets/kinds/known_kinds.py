@@ -12,7 +12,8 @@ from kappa_assets.kinds.append import APPEND
 from kappa_assets.kinds.cdc.cdc_query import CDC
 from kappa_assets.kinds.combined import COMBINED
 from kappa_assets.kinds.joined.joined_query import JOINED, WHOLE_OF_SEVERAL
-from kappa_assets.kinds.keyed import KEYED
+from kappa_assets.kinds.keyed.kept_inputs import KEPT_INPUTS
+from kappa_assets.kinds.keyed.keyed_query import KEYED
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.kinds.unique.unique_query import UNIQUE
 from kappa_assets.kinds.whole import WHOLE
@@ -53,4 +54,6 @@ def _(table: Gold) -> Kind:
         return JOINED if table.groups_of else WHOLE_OF_SEVERAL
     if table.combine:
         return COMBINED
+    if table.keep_inputs:
+        return KEPT_INPUTS
     return KEYED if table.keys else WHOLE

@@ -110,7 +110,7 @@ class RewritingQuery:
 
     def _few(self, by: tuple[str, ...], groups: DataFrame) -> Groups | None:
         """Return the groups of a batch, in columns named as `by`, where they are few of a large table; else None."""
-        return few_groups(by, groups) if self._order and self._target.size() >= IN_PROPORTION else None
+        return few_groups(by, groups) if is_left_in_part(self._order, self._target.size()) else None
 
     def _fitted(self, rows: DataFrame) -> DataFrame:
         """Cast freshly computed rows to the table's types: sums are kept wider than the function gives them."""
@@ -167,6 +167,11 @@ def rewrite(
         f"the files of {write.table} were rewritten {_TRIES} times while batch {write.number} was written",
         hint="The batch is tried again. Does somebody else optimize the table all the time? Let upkeep do it.",
     )
+
+
+def is_left_in_part(order: tuple[str, ...], size: int) -> bool:
+    """Return whether files are in an order, and so large that a change of few groups leaves others alone."""
+    return bool(order) and size >= IN_PROPORTION
 
 
 def few_groups(by: tuple[str, ...], groups: DataFrame) -> Groups | None:

@@ -127,7 +127,7 @@ def test_rows_are_counted_once_though_the_version_a_batch_ended_at_can_be_read_n
     every_claim_is_true(follower)
 
 
-@pytest.mark.parametrize("kind", ["combined", "keyed"])
+@pytest.mark.parametrize("kind", ["combined", "keyed", "kept"])
 def test_rows_are_counted_once_though_a_batch_with_deletes_ends_inside_a_commit(scene: Scene, kind: str) -> None:
     follower = Follower(scene, GOLDS[kind])
     scene.append([[("a", 1), ("b", 2)]])
@@ -139,7 +139,7 @@ def test_rows_are_counted_once_though_a_batch_with_deletes_ends_inside_a_commit(
     every_claim_is_true(follower)
 
 
-@pytest.mark.parametrize("kind", ["combined", "keyed"])
+@pytest.mark.parametrize("kind", ["combined", "keyed", "kept"])
 def test_deletes_in_the_batch_that_ends_the_first_snapshot_are_no_inserts(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:

@@ -27,7 +27,7 @@ MANY: list[Sale] = [(f"{prefix}{n:03}", n) for prefix in ("a", "b" * 40, "ü") f
 """Three hundred shops, some of which a bound tells apart by 32 letters alone."""
 SHOPS = st.sampled_from([shop for shop, _ in MANY[::10]] + ["", "new", "\U0010ffff\U0010ffff"]) | st.none()
 BATCH = st.lists(st.tuples(SHOPS, st.integers(-3, 3)), max_size=6)
-TURNED = ("combined", "keyed")
+TURNED = ("combined", "keyed", "kept")
 
 
 @pytest.fixture

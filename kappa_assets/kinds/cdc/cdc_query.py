@@ -23,7 +23,8 @@ from kappa_assets.kinds.cdc.in_words import cdc_in_words
 from kappa_assets.kinds.cdc.judged import Judged, judged, taken_of
 from kappa_assets.kinds.cdc.merging import TRUNCATES, marked, merged, shown, touches
 from kappa_assets.kinds.cdc.snapshots import deleted
-from kappa_assets.kinds.cdc.state import ChangesKept, with_counts
+from kappa_assets.kinds.cdc.state import AGES, changes_kept
+from kappa_assets.kinds.kept_rows import with_counts
 from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import Setting, columns_of
 from kappa_assets.kinds.range_of_batch import range_in_words, range_of_batch
@@ -59,7 +60,7 @@ class CdcQuery(RewritingQuery):
         self._upstream = lake.table(self._tape.bronze)
         self._bronze = self._upstream.open()
         self._side = lake.set_aside(name).open()
-        self._kept = ChangesKept(lake.state_of(name, self.generation), silver, self.generation)
+        self._kept = changes_kept(lake.state_of(name, self.generation), silver, self.generation)
         self._times: frozenset[str] = frozenset()
 
     @property
@@ -78,7 +79,7 @@ class CdcQuery(RewritingQuery):
         lake, name = self._setting.lake, self._silver.name
         # Others may follow it when they come, without its being built anew.
         self._target = self._written.open(ordered_by=self._order, feed=True, beside=lake.set_aside(name))
-        self._kept = ChangesKept(lake.state_of(name, self.generation), self._silver, self.generation, self._order)
+        self._kept = changes_kept(lake.state_of(name, self.generation), self._silver, self.generation, self._order)
         self._widen(changes)
         self._target.take_over(self._write(0), self._setting.fence)
 
@@ -153,7 +154,7 @@ class CdcQuery(RewritingQuery):
         if span is None:
             self._kept.put(lambda: self._merged(changes, groups, anew=anew), note, fence, coming, small=small)
             return
-        ages = forgetting(span, {} if anew else self._kept.ages(), changes)
+        ages = forgetting(span, {} if anew else self._kept.fact(AGES), changes)
 
         def content() -> Content:
             made = self._merged(changes, None if ages.is_due else groups, anew=anew)
@@ -161,7 +162,7 @@ class CdcQuery(RewritingQuery):
                 return made
             return replace(made, rows=without_old_deletes(self._cdc, made.rows, ages.before))
 
-        self._kept.put(content, note, fence, coming, ages.told(), small=small)
+        self._kept.put(content, note, fence, coming, {AGES: ages.told()}, small=small)
 
     def _size(self, read: InputRange) -> int:
         """Return how many bytes a batch may bring, at most."""
@@ -171,13 +172,13 @@ class CdcQuery(RewritingQuery):
     def _merged(self, changes: DataFrame, groups: Groups | None, *, anew: bool) -> Content:
         """Return what the state keeps once it has taken changes in; `anew`: of these alone."""
         fresh = self._kept.fitted(changes)
-        held = None if anew else self._kept.changes(changes.sparkSession, groups)
+        held = None if anew else self._kept.rows(changes.sparkSession, groups)
         return Content(merged(self._cdc, fresh if held is None else held.unionByName(fresh)), groups=groups)
 
     def _shown(self, spark: SparkSession, groups: Groups | None) -> Content:
         """Return what the table shows of the state as it is, of some keys or of all."""
         asked = groups if groups is None or self._cdc.truncate_when is None else _and_nulls(groups)
-        return Content(self._fitted(shown(self._cdc, self._kept.changes(spark, asked))), groups=groups)
+        return Content(self._fitted(shown(self._cdc, self._kept.rows(spark, asked))), groups=groups)
 
     def _groups(self, changes: DataFrame) -> Groups | None:
         """Return the keys of a batch where they are few, and the state is large; None where all is written anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.kinds.keyed import groups_in_words, how_groups_are_replaced
+from kappa_assets.kinds.keyed.in_words import groups_in_words, how_groups_are_replaced
 from kappa_assets.kinds.kind import Explanation
 from kappa_assets.logic.logic_check import Answer
 

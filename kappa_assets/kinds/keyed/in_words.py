@@ -1,62 +1,14 @@
-"""Gold with keys: the groups that a batch touches are recomputed, the others stay."""
+"""What batches of a table with groups read and write, and what makes them dear, in words for people."""
 
 from __future__ import annotations
 
-from functools import partial
-
-from pyspark.sql import DataFrame
-from pyspark.sql.types import StructType
+from dataclasses import replace
 
 from kappa_assets.declare.tables import Gold
-from kappa_assets.kinds.aggregate import AggregateQuery, FeedBatch, made_by
-from kappa_assets.kinds.kind import Explanation, Kind
-from kappa_assets.kinds.rewriting_query import IN_PROPORTION, MOST_GROUPS, Content, keys_of, ordered
-from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, telling_what_is_mixed, touched_groups
-from kappa_assets.log.positions import holds_all_read
+from kappa_assets.kinds.kind import Explanation
+from kappa_assets.kinds.rewriting_query import IN_PROPORTION, MOST_GROUPS, ordered
 from kappa_assets.logic.analysed import columns_used
-from kappa_assets.logic.logic_check import Answer, check_groups
-from kappa_assets.logic.verdict import Verdict
-
-
-class KeyedQuery(AggregateQuery):
-    """The query of a Gold whose touched groups are recomputed from the upstream at one version of it."""
-
-    _verdict: Verdict
-    _checked = staticmethod(check_groups)
-
-    def apply(self, batch: DataFrame, number: int) -> None:
-        with telling_what_is_mixed(self._gold, leave_out="keys"):
-            super().apply(batch, number)
-
-    def _answer(self, upstream: DataFrame) -> DataFrame:
-        answer = self._checked(self._gold, upstream, unique=self._unique)
-        assert answer.groups is not None  # noqa: S101 -- for mypy; a table with keys has groups, or is refused
-        self._verdict = answer.groups
-        return answer.rows
-
-    def _ordered_by(self, schema: StructType) -> tuple[str, ...]:
-        return ordered(self._verdict.by, schema)
-
-    def _needed(self) -> frozenset[str]:
-        return frozenset(self._verdict.columns)
-
-    def _content(self, batch: FeedBatch) -> Content:
-        spark, read = batch.rows.sparkSession, batch.read
-        rows, version = self._upstream_at(spark, max(holds_all_read(read.until), batch.ahead or 0))
-        if read.since is None and not read.until.starting:
-            return Content(self._fitted(self._of_all(rows)), version)  # all groups are touched
-        images, by = self._complete(batch.rows), self._verdict.by
-        few = partial(self._few, by)
-        answer, touched, groups = recomputed_groups(self._gold, self._verdict, images, rows, small=batch.small, few=few)
-        answer = self._fitted(answer)
-        if groups is not None:
-            return Content(answer, version, groups)
-        return Content(semi_join(self._current(spark), touched, by, by, "left_anti").unionByName(answer), version)
-
-    def _of_all(self, rows: DataFrame) -> DataFrame:
-        answer = self._gold(rows)
-        touched = touched_groups(self._verdict, rows, answer) if self._verdict.believed else rows
-        return checked(self._verdict, self._gold.keys, answer, touched)
+from kappa_assets.logic.logic_check import Answer
 
 
 def how_groups_are_replaced(answer: Answer | None) -> str:
@@ -112,6 +64,11 @@ def what_is_dear(gold: Gold, upstream: str, answer: Answer | None) -> tuple[str,
             f"Name a group by a text, a whole number, a date or a time, not by {', '.join(verdict.by)}: then the "
             "bounds of files tell where it is, and a batch replaces few of them."
         )
+    if verdict.plain and not gold.keep_inputs and not gold.combine:
+        found.append(
+            f"Say keep_inputs=True where {upstream} is large and a batch touches few groups: what the function uses is "
+            "then kept beside the table too, in the order of its groups, and a batch reads the files that may hold one."
+        )
     if gold.every is None and not verdict.plain:
         found.append(f"Say every=, such as '10 minutes', if it need not follow each batch of {upstream}.")
     return tuple(found)
@@ -125,7 +82,8 @@ def groups_in_words(answer: Answer | None) -> str | None:
     return ", ".join(by if by == of else f"{by} = {of}" for by, of in pairs)
 
 
-def _explained(gold: Gold, upstream: str, answer: Answer | None) -> Explanation:
+def explained(gold: Gold, upstream: str, answer: Answer | None) -> Explanation:
+    """Say in words how a batch of a Gold whose groups are recomputed is applied."""
     return Explanation(
         f"The groups that a row of the batch is in, or was in before it was changed, are recomputed from {upstream}; "
         "what the function gives of them takes the place of their rows.",
@@ -136,5 +94,14 @@ def _explained(gold: Gold, upstream: str, answer: Answer | None) -> Explanation:
     )
 
 
-KEYED = Kind("keyed", made_by(KeyedQuery), check_groups, keys_of, keys_of, explain=_explained)
-"""The groups that a batch touches are computed anew."""
+def explained_with_inputs(gold: Gold, upstream: str, answer: Answer | None) -> Explanation:
+    """Say in words how a batch of a Gold is applied that keeps its inputs."""
+    plain = explained(gold, upstream, answer)
+    by = "its groups" if answer is None or answer.groups is None else ", ".join(answer.groups.plain)
+    return replace(
+        plain,
+        batch=f"What the batch changes of {upstream} is changed in what the table keeps of it beside itself, in a "
+        "commit of its own. Then the groups that it touches are recomputed from that, and replace their rows.",
+        reads=f"The rows of the batch, and of what is kept, in the order of {by}, the files that may hold a group that "
+        f"it touches; up to {IN_PROPORTION >> 20} MB all of it. Lost or older, it is built anew from {upstream}.",
+    )

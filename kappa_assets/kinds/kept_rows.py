@@ -1,0 +1,141 @@
+"""The state of a table: rows that later batches need, beside what the table shows.
+
+It is written before the table, by a commit of its own. Its note says which batch it has taken in, in the words of the
+table's note: so it is known whether it goes with the table, or is ahead of it by the batch that is being applied. A
+state that does neither is lost, older, or another table's. It is never believed, and built anew from the upstream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField, StructType
+
+from kappa_assets.columns import quoted
+from kappa_assets.errors import CommitOvertaken, TableMissing
+from kappa_assets.faults import fault_point
+from kappa_assets.kinds.rewriting_query import Content, rewrite
+from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.note import CommitNote, InputRange
+from kappa_assets.names import TableName
+from kappa_assets.place.change import Already, Counts, Fence, Groups, Write
+from kappa_assets.place.port import OpenTable, StoredTable
+
+
+class KeptRows:
+    """The state of one generation, held open to be written."""
+
+    def __init__(
+        self,
+        stored: StoredTable,
+        table: TableName,
+        generation: int,
+        kept_by: Mapping[str, object],
+        ordered_by: tuple[str, ...] = (),
+    ) -> None:
+        """`kept_by`: what its notes say of how rows were chosen; one that was kept otherwise is built anew."""
+        self._stored = stored
+        self._table = str(table)
+        self._generation = generation
+        self._kept_by = kept_by
+        self._open: OpenTable = stored.open(ordered_by=ordered_by)
+
+    def prepare(self, schema: StructType, fence: Fence) -> None:
+        """Make it, or add columns that it lacks, and take it over. Raises LogicError, LakeError."""
+        self._open.prepare(schema)
+        self._open.take_over(self._write(), fence)
+
+    def size(self) -> int:
+        """Return the bytes of its files."""
+        return self._open.size()
+
+    def goes_with(self, before: CommitNote | None) -> bool:
+        """Return whether it is as the table was left by the commit with this note; None: that has none yet.
+
+        It is not where rows were chosen otherwise, as by a declaration that changed and goes forward.
+        """
+        mine = self._note()
+        if mine is None or before is None:
+            return mine is before
+        return self._is_mine(mine) and (mine.batch, mine.reads) == (before.batch, before.reads)
+
+    def has_taken(self, batch: int, upstream: str, read: InputRange) -> bool:
+        """Return whether its newest commit took in just this batch, as rows are kept today."""
+        mine = self._note()
+        return mine is not None and self._is_mine(mine) and (mine.batch, mine.reads) == (batch, {upstream: read})
+
+    def ahead_of(self, read: InputRange) -> int | None:
+        """Return the version of the upstream that it was built anew from, until the reading has passed it."""
+        mine = self._note()
+        ahead = None if mine is None else mine.recomputed
+        return None if ahead is None or ahead <= read.version else ahead
+
+    def rows(self, spark: SparkSession, groups: Groups | None) -> DataFrame:
+        """Return the rows that it keeps, of some groups or of all, as it stands at this moment."""
+        schema = self._schema()
+        return self._open.rows(spark, schema) if groups is None else self._open.rows_of(spark, groups, schema)
+
+    def fitted(self, rows: DataFrame) -> DataFrame:
+        """Return rows with its columns; those they lack are null."""
+        there = {name.lower() for name in rows.columns}
+        columns = [F.col(quoted(f.name)) if f.name.lower() in there else F.lit(None) for f in self._schema()]
+        return rows.select(*[c.cast(f.dataType).alias(f.name) for c, f in zip(columns, self._schema(), strict=True)])
+
+    def fact(self, name: str) -> Mapping[str, int]:
+        """Return what its newest commit says of its rows under a name; nothing where they are kept otherwise."""
+        mine = self._note()
+        return {} if mine is None or not self._is_mine(mine) else mine.source.get(name, {})
+
+    def put(
+        self,
+        content: Callable[[], Content],
+        note: CommitNote,
+        fence: Fence,
+        coming: int,
+        facts: Mapping[str, object] | None = None,
+        *,
+        small: bool,
+    ) -> None:
+        """Put rows in the place of those that it keeps, in one commit.
+
+        Of those at most `coming` bytes are new. `facts`: what is known of them from then on. Raises
+        CommitOvertaken, Fenced, LakeError.
+        """
+
+        def said(_: Content, counts: Counts) -> str:
+            return with_counts(replace(note, source={**self._kept_by, **(facts or {})}), counts)
+
+        done = rewrite(self._open, self._write(), content, said, fence, coming=coming, small=small)
+        if isinstance(done, Already):
+            raise CommitOvertaken(
+                f"somebody else committed to {self._stored.name} at the same time",
+                hint="The batch is tried again. Do not write it with another engine.",
+            )
+        fault_point("after_commit", self._stored.name)
+
+    def _write(self) -> Write:
+        """Return the id of its next commit: numbered by its own versions, whatever a checkpoint remembers."""
+        return Write(self._table, self._generation, "state", self._open.version() + 1)
+
+    def _note(self) -> CommitNote | None:
+        found = last_note(self._stored, at_most=self._open.version())
+        return None if found is None else found[1]
+
+    def _is_mine(self, note: CommitNote) -> bool:
+        by = {name: note.source.get(name) for name in self._kept_by}
+        return (note.table, note.generation, by) == (self._table, self._generation, self._kept_by)
+
+    def _schema(self) -> StructType:
+        known = self._open.schema()
+        if known is None:
+            raise TableMissing(f"the {self._stored.name} was not prepared", hint="Start its query through the host.")
+        return StructType([StructField(f.name, f.dataType, True) for f in known])
+
+
+def with_counts(note: CommitNote, counts: Counts) -> str:
+    """Return a note with how many rows the table holds then, and what was touched of it."""
+    rows = counts.rows if counts.held is None else counts.held
+    return replace(note, rows=rows, touched=counts.touched).to_json()

@@ -1,0 +1,62 @@
+"""Gold with keys: the groups that a batch touches are recomputed, the others stay."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+
+from kappa_assets.kinds.aggregate import AggregateQuery, FeedBatch, made_by
+from kappa_assets.kinds.keyed.in_words import explained
+from kappa_assets.kinds.kind import Kind
+from kappa_assets.kinds.rewriting_query import Content, keys_of, ordered
+from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, telling_what_is_mixed, touched_groups
+from kappa_assets.log.positions import holds_all_read
+from kappa_assets.logic.logic_check import check_groups
+from kappa_assets.logic.verdict import Verdict
+
+
+class KeyedQuery(AggregateQuery):
+    """The query of a Gold whose touched groups are recomputed from the upstream at one version of it."""
+
+    _verdict: Verdict
+    _checked = staticmethod(check_groups)
+
+    def apply(self, batch: DataFrame, number: int) -> None:
+        with telling_what_is_mixed(self._gold, leave_out="keys"):
+            super().apply(batch, number)
+
+    def _answer(self, upstream: DataFrame) -> DataFrame:
+        answer = self._checked(self._gold, upstream, unique=self._unique)
+        assert answer.groups is not None  # noqa: S101 -- for mypy; a table with keys has groups, or is refused
+        self._verdict = answer.groups
+        return answer.rows
+
+    def _ordered_by(self, schema: StructType) -> tuple[str, ...]:
+        return ordered(self._verdict.by, schema)
+
+    def _needed(self) -> frozenset[str]:
+        return frozenset(self._verdict.columns)
+
+    def _content(self, batch: FeedBatch) -> Content:
+        spark, read = batch.rows.sparkSession, batch.read
+        rows, version = self._upstream_at(spark, max(holds_all_read(read.until), batch.ahead or 0))
+        if read.since is None and not read.until.starting:
+            return Content(self._fitted(self._of_all(rows)), version)  # all groups are touched
+        images, by = self._complete(batch.rows), self._verdict.by
+        few = partial(self._few, by)
+        answer, touched, groups = recomputed_groups(self._gold, self._verdict, images, rows, small=batch.small, few=few)
+        answer = self._fitted(answer)
+        if groups is not None:
+            return Content(answer, version, groups)
+        return Content(semi_join(self._current(spark), touched, by, by, "left_anti").unionByName(answer), version)
+
+    def _of_all(self, rows: DataFrame) -> DataFrame:
+        answer = self._gold(rows)
+        touched = touched_groups(self._verdict, rows, answer) if self._verdict.believed else rows
+        return checked(self._verdict, self._gold.keys, answer, touched)
+
+
+KEYED = Kind("keyed", made_by(KeyedQuery), check_groups, keys_of, keys_of, explain=explained)
+"""The groups that a batch touches are computed anew."""
