@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,27 +24,45 @@ _BATCHES = 20
 _WARM_UP = 6
 
 
-def large_gold(spark: SparkSession, root: Path, *, keys: int, few: int) -> list[Result]:
-    """Seconds a batch of 50 random keys on merged Golds of `keys` and of `few` keys, and bytes that one writes.
+@dataclass(frozen=True)
+class _Size:
+    """How many keys there are, with how many rows each, in how many files of the Silver."""
 
-    Both are checked against what was landed, added up in plain Python.
+    keys: int
+    rows: int = 1
+    files: int = 1
+
+
+def large_gold(spark: SparkSession, root: Path, *, keys: int, few: int) -> list[Result]:
+    """Seconds a batch of 50 random keys on Golds of `keys` and of `few` keys, and bytes that one writes.
+
+    Of one that is merged, and of one whose groups are recomputed from ten rows each that it keeps. All are checked
+    against what was landed, added up in plain Python.
     """
-    small = _measured(spark, root / "few", few)
-    large = _measured(spark, root / "many", keys)
-    what = f"a batch of {_TOUCHED} random keys on a merged Gold of {keys:,} keys / of {few:,}"
+    merged = _side_by_side(spark, root / "merged", "combined", _Size(keys), _Size(few))
+    return merged + _side_by_side(spark, root / "kept", "kept", _Size(keys, 10, 400), _Size(few, 10, 40))
+
+
+def _side_by_side(spark: SparkSession, root: Path, kind: str, many: _Size, few: _Size) -> list[Result]:
+    small, large = (_measured(spark, root / str(size.keys), kind, size) for size in (few, many))
+    called = {"combined": "merged Golds", "kept": "Golds that keep their inputs"}[kind]
+    rows = "" if many.rows == 1 else f", {many.rows} rows each,"
+    what = f"a batch of {_TOUCHED} random keys on {called} of {many.keys:,} keys{rows} / of {few.keys:,}"
     times = Result(what, f"{large[0]:.2f} s", f"{small[0]:.2f} s", large[0] / small[0], "<= 3")
     written = f"{large[1] / 1e6:.2f} MB", f"{small[1] / 1e6:.2f} MB"
     return [times, Result(f"bytes written by it, of {large[2] / 1e6:.0f} MB", *written, None, "<= 4 MB")]
 
 
-def _measured(spark: SparkSession, root: Path, keys: int) -> tuple[float, float, int]:
+def _measured(spark: SparkSession, root: Path, kind: str, size: _Size) -> tuple[float, float, int]:
     """Return the median seconds of a batch, the median bytes that it writes, and the bytes of the table."""
-    scene = scene_at(spark, root)
-    follower = Follower(scene, GOLDS["combined"])
+    scene, keys = scene_at(spark, root), size.keys
+    follower = Follower(scene, GOLDS[kind])
     dice = random.Random(7)
-    units = dict.fromkeys(range(keys), 1)
-    say(f"large Gold: {keys:,} keys")
-    _land(scene, list(range(keys)))
+    units = dict.fromkeys(range(keys), size.rows)
+    say(f"large Gold, {kind}: {keys:,} keys")
+    a_file = keys * size.rows // size.files
+    for number in range(size.files):
+        _land(scene, [row % keys for row in range(number * a_file, (number + 1) * a_file)])
     follower.drain()
     for _ in range(_WARM_UP + _BATCHES):
         touched = [dice.randrange(keys) for _ in range(_TOUCHED)]
@@ -58,8 +77,8 @@ def _measured(spark: SparkSession, root: Path, keys: int) -> tuple[float, float,
     got = sum(row[1] for row in held.elements()), held.total()
     if got != expected or max(units.values()) != max(row[1] for row in held):
         raise AssertionError(f"the Gold of {keys} keys holds {got}, not {expected}: its times mean nothing")
-    size = scene.setting.lake.table(follower.gold.name).open().size()
-    return statistics.median(took), statistics.median(commit.bytes for commit in found), size
+    held_bytes = scene.setting.lake.table(follower.gold.name).open().size()
+    return statistics.median(took), statistics.median(commit.bytes for commit in found), held_bytes
 
 
 def _land(scene: Scene, keys: list[int]) -> None:
