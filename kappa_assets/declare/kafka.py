@@ -37,7 +37,8 @@ class Kafka(DeclaredSource):
         topic: its name.
         connection: which cluster, where there are several: the variables of `connection="hub"` are
             `KAPPA_KAFKA_HUB_...`.
-        records_per_batch: how many records a batch takes at most, of all partitions together.
+        records_per_batch: how many records a batch takes at most, of all partitions together. Spark's reader counts
+            offsets and no bytes; of large records say fewer: a batch of 500,000 records of 2 kB each is a gigabyte.
     """
 
     changes_no_row = ("connection", "origin", "records_per_batch")

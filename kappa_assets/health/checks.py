@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kappa_assets.declare.tables import Derived
+from kappa_assets.health.host_seen import HostSeen
 from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import CheckOutcome, Severity
-from kappa_assets.host.host_status import FROZEN_AFTER, HostStatus, QueryStatus
+from kappa_assets.host.host_status import FROZEN_AFTER, QueryStatus
 from kappa_assets.log.note import BEFORE_THE_TAPE, IMPLAUSIBLE, Position
 from kappa_assets.log.tape import TapeCommit
 from kappa_assets.names import TableName
-from kappa_assets.place.local.leases.lock import Holder
-from kappa_assets.place.local.leases.machine import Moment
 from kappa_assets.place.registry import Generation
 from kappa_assets.status import Stand
 
@@ -23,29 +22,6 @@ _LATE_AFTER = 120.0
 LATELY = dt.timedelta(days=1)
 _SHOWN = 50
 """Rows shown by one check."""
-
-
-@dataclass(frozen=True)
-class HostSeen:
-    """The host as others see it: who holds the lock, and the last heartbeat of this or an earlier one."""
-
-    holder: Holder | None
-    status: HostStatus | None
-    moment: Moment
-
-    @property
-    def heartbeat_age(self) -> float | None:
-        """Seconds since the heartbeat of the host that lives; None when it does not speak."""
-        return self.status.age(self.moment) if self.speaks and self.status is not None else None
-
-    @property
-    def speaks(self) -> bool:
-        """Whether the heartbeat is that of the host that lives now."""
-        return self.holder is not None and self.status is not None and self.status.pid == self.holder.pid
-
-    def query(self, table: TableName) -> QueryStatus | None:
-        """Return the last thing any host said about the table's query."""
-        return self.status.query(str(table)) if self.status else None
 
 
 @dataclass(frozen=True)
@@ -62,20 +38,24 @@ class Arrivals:
     """Rows that gave a time of arrival before 2000 or in the future."""
 
 
-def caught_up(table: Derived, stand: Stand, host: HostSeen) -> CheckOutcome:
+def caught_up(table: Derived, stand: Stand, host: HostSeen, tapes: Sequence[TableName]) -> CheckOutcome:
     """Passes while the oldest row on the tape that is not in is younger than two minutes plus `every`.
 
-    `stand`: on its tape; of several tapes, on the one that it is furthest behind of.
+    And while no tape has lagged behind the end of its topic for as long. `stand`: on its tape; of several `tapes`, on
+    the one that it is furthest behind of.
     """
     position, head, lag = stand.position, stand.head, stand.lag
     bound = _LATE_AFTER + (table.every or 0.0)
-    passed = lag.seconds <= bound
+    unread = host.unread(tapes)
+    passed = max(lag.seconds, unread.seconds if unread else 0.0) <= bound
     if position == BEFORE_THE_TAPE:
         summary = "Has read nothing yet." if head != BEFORE_THE_TAPE else "Nothing has landed yet."
     elif lag.batches == 0:
         summary = f"Reflects the whole tape ({position})."
     else:
         summary = f"Reflects {position}; {lag.batches} batches and {lag.seconds:.0f} s behind the tape."
+    if unread and unread.records:
+        summary += f" {unread.records} records wait to be put on the tape; some have for {unread.seconds:.0f} s."
     query = host.query(table.name)
     if host.speaks and query is not None and query.state == "held":
         summary = f"Held, and so it stays behind. {summary}"
@@ -95,6 +75,7 @@ def caught_up(table: Derived, stand: Stand, host: HostSeen) -> CheckOutcome:
             "position_version": position.version,
             "head_batch": head.batch,
             "head_version": head.version,
+            **({"unread": unread.records, "unread_seconds": unread.seconds} if unread else {}),
         },
     )
 

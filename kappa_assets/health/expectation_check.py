@@ -6,7 +6,8 @@ import datetime as dt
 
 from kappa_assets.declare.tables import AHEAD, DUPLICATE, LATE, Derived
 from kappa_assets.errors import ExpectationFailed
-from kappa_assets.health.checks import LATELY, HostSeen
+from kappa_assets.health.checks import LATELY
+from kappa_assets.health.host_seen import HostSeen
 from kappa_assets.health.log_findings import Judged, LogFindings
 from kappa_assets.health.outcome import EXPECTATIONS, CheckOutcome, Fact, Severity
 from kappa_assets.log.note import (

@@ -11,6 +11,7 @@ from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.graph import Pipeline
 from kappa_assets.health import checks
 from kappa_assets.health.expectation_check import expectations_met
+from kappa_assets.health.host_seen import HostSeen
 from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import EXPECTATIONS, CheckOutcome, checks_of
 from kappa_assets.health.payload_check import Payload
@@ -60,7 +61,7 @@ class HealthChecks:
         state = self._registry.state()
         findings = self._follow(state)
         # The lock is looked at first: a host that ends in between has left its own last word.
-        host = checks.HostSeen(host_alive(self._lake), read_status(self._lake), Moment.now())
+        host = HostSeen(host_alive(self._lake), read_status(self._lake), Moment.now())
         outcomes: list[CheckOutcome] = []
         for table in self._pipeline:
             match table:
@@ -88,12 +89,12 @@ class HealthChecks:
         return findings
 
     def _derived(
-        self, table: Derived, state: State, log: LogFindings | None, host: checks.HostSeen, now: dt.datetime
+        self, table: Derived, state: State, log: LogFindings | None, host: HostSeen, now: dt.datetime
     ) -> list[CheckOutcome]:
         on = [self._tapes[name].tape for name in self._pipeline.tapes_of(table.name)]
         stands = [stand_on(t, live_position(self._lake, state, table.name, t, logs=self._logs), now) for t in on]
         return [
-            checks.caught_up(table, max(stands, key=lambda stand: stand.behind), host),
+            checks.caught_up(table, max(stands, key=lambda stand: stand.behind), host, [t.bronze for t in on]),
             checks.logic_current(table, state.live(table.name), code_version(table)),
             checks.ranges_tile(table.name, log),
             *([expectations_met(table, log, host, now)] if EXPECTATIONS in checks_of(table) else []),
@@ -155,7 +156,7 @@ class _TapeHealth:
         self._verified += len(fresh)
         self._last = fresh[-1].position if fresh else self._last
 
-    def outcomes(self, log: LogFindings, state: State, host: checks.HostSeen, now: dt.datetime) -> list[CheckOutcome]:
+    def outcomes(self, log: LogFindings, state: State, host: HostSeen, now: dt.datetime) -> list[CheckOutcome]:
         aside = self._files_set_aside()
         changed = [
             found

@@ -16,7 +16,7 @@ Fact = int | float | str | None
 
 EXPECTATIONS = "expectations"
 CHECKS: Mapping[str, str] = {
-    "caught_up": "Reflects what is on the tape: the position, and how old the oldest unread row is.",
+    "caught_up": "Reflects what is on the tape, and nothing waits before it: position, age of the oldest unread row.",
     "logic_current": "The live generation was written by the logic that is deployed now.",
     "tape_continuous": "No hole and no overlap: batches on the tape count up, input ranges of commits tile.",
     "append_only": "Nothing was taken off the tape, and nobody but its stream wrote rows to it.",

@@ -29,7 +29,8 @@ class QueryStatus:
     """How one table's query is doing. `error` is the last failure, first line first.
 
     `source`: of a tape with several, which of them the query reads. `unread`: by part of its source, how many records
-    it had when Spark last looked that are not taken yet; None where the source does not tell.
+    it had when Spark last looked that are not taken yet; None where the source does not tell. `unread_seconds`: how
+    long there have been some, without a break.
     """
 
     table: str
@@ -41,6 +42,7 @@ class QueryStatus:
     batch_seconds: float | None = None
     source: str | None = None
     unread: Mapping[str, int] | None = None
+    unread_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class HostStatus:
         if worst is None or len(mine) == 1:
             return worst
         told = {f"{q.source} {part}": n for q in mine if q.unread for part, n in q.unread.items()}
-        return replace(worst, unread=told or None)
+        longest = max((q.unread_seconds for q in mine if q.unread_seconds is not None), default=None)
+        return replace(worst, unread=told or None, unread_seconds=longest)
 
     def age(self, now: Moment) -> float:
         """Return the seconds since this heartbeat; by the wall clock only where the other one does not tell."""

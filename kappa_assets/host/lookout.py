@@ -1,13 +1,17 @@
-"""Lets a query that tells Spark itself what there is to read look for it, as long as it runs."""
+"""What there is for a query to read: looked for where Spark does not by itself, and what of it is left, told."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import Any
 
-from kappa_assets.kinds.query import LooksForItself, TableQuery
+from pyspark.sql.streaming import StreamingQuery
+
+from kappa_assets.kinds.query import KnowsWhatIsLeft, LooksForItself, TableQuery
 
 _EVERY = 0.05
 """Seconds between two times that a query is asked to look; it knows itself how often it does."""
@@ -46,3 +50,35 @@ class Lookout:
                 self.failure = error
                 return
             time.sleep(_EVERY)
+
+
+class LeftToRead:
+    """Asks a query that knows, each time the host looks at it; others have nothing to tell."""
+
+    def __init__(self, query: TableQuery, clock: Callable[[], float]) -> None:
+        self._query, self._clock = query, clock
+        self._since: float | None = None
+        self.records: Mapping[str, int] | None = None
+        """By part of what is read, how many records there were when Spark last looked that no batch has taken."""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long there have been such records without a break; None where nobody tells how many there are."""
+        if self.records is None:
+            return None
+        return 0.0 if self._since is None else round(self._clock() - self._since, 1)
+
+    def look(self, streaming: StreamingQuery) -> None:
+        """Take in what Spark last told of the query."""
+        if not isinstance(self._query, KnowsWhatIsLeft):
+            return
+
+        def progress() -> Mapping[str, Any]:
+            told = streaming.lastProgress
+            return json.loads(told.json) if told else {}
+
+        self.records = self._query.unread(progress)
+        if not self.records or not any(self.records.values()):
+            self._since = None
+        elif self._since is None:
+            self._since = self._clock()

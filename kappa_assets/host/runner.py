@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from pyspark.sql import DataFrame
 from pyspark.sql.streaming import StreamingQuery
@@ -15,8 +14,8 @@ from kappa_assets.errors import ExpectationFailed, Fenced, KappaError, LakeError
 from kappa_assets.host.attention import Attention
 from kappa_assets.host.batch_work import BatchWork, words_of_spark
 from kappa_assets.host.host_status import QueryState, QueryStatus
-from kappa_assets.host.lookout import Lookout
-from kappa_assets.kinds.query import KnowsWhatIsLeft, MayWait, OneOfSeveral, StartAgain, TableQuery
+from kappa_assets.host.lookout import LeftToRead, Lookout
+from kappa_assets.kinds.query import MayWait, OneOfSeveral, StartAgain, TableQuery
 
 log = logging.getLogger("kappa_assets.host")
 
@@ -64,7 +63,7 @@ class Runner:
         self._schema_changes = 0
         self._next_try = 0.0
         self._lookout = Lookout(query)
-        self._left: Mapping[str, int] | None = None
+        self._left = LeftToRead(query, clock)
         self._batch: int | None = None
         self._batch_seconds: float | None = None
         self.is_fenced = False
@@ -82,7 +81,8 @@ class Runner:
             self._batch,
             self._batch_seconds,
             self._source,
-            self._left,
+            self._left.records,
+            self._left.seconds,
         )
 
     @property
@@ -103,8 +103,7 @@ class Runner:
             self._failed(error)
             return
         if (streaming := self._streaming) is not None:
-            if isinstance(self.query, KnowsWhatIsLeft):
-                self._left = self.query.unread(lambda: json.loads(p.json) if (p := streaming.lastProgress) else {})
+            self._left.look(streaming)
             if not streaming.isActive:
                 self._ended(self._failure or streaming.exception())
             elif self._attention.long_quiet and not self.at_work and not streaming.status["isTriggerActive"]:

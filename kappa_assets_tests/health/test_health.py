@@ -72,6 +72,28 @@ def test_caught_up_allows_two_minutes_and_a_gold_its_every_beside(web: WrittenLa
     assert not check(web, PAGES, "caught_up", after=721).passed
 
 
+def test_caught_up_knows_what_has_been_waiting_before_the_tape(web: WrittenLake) -> None:
+    web.read(PAGES, upto=web.read(VISITS, upto=web.land()))
+    HOST.lock(web.lake).parent.mkdir(parents=True, exist_ok=True)
+    at = dt.datetime.now(dt.UTC).isoformat()
+
+    def found(of: QueryStatus, *, speaks: bool = True) -> CheckOutcome:
+        write_status(web.lake, HostStatus(os.getpid() + (not speaks), "stream", at, at, 1, (of,)))
+        with exclusive(HOST.lock(web.lake), "stream"):
+            return check(web, VISITS, "caught_up")
+
+    def waiting(records: int, seconds: float) -> QueryStatus:
+        return QueryStatus(str(CLICKS), 1, "running", unread={"0": records, "1": 1}, unread_seconds=seconds)
+
+    assert found(waiting(6, 120.0)).passed, "no longer than a row may wait on the tape"
+    late = found(waiting(6, 121.0))
+    assert (late.passed, late.facts["unread"], late.facts["unread_seconds"]) == (False, 7, 121.0)
+    assert late.summary.endswith("7 records wait to be put on the tape; some have for 121 s.")
+    assert found(waiting(6, 121.0), speaks=False).passed, "what a host said that is gone is not true any more"
+    none = found(QueryStatus(str(CLICKS), 1, "running"))
+    assert (none.passed, "unread" in none.facts) == (True, False)
+
+
 def test_caught_up_says_when_a_table_is_held(web: WrittenLake) -> None:
     web.land()
     say(web, "held", "generation 1 was written by other logic")
