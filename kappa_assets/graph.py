@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.names import TableName, identifier
 
 _LOADED_FROM_FILE = "__kappa_loaded_from_file__"
+_COORDINATES = re.compile(r"[\w.-]+:[\w.-]+:[\w.-]+", re.ASCII)
 _NO_SESSION = "SESSION_OR_CONTEXT_NOT_EXISTS"
 """How Spark names an error of a function that was called without one."""
 
@@ -36,15 +38,30 @@ class Pipeline:
     """The tables that each Silver and Gold reads, in the order of its parameters; a tape is not in it."""
     start: dt.date
     """The first slice shown as a Dagster partition; earlier ones flow too, and are reported without one."""
+    logic_packages: tuple[str, ...] = ()
+    """The Maven coordinates of what the functions of its tables need of Spark, such as spark-avro's."""
 
     @classmethod
-    def of(cls, name: str, *modules: ModuleType, start: dt.date = dt.date(2026, 1, 1)) -> Pipeline:
-        """Return the pipeline of every table found in `modules`."""
-        return cls.from_tables(name, (t for module in modules for t in _tables_in(module)), start=start)
+    def of(
+        cls, name: str, *modules: ModuleType, start: dt.date = dt.date(2026, 1, 1), packages: Iterable[str] = ()
+    ) -> Pipeline:
+        """Return the pipeline of every table found in `modules`. `packages`: what their functions need of Spark."""
+        found = (t for module in modules for t in _tables_in(module))
+        return cls.from_tables(name, found, start=start, packages=packages)
 
     @classmethod
-    def from_tables(cls, name: str, tables: Iterable[Table], *, start: dt.date = dt.date(2026, 1, 1)) -> Pipeline:
-        """Return the pipeline of exactly `tables`; their code versions are taken now, from the source."""
+    def from_tables(
+        cls,
+        name: str,
+        tables: Iterable[Table],
+        *,
+        start: dt.date = dt.date(2026, 1, 1),
+        packages: Iterable[str] = (),
+    ) -> Pipeline:
+        """Return the pipeline of exactly `tables`; their code versions are taken now, from the source.
+
+        `packages`: what their functions need of Spark beside Delta, by Maven coordinates.
+        """
         by_name: dict[TableName, Table] = {}
         for table in tables:
             other = by_name.setdefault(table.name, table)
@@ -65,6 +82,7 @@ class Pipeline:
             {n: by_name[n] for n in upstream_first(by_name, upstreams)},
             upstreams,
             start,
+            coordinates(packages),
         )
 
     def __iter__(self) -> Iterator[Table]:
@@ -86,8 +104,9 @@ class Pipeline:
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """The Maven coordinates of what Spark needs, beside Delta, to read the sources of its tapes."""
-        return tuple(sorted({package for b in self.bronzes for one in b.sources for package in one.packages}))
+        """The Maven coordinates of what Spark needs beside Delta: to read its sources, and for its logic."""
+        of_sources = {package for b in self.bronzes for one in b.sources for package in one.packages}
+        return tuple(sorted(of_sources | {*self.logic_packages}))
 
     @property
     def derived(self) -> tuple[Derived, ...]:
@@ -126,6 +145,18 @@ class Pipeline:
         if name not in self.upstreams:
             return (name,)
         return tuple(sorted({tape for upstream in self.upstreams[name] for tape in self.tapes_of(upstream)}))
+
+
+def coordinates(packages: Iterable[str]) -> tuple[str, ...]:
+    """Return Maven coordinates as they are declared. Raises DeclarationError for what is none."""
+    given = (packages,) if isinstance(packages, str) else tuple(packages)
+    for one in given:
+        if not isinstance(one, str) or not _COORDINATES.fullmatch(one):
+            raise DeclarationError(
+                f"packages must be Maven coordinates, group:name:version; got {one!r}",
+                hint="Spark's reader of Avro is org.apache.spark:spark-avro_2.13:4.2.0.",
+            )
+    return given
 
 
 def load_pipeline(where: str) -> Pipeline:

@@ -39,6 +39,9 @@ WALKED = (Phase.explicit,) if os.environ.get("CI") else (Phase.explicit, Phase.g
 # code only, which Spark fills within minutes; from then on it threw code away and compiled it again.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
 
+AVRO = "org.apache.spark:spark-avro_2.13:4.2.0"
+"""Spark's reader of Avro, which README's example needs."""
+
 _EXIT_STATUS = pytest.StashKey[int]()
 
 
@@ -99,7 +102,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "kappa_assets_tests",
         cores=2,
         memory="2g",
-        packages=Kafka.packages,
+        packages=(*Kafka.packages, AVRO),
         extra={
             "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("warehouse")),
             "spark.sql.shuffle.partitions": "2",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kappa_assets import Files, Pipeline, TableName, bronze, gold, silver
+from kappa_assets import Files, Kafka, Pipeline, TableName, bronze, gold, silver
 from kappa_assets.errors import DeclarationError, InvalidName, TableNotDeclared
 
 if TYPE_CHECKING:
@@ -202,3 +202,12 @@ def test_a_cycle_of_any_length_is_found_behind_any_tail(length: int, tail: int, 
 def test_a_pipeline_has_a_plain_name() -> None:
     with pytest.raises(InvalidName, match="pipeline name 'My shop'"):
         Pipeline.from_tables("My shop", SHOP)
+
+
+def test_what_the_logic_needs_of_spark_is_named_by_coordinates() -> None:
+    avro = "org.apache.spark:spark-avro_2.13:4.2.0"
+    made = Pipeline.from_tables("shop", [tape("a"), bronze("b", source=Kafka("b"))], packages=[avro])
+    assert made.packages == tuple(sorted((avro, *Kafka.packages)))
+    for wrong in ("spark-avro", ["org.apache.spark:spark-avro"], [f"{avro} --conf a=b"], [7]):
+        with pytest.raises(DeclarationError, match="packages must be Maven coordinates, group:name:version; got"):
+            Pipeline.from_tables("shop", [tape("a")], packages=wrong)  # type: ignore[arg-type]  # what is refused

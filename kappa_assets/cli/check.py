@@ -122,7 +122,7 @@ def _checked(pipeline: Pipeline, table: Derived, reads: Sequence[StructType]) ->
     from kappa_assets.host.session import build_session
     from kappa_assets.kinds.known_kinds import kind_of, unique_in
 
-    spark = build_session("kappa check", extra=_NAME_LINES)
+    spark = build_session("kappa check", extra=_NAME_LINES, packages=pipeline.packages)
     empty = [spark.createDataFrame([], schema) for schema in reads]
     return kind_of(table).check(table, *empty, unique=unique_in(pipeline, table))
 

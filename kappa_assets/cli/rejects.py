@@ -94,7 +94,7 @@ def release(where: Where, silver: TableName, condition: str, cores: int | None) 
 
     pipeline = where.pipeline()
     with progress() as shown:
-        setting = setting_of(where, shown, landing=False, cores=cores, background=True)
+        setting = setting_of(where, shown, landing=False, cores=cores, background=True, packages=pipeline.packages)
         done = release_rows(setting, pipeline, silver, condition, progress=shown.say)
     row: dict[str, object] = {
         "table": str(done.table),

@@ -108,7 +108,7 @@ def replay(
         known = {"resumes": plan.resumes, "free_bytes": plan.free_bytes}
         return Answer([{**row, **known} for row in rows], list(rows[0]), title=plan.text)
     with stop_request() as stop, progress() as shown:
-        setting = setting_of(where, shown, landing=False, cores=cores, background=True)
+        setting = setting_of(where, shown, landing=False, cores=cores, background=True, packages=pipeline.packages)
         stop.listen()
         result = run_replay(
             setting,
@@ -185,7 +185,7 @@ def promote(where: Where, replay_id: str | None, force: bool) -> Answer:  # noqa
 
     pipeline = where.pipeline()
     with stop_request() as stop, progress() as shown:
-        setting = setting_of(where, shown, landing=False)
+        setting = setting_of(where, shown, landing=False, packages=pipeline.packages)
         stop.listen()
         release = promote_replay(setting, pipeline, replay_id, force=force, progress=shown.say, wanted=stop)
     return _released(release)
