@@ -29,6 +29,7 @@ KappaError
 ├── ReplayError               a replay cannot be planned, built or compared
 │   └── PromotionRefused      a candidate may not go live
 ├── ReleaseRefused            rows in quarantine cannot be released
+├── LossRefused               there is no loss that a tape could be told to pass over
 ├── PolicyRefused             maintenance would remove what is still needed
 └── SetupError                the machine lacks something: Java, jars, a port
 """
@@ -188,6 +189,10 @@ class PromotionRefused(ReplayError):
 
 class ReleaseRefused(KappaError):
     """Rows in quarantine cannot be released; they are where they were."""
+
+
+class LossRefused(KappaError):
+    """There is no loss that a tape could be told to pass over; nothing is recorded."""
 
 
 class PolicyRefused(KappaError):

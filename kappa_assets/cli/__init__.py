@@ -9,7 +9,7 @@ from kappa_assets.cli.group import Commands, common_options
 from kappa_assets.cli.look import path, releases, schema, show, status, tables, tape
 from kappa_assets.cli.play import drain, stream
 from kappa_assets.cli.rejects import deliveries, quarantine, rejects, release
-from kappa_assets.cli.repair import repair
+from kappa_assets.cli.repair import accept_loss, repair
 from kappa_assets.cli.rewind import compare, discard, promote, replay, rollback
 from kappa_assets.cli.upkeep import maintain
 
@@ -18,7 +18,7 @@ from kappa_assets.cli.upkeep import maintain
     cls=Commands,
     sections={
         "Look": (tables, explain, status, tape, show, schema, path, deliveries, rejects, quarantine, releases),
-        "Play": (check, stream, drain),
+        "Play": (check, stream, drain, accept_loss),
         "Rewind": (repair, release, replay, compare, promote, discard, rollback),
         "Keep": (maintain,),
     },

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kappa_assets.graph import Pipeline
     from kappa_assets.kinds.query import Setting
     from kappa_assets.place.local.lake import Lake
+    from kappa_assets.place.registry import AcceptedLoss
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def command(function: Callable[..., Answer]) -> click.Command:
         if answer.failure is not None:
             raise Failed(answer.failure)
 
-    return click.command(name=function.__name__)(common_options(run))
+    return click.command(name=function.__name__.replace("_", "-"))(common_options(run))
 
 
 def setting_of(
@@ -126,7 +127,7 @@ def setting_of(
     """Start Spark and return where queries run. A replay reads the tape alone, and needs no landing folder.
 
     `live`: it streams until stopped. `background`: let live streams on this machine go first. `packages`: what Spark
-    needs to read the sources of the pipeline's tapes.
+    needs for the pipeline beside Delta.
     """
     from kappa_assets.host.session import build_session, go_behind
     from kappa_assets.kinds.query import Setting
@@ -142,7 +143,10 @@ def setting_of(
 def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
     """Return the status of every table, and of the host."""
     from kappa_assets.host.host_status import host_alive
+    from kappa_assets.place.registry import Registry
     from kappa_assets.status import table_statuses
+
+    losses = [loss for b in pipeline.bronzes for loss in Registry(lake).state().losses_of(b.name)]
 
     rows = [
         {
@@ -161,6 +165,7 @@ def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
             "code_version": s.code_version,
             "deployed_version": s.deployed_version,
             "last_commit_at": s.last_commit_at,
+            "accepted_losses": [_told(loss) for loss in losses if loss.table == s.table],
         }
         for s in table_statuses(lake, pipeline)
     ]
@@ -178,8 +183,14 @@ def status_answer(lake: Lake, pipeline: Pipeline) -> Answer:
         "state",
         "logic",
     )
-    errors = "\n".join(f"{row['table']}: {row['error']}" for row in rows if row["error"])
-    return Answer(rows, shown, f"{lake.called}, {host}", remark=errors or None)
+    remarks = [f"{row['table']}: {row['error']}" for row in rows if row["error"]]
+    remarks += [f"{loss.table}: {loss.summary}" for loss in losses]
+    return Answer(rows, shown, f"{lake.called}, {host}", remark="\n".join(remarks) or None)
+
+
+def _told(loss: AcceptedLoss) -> dict[str, object]:
+    told = {"source": loss.source, "at": loss.at, "by": loss.by, "reason": loss.reason}
+    return told | {"missing": dict(loss.missing)}
 
 
 def _logic(written: str | None, deployed: str | None) -> str | None:

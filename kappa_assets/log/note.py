@@ -66,6 +66,10 @@ first that it did not."""
 INCARNATION = "incarnation"
 """Beside RANGES: the id of what the source has read, where that can be made anew under the same name."""
 
+ACCEPTED_LOSS = "accepted_loss"
+"""Beside RANGES, of the first batch behind what somebody has accepted as lost: `by`, `at`, `reason`, and by part what
+is `missing`."""
+
 OTHERS = "others"
 """In a Bronze note's `source`, of a tape that has or had several: what its newest notes said of each other source, by
 label: `batch`, `checkpoint`, RANGES and INCARNATION."""

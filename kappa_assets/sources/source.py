@@ -19,6 +19,7 @@ from pyspark.sql.types import StructType
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
+from kappa_assets.sources.standings import Standing
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -48,6 +49,20 @@ class Range(NamedTuple):
 
     since: int
     until: int
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What a source does not have any more of what a tape needs."""
+
+    what: str
+    """The loss in a sentence."""
+    missing: Mapping[str, str]
+    """By part, what is missing, in words."""
+    begins: Mapping[str, int]
+    """By part, the first number that can be read behind it."""
+    incarnation: str | None = None
+    """The id of what there is to read now."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,8 @@ class Source(ABC):
     """Batches after which its checkpoint is left for a new one; None: never."""
     columns: StructType = StructType()
     """Payload columns that the tape has from its first commit on."""
+    may_lose: ClassVar[bool] = False
+    """Whether what a tape has not read yet can be gone from it for good: `lost` tells then."""
 
     @abstractmethod
     def stream(self, spark: SparkSession, stands: Mapping[str, int]) -> DataFrame:
@@ -154,6 +171,14 @@ class Source(ABC):
 
         Called before the query starts. Raises SourceError.
         """
+        return None
+
+    def goes_on(self, standing: Standing | None) -> Standing | None:
+        """Return where the tape goes on: where it stands, or behind what somebody has accepted as lost."""
+        return standing
+
+    def lost(self, spark: SparkSession, standing: Standing | None) -> Lost | None:  # noqa: ARG002 -- the port's
+        """Return what is gone of what a tape that stands there needs; None for nothing. Raises SourceError."""
         return None
 
     def begin(self) -> None:  # noqa: B027 -- most need none of these three

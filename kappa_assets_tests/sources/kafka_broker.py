@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
+import threading
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +40,10 @@ listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plai
  user_app="{password}";
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+super.users=User:ANONYMOUS
+log.cleaner.backoff.ms=100
 log.dirs={folder}/logs
 auto.create.topics.enable=false
 log.retention.ms=-1
@@ -93,6 +100,31 @@ class Broker:
             assert time.monotonic() < deadline, (self.folder / "log.txt").read_text()[-3000:]
             time.sleep(0.1)
 
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """Have it do its work within a fifth of the time: it is stopped and let go in turn."""
+        process, done = self._process, threading.Event()
+        assert process is not None
+
+        def in_turn() -> None:
+            while not done.wait(0.05):
+                process.send_signal(signal.SIGSTOP)
+                done.wait(0.2)
+                process.send_signal(signal.SIGCONT)
+
+        thread = threading.Thread(target=in_turn)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def bytes_kept(self, topic: str) -> int:
+        """Return how much the broker keeps of the first partition of a topic: it shrinks when that is compacted."""
+        logs = (self.folder / "logs" / f"{topic}-0").glob("*.log")
+        return sum(path.stat().st_size for path in logs if path.exists())
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -119,6 +151,22 @@ class Client:
         given = self._java.java.util.Optional
         made = kind(topic, given.of(partitions), given.empty()).configs(self._map_of(config))
         self._admin.createTopics(self._one(made)).all().get()
+
+    def may_only_describe(self, topic: str, user: str = "app") -> None:
+        """Take away from a user, until `may_do_all`, the right to read a topic."""
+        acl, resource = self._java.org.apache.kafka.common.acl, self._resource(topic)
+        may = acl.AccessControlEntry(f"User:{user}", "*", acl.AclOperation.DESCRIBE, acl.AclPermissionType.ALLOW)
+        self._admin.createAcls(self._one(acl.AclBinding(resource, may))).all().get()
+
+    def may_do_all(self, topic: str) -> None:
+        """Give everybody all rights on a topic back."""
+        acl, resource = self._java.org.apache.kafka.common.acl, self._resource(topic)
+        rights = acl.AclBindingFilter(resource.toFilter(), acl.AccessControlEntryFilter.ANY)
+        self._admin.deleteAcls(self._one(rights)).all().get()
+
+    def _resource(self, topic: str) -> Any:
+        java = self._java.org.apache.kafka.common.resource
+        return java.ResourcePattern(java.ResourceType.TOPIC, topic, java.PatternType.LITERAL)
 
     def enlarge(self, topic: str, partitions: int) -> None:
         to = self._java.org.apache.kafka.clients.admin.NewPartitions.increaseTo(partitions)
@@ -147,13 +195,14 @@ class Client:
         headers: Mapping[str, bytes] | None = None,
         transaction: str | None = None,
         abort: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> list[Sent]:
         """Send records and return them as acknowledged. `transaction`: all in one, by this id; `abort`: taken back.
 
-        `timestamp`: milliseconds from 2**31 on, which are a Long of Java's.
+        `timestamp`: milliseconds from 2**31 on, which are a Long of Java's. `settings`: the producer's, beside ours.
         """
         serializer = "org.apache.kafka.common.serialization.ByteArraySerializer"
-        given = {"key.serializer": serializer, "value.serializer": serializer, "acks": "all"}
+        given = {"key.serializer": serializer, "value.serializer": serializer, "acks": "all"} | dict(settings or {})
         if transaction is not None:
             given["transactional.id"] = transaction
         producer = self._java.org.apache.kafka.clients.producer.KafkaProducer(self._map(**given))

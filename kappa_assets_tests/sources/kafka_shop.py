@@ -1,6 +1,6 @@
-"""A pipeline whose tape is a topic. Also a process that drains it, and dies at a point of the second batch.
+"""A pipeline whose tape is a topic. Also a process that drains it, and dies at a point of a batch; or streams it.
 
-python -m kappa_assets_tests.sources.kafka_shop <folder with lake and landing> <point>
+python -m kappa_assets_tests.sources.kafka_shop <folder with lake and landing> <point, or stream> <which batch>
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ def revenue(sales: DataFrame) -> DataFrame:
 PIPELINE = Pipeline.from_tables("kafka_shop", [orders, sales, revenue])
 
 if __name__ == "__main__":
-    folder, at = Path(sys.argv[1]), sys.argv[2]
+    folder, at, batch = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     met = list[Point]()
 
     def dies(point: Point, what: str) -> None:
         met.extend([point] if (point, what) == (at, str(orders.name)) else [])
-        if len(met) == 2:  # in the second batch
+        if len(met) == batch:
             os.kill(os.getpid(), signal.SIGKILL)
 
     inject(dies)
     session = build_session("kafka_shop", cores=1, memory="512m", packages=PIPELINE.packages)
-    Host(Setting(session, Lake.at(folder / "lake"), folder / "landing"), PIPELINE).drain()
+    host = Host(Setting(session, Lake.at(folder / "lake"), folder / "landing"), PIPELINE)
+    host.stream() if at == "stream" else host.drain()

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections import Counter
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,85 +18,16 @@ from kappa_assets import Kafka, Pipeline, bronze, load_pipeline
 from kappa_assets.errors import RowsLost, SourceError
 from kappa_assets.host import runner
 from kappa_assets.host.host import Host
-from kappa_assets.kinds.query import Setting
-from kappa_assets.log.delta_log import notes_back
-from kappa_assets.log.note import IMPLAUSIBLE, INCARNATION, RANGES, CommitNote
-from kappa_assets.place.local.lake import Lake
-from kappa_assets_tests.sources.kafka_broker import PASSWORD, Broker, Client, Sent
-from kappa_assets_tests.sources.kafka_shop import PIPELINE, orders, revenue
+from kappa_assets.log.note import IMPLAUSIBLE, RANGES
+from kappa_assets_tests.conftest import AVRO
+from kappa_assets_tests.sources.kafka_broker import PASSWORD, Broker, Client
+from kappa_assets_tests.sources.kafka_desk import PROJECT, Desk, some
+from kappa_assets_tests.sources.kafka_shop import orders
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-PROJECT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def topics(spark: SparkSession, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setenv("KAPPA_KAFKA_BOOTSTRAP_SERVERS", broker.address)
-    client = Client(spark, broker.address)
-    yield client
-    for topic in client.topics():
-        client.delete(topic)
-    client.close()
-
-
-class Desk:
-    """A lake whose one tape is a topic, the journal of what was sent, and the look whether each is there once."""
-
-    def __init__(self, spark: SparkSession, root: Path) -> None:
-        self.root = root
-        self.sent: list[Sent] = []
-        self.setting = Setting(spark, Lake.at(root / "lake"), root / "landing")
-
-    @property
-    def tape(self) -> Path:
-        return self.setting.lake.folder(orders.name)
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.setting.lake.checkpoint(orders.name) / "kafka_orders"
-
-    def drain(self, pipeline: Pipeline = PIPELINE) -> None:
-        Host(self.setting, pipeline).drain()
-
-    def dies(self, point: str) -> None:
-        command = [sys.executable, "-m", "kappa_assets_tests.sources.kafka_shop", str(self.root), point]
-        died = subprocess.run(command, check=False, capture_output=True, env=os.environ | {"PYTHONPATH": str(PROJECT)})
-        assert died.returncode == -signal.SIGKILL, died.stderr.decode()[-3000:]
-
-    def rows(self) -> list[dict[str, Any]]:
-        found = DeltaTable(self.tape).to_pyarrow_table().to_pylist()
-        return sorted(found, key=lambda row: (row["_source"]["partition"], row["_source"]["offset"]))
-
-    def notes(self) -> list[CommitNote]:
-        return [note for _, note in notes_back(self.tape) if note.tape_batch is not None][::-1]
-
-    def holds_every_record_once(self) -> None:
-        """The journal is the oracle: of the tape, of the ranges in its notes, and of Gold."""
-        of_the_tape = [
-            Sent(r["_source"]["partition"], r["_source"]["offset"], r["_source"]["key"], r["value"])
-            for r in self.rows()
-        ]
-        assert of_the_tape == sorted(self.sent, key=lambda one: one[:2])
-        ranges = [note.source[RANGES] for note in self.notes()]
-        for before, after in pairwise(ranges):
-            assert before.keys() <= after.keys(), "no partition is forgotten"
-            for partition, (since, _) in after.items():
-                assert since == before.get(partition, (0, 0))[1]
-        assert len({note.source[INCARNATION] for note in self.notes()}) == 1
-        paid = Counter[str]()
-        for one in self.sent:
-            told = json.loads(one.value or b"{}")
-            paid[told["customer"]] += told["cents"]
-        gold = DeltaTable(self.setting.lake.link(revenue.name).resolve()).to_pyarrow_table().to_pylist()
-        assert {row["customer"]: row["cents"] for row in gold} == dict(paid)
-
-
-@pytest.fixture
-def desk(spark: SparkSession, tmp_path: Path) -> Desk:
-    return Desk(spark, tmp_path)
 
 
 @contextmanager
@@ -123,10 +48,6 @@ def all_that_java_says(spark: SparkSession) -> Iterator[Any]:
         for name in talking:
             log4j.core.config.Configurator.setLevel(name, log4j.Level.WARN)
         root.removeAppender("said")
-
-
-def some(count: int, customer: str) -> list[bytes]:
-    return [json.dumps({"customer": customer, "cents": 100 + number}).encode() for number in range(count)]
 
 
 def test_a_topic_is_drained_to_gold_killed_healed_and_takes_in_partitions_and_transactions(
@@ -294,21 +215,45 @@ def test_what_is_wrong_with_a_connection_is_one_clear_line_without_the_password(
     assert [path for path in written if PASSWORD.encode() in path.read_bytes()] == []
 
 
-def test_the_topic_in_the_readme_is_read(desk: Desk, topics: Client) -> None:
-    chapter = (PROJECT / "README.md").read_text().partition("## Kafka\n")[2]
-    module = desk.root / "events.py"
-    module.write_text(chapter.partition("```python\n")[2].partition("```")[0])
+def readme_pipeline(desk: Desk, number: int) -> Pipeline:
+    """Return one of the pipelines in README's chapter on Kafka."""
+    chapter = (PROJECT / "README.md").read_text().partition("## Kafka\n")[2].partition("\n## ")[0]
+    module = desk.root / f"readme_{number}.py"
+    module.write_text(chapter.split("```python\n")[number].partition("```")[0])
+    return load_pipeline(str(module))
+
+
+def test_the_topics_in_the_readme_are_read_of_json_and_of_avro(desk: Desk, topics: Client) -> None:
     topics.make("events")
     topics.send("events", [b'{"customer": "ada", "amount": 1.5}', b"not json"])
-    pipeline = load_pipeline(str(module))
+    pipeline = readme_pipeline(desk, 1)
     assert pipeline.packages == Kafka.packages
     desk.drain(pipeline)
-    (below,) = (desk.setting.lake.link(table.name).resolve() for table in pipeline.derived)
-    rows = DeltaTable(below).to_pyarrow_table().to_pylist()
-    assert [(row["customer"], row["amount"]) for row in sorted(rows, key=lambda row: row["_row"])] == [
+    assert [(row["customer"], row["amount"]) for row in read_by(desk, pipeline)] == [
         ("ada", Decimal("1.50")),
         (None, None),
     ]
+
+    # Avro by hand: a text is its length, zigzag, and its bytes; a double is eight bytes, the low ones first.
+    told = b"\x08hall" + struct.pack("<d", 21.5)
+    topics.make("readings")
+    topics.send("readings", [b"\0" + struct.pack(">I", n) + told for n in (7, 8)])
+    topics.send("readings", [b"\0" + struct.pack(">I", 7) + told[:4], None])
+    pipeline = readme_pipeline(desk, 2)
+    assert pipeline.packages == tuple(sorted((*Kafka.packages, AVRO)))
+    desk.drain(pipeline)
+    assert [(row["schema_id"], row["device"], row["celsius"]) for row in read_by(desk, pipeline)] == [(7, "hall", 21.5)]
+    (silver,) = pipeline.derived
+    aside = desk.setting.lake.set_aside(silver.name)
+    version = aside.newest()
+    assert version is not None
+    assert aside.arrow(version).count_rows() == 3
+
+
+def read_by(desk: Desk, pipeline: Pipeline) -> list[dict[str, Any]]:
+    """Return the rows of a pipeline's one Silver, in the order of the tape."""
+    (below,) = (desk.setting.lake.link(table.name).resolve() for table in pipeline.derived)
+    return sorted(DeltaTable(below).to_pyarrow_table().to_pylist(), key=lambda row: (row["_batch_id"], row["_row"]))
 
 
 def test_a_stream_whose_broker_dies_waits_for_it_and_loses_nothing(

@@ -17,10 +17,11 @@ from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.place.local.lake import Lake
 from kappa_assets.sources.kafka.connection import Connection
 from kappa_assets.sources.kafka.kafka_source import KafkaSource
-from kappa_assets.sources.kafka.lost import check_nothing_lost, check_same_topic
+from kappa_assets.sources.kafka.lost import check_nothing_lost, check_same_topic, lost_of
 from kappa_assets.sources.kafka.topic import Topic
 from kappa_assets.sources.source import Given, Offsets, Range
 
+ORDERS = TableName.parse("bronze.orders")
 JAAS = "org.apache.kafka.common.security.plain.PlainLoginModule required username='app' password='canary-4711';"
 FILE = """
 # how to log in
@@ -114,19 +115,21 @@ def test_a_tape_goes_on_only_when_no_record_between_it_and_the_brokers_is_missin
         if first is None or end is None or end < stand or set(range(stand, first)):
             missing.add(partition)
     if not missing:
-        check_nothing_lost("orders", topic, stands)
+        check_nothing_lost(ORDERS, lost_of("orders", topic, "id", stands))
         return
     with pytest.raises(RowsLost) as lost:
-        check_nothing_lost("orders", topic, stands)
+        check_nothing_lost(ORDERS, lost_of("orders", topic, "id", stands))
     assert all(f"partition {partition} " in lost.value.what for partition in missing)
     assert lost.value.what.count("partition ") == len(missing)
 
 
 def test_a_topic_with_another_id_is_another_topic() -> None:
-    check_same_topic("orders", None, "a")
-    check_same_topic("orders", "a", "a")
-    with pytest.raises(RowsLost, match="its id was a and is b"):
-        check_same_topic("orders", "a", "b")
+    check_same_topic(ORDERS, "orders", None, "a")
+    check_same_topic(ORDERS, "orders", "a", "a", "b")
+    with pytest.raises(RowsLost, match=r"its id was a and is b[^$]*kappa accept-loss bronze.orders --reason"):
+        check_same_topic(ORDERS, "orders", "a", "b")
+    with pytest.raises(RowsLost, match=r"its id was a and is b[^$]*its query begins anew"):
+        check_same_topic(ORDERS, "orders", None, "b", "a")
 
 
 # --- what the offsets of a checkpoint mean: Spark's files, written as Spark writes them ----------------------------
@@ -192,9 +195,9 @@ def test_what_is_unread_is_what_spark_has_seen_and_not_taken(tmp_path: Path) -> 
     assert source.unread(lambda: {"sources": [seen]}) == {"0": 7, "1": 0, "2": 4}
     assert source.unread(dict) is None
     assert source.unread(lambda: {"sources": [{"endOffset": None, "latestOffset": seen["latestOffset"]}]}) is None
-    one = QueryStatus("bronze.orders", 1, "running", source="kafka:orders", unread={"0": 7})
+    one = QueryStatus("bronze.orders", 1, "running", source="kafka:orders", unread={"0": 7}, unread_seconds=3.0)
     files = QueryStatus("bronze.orders", 1, "waiting", source="files:archive")
     host = HostStatus(1, "stream", "now", "then", 1, (one, files))
     assert (told := host.query("bronze.orders")) is not None
-    assert (told.unread, told.source) == ({"kafka:orders 0": 7}, "files:archive")
+    assert (told.unread, told.unread_seconds, told.source) == ({"kafka:orders 0": 7}, 3.0, "files:archive")
     assert HostStatus(1, "stream", "now", "then", 1, (one,)).query("bronze.orders") == one

@@ -27,7 +27,7 @@ from kappa_assets.names import TableName
 from kappa_assets.place.change import Already, Beside, Change, Counts, Write
 from kappa_assets.sources.known_sources import source_of
 from kappa_assets.sources.side_table import SideTable
-from kappa_assets.sources.source import READ_FAILED, Batch, Given, Offsets, Range, Taken
+from kappa_assets.sources.source import READ_FAILED, Batch, Given, Lost, Offsets, Range, Taken
 from kappa_assets.sources.standings import Standing, are_told_apart, carried_on, standing_of
 
 _PROPERTIES = {"delta.appendOnly": "true"}
@@ -106,6 +106,22 @@ class TapeQuery:
         """Return how many records of each part of the source the tape has still to take."""
         return self._source.unread(progress)
 
+    @property
+    def may_lose(self) -> bool:
+        """Whether what the tape has not read yet can be gone from its source for good."""
+        return self._source.may_lose
+
+    def lost(self) -> tuple[Standing, Lost] | None:
+        """Return where the tape stands, and what its source has lost from there on.
+
+        None where that is nothing, or is accepted already. Raises SourceError when nobody can be asked.
+        """
+        self._source.check()
+        spark, stands = self._setting.spark, standing_of(self._newest_note(), self._name)
+        if stands is None or (more := self._source.lost(spark, self._source.goes_on(stands))) is None:
+            return None
+        return stands, self._source.lost(spark, stands) or more
+
     def apply(self, batch: DataFrame, number: int) -> None:
         """Put what the source takes of a batch on the tape, once; what it refuses is set aside alone.
 
@@ -139,8 +155,8 @@ class TapeQuery:
         fault_point("after_commit", str(self.table))
 
     def _standing(self) -> Standing | None:
-        """Return how far the tape is with this source. Nobody else moves that."""
-        return standing_of(self._newest_note(), self._name)
+        """Return how far the tape is with this source, what it may pass over included. Nobody else moves that."""
+        return self._source.goes_on(standing_of(self._newest_note(), self._name))
 
     def _newest_note(self) -> CommitNote | None:
         return newest_of_tape(self._written, at_most=self._target.version())

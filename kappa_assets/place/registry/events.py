@@ -170,6 +170,42 @@ def vacuumed(table: TableName, number: int, version: int) -> Event:
     return _event("vacuumed", table=str(table), generation=number, version=version)
 
 
+def loss_accepted(
+    table: TableName,
+    source: str,
+    *,
+    by: str,
+    reason: str,
+    missing: Mapping[str, str],
+    stood: tuple[str | None, int],
+    begins: Mapping[str, int],
+    incarnation: str | None,
+) -> Event:
+    """A tape may pass over what its source has lost, from where it stands to where it goes on; said before it does.
+
+    Args:
+        table: the tape.
+        source: which of its sources, by label.
+        by: who has accepted it.
+        reason: why, in words for people.
+        missing: by part of the source, what is passed over, in words.
+        stood: the checkpoint and the batch of what the tape has last of the source. It holds until the next commit.
+        begins: by part, where the tape goes on.
+        incarnation: the id of what is read from there on; None of a source that tells none.
+    """
+    return _event(
+        "loss_accepted",
+        table=str(table),
+        source=source,
+        by=by,
+        reason=reason,
+        missing=dict(missing),
+        stood={"checkpoint": stood[0], "batch": stood[1]},
+        begins=dict(begins),
+        incarnation=incarnation,
+    )
+
+
 def _event(kind: str, **body: Any) -> Event:
     return Event(dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds"), kind, body)
 

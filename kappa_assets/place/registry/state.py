@@ -74,6 +74,32 @@ class Replay:
 
 
 @dataclass(frozen=True)
+class AcceptedLoss:
+    """What a source had lost of what a tape needs, and somebody has let the tape pass over."""
+
+    table: TableName
+    source: str
+    """The source, by its label."""
+    by: str
+    at: str
+    reason: str
+    missing: Mapping[str, str]
+    """By part of the source, what is passed over, in words."""
+    stood: tuple[str | None, int]
+    """The checkpoint and the batch of what the tape had last of the source: with its next commit it is over."""
+    begins: Mapping[str, int]
+    """By part, where the tape goes on; of those that it has not, it has nothing."""
+    incarnation: str | None
+    """The id of what is read from there on."""
+
+    @property
+    def summary(self) -> str:
+        """Who has accepted what, when and why, on one line."""
+        lost = "; ".join(f"{part} {what}" for part, what in self.missing.items())
+        return f"{self.by} accepted at {self.at} that {self.source} has lost: {lost}. Reason: {self.reason}"
+
+
+@dataclass(frozen=True)
 class State:
     """The registry at one version."""
 
@@ -87,6 +113,8 @@ class State:
     vacuumed: Mapping[tuple[TableName, int], int] = field(default_factory=dict)
     """By generation of a table, the newest version up to which its removed files, or its log, are gone from the disk: a
     reader that has not read past it cannot go on."""
+    losses: tuple[AcceptedLoss, ...] = ()
+    """What was accepted as lost, of any tape, oldest first."""
 
     @property
     def release(self) -> Release | None:
@@ -104,6 +132,10 @@ class State:
         replay = None if generation is None or generation.replay is None else self.replays.get(generation.replay)
         asked = {} if replay is None else replay.plan.get("asked", {})
         return any(name in asked for name in ("to_version", "to_time"))
+
+    def losses_of(self, table: TableName) -> tuple[AcceptedLoss, ...]:
+        """Return what was accepted as lost of a tape, oldest first."""
+        return tuple(loss for loss in self.losses if loss.table == table)
 
     def next_generation(self, table: TableName) -> int:
         """Return the number of a table's next generation; numbers are never used again."""
@@ -139,7 +171,7 @@ def fold(events: Iterable[Event], version: int) -> State:
     releases: dict[int, Release] = {}
     replays: dict[str, Replay] = {}
     current: int | None = None
-    removed: list[Event] = []
+    gone: list[Event] = []
     for event in events:
         body = event.body
         match event.kind:
@@ -162,16 +194,17 @@ def fold(events: Iterable[Event], version: int) -> State:
             case "replay_held" | "replay_promoted" | "replay_validated" | "replay_discarded":
                 state: ReplayState = event.kind.removeprefix("replay_")  # type: ignore[assignment]  # one of the four
                 replays[body["id"]] = replace(replays[body["id"]], state=state)
-            case "generation_expired" | "vacuumed":
-                removed.append(event)
+            case "generation_expired" | "vacuumed" | "loss_accepted":
+                gone.append(event)
             case unknown:
                 raise LakeError(
                     f"the registry holds an event of an unknown kind, {unknown!r}",
                     hint="It was written by a newer kappa_assets; upgrade this one.",
                 )
-    expired = frozenset(_key(e.body) for e in removed if e.kind == "generation_expired")
-    vacuumed = sorted((_key(e.body), e.body["version"]) for e in removed if e.kind == "vacuumed")
-    return State(version, generations, releases, current, replays, expired, dict(vacuumed))
+    expired = frozenset(_key(e.body) for e in gone if e.kind == "generation_expired")
+    vacuumed = sorted((_key(e.body), e.body["version"]) for e in gone if e.kind == "vacuumed")
+    losses = tuple(_loss(e) for e in gone if e.kind == "loss_accepted")
+    return State(version, generations, releases, current, replays, expired, dict(vacuumed), losses)
 
 
 def without_outdated(events: Sequence[Event]) -> list[Event]:
@@ -219,6 +252,21 @@ def _replay(event: Event) -> Replay:
     body = event.body
     candidates, live = _tables(body["candidates"]), _tables(body.get("live", {}))
     return Replay(body["id"], "building", candidates, body["plan"], event.at, live=live)
+
+
+def _loss(event: Event) -> AcceptedLoss:
+    body = event.body
+    return AcceptedLoss(
+        table=TableName.parse(body["table"]),
+        source=body["source"],
+        by=body["by"],
+        at=event.at,
+        reason=body["reason"],
+        missing=body["missing"],
+        stood=(body["stood"]["checkpoint"], body["stood"]["batch"]),
+        begins=body["begins"],
+        incarnation=body["incarnation"],
+    )
 
 
 def _release(event: Event) -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ _WHY = {
     "ConfigException": ("the connection's properties are wrong", "Mend them in the environment."),
 }
 """By the class of a client's error: what it is in plain words, and what to do."""
+_OF_A_CLIENT = re.compile(r"org\.apache\.kafka\.common\.(?:errors|config)\.(\w+)")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class Brokers:
     def topic_id(self, spark: SparkSession) -> str:
         """Return the topic's id now: one question, of a few milliseconds. Raises SourceError, SetupError."""
         return str(self._ask(spark, self._describe).topicId().toString())
+
+    def explained(self, error: Exception) -> SourceError | None:
+        """Return in plain words why records could not be read; None where that is no answer of the brokers'."""
+        found = _OF_A_CLIENT.findall(str(error))
+        kind = next((name for name in found if name in _WHY), None)
+        if kind is None:
+            return None
+        why, hint = _WHY[kind]
+        return SourceError(f"topic {self._topic!r} of Kafka: {why} ({kind})", hint=hint)
 
     def close(self) -> None:
         """Let the connections go."""
