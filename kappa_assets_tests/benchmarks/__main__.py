@@ -12,11 +12,13 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from kappa_assets import Kafka
 from kappa_assets_tests.benchmarks import (
     age,
     beside,
     changes,
     judging,
+    kafka,
     landing,
     large_gold,
     light,
@@ -73,6 +75,9 @@ def main() -> None:
         "judging": lambda: _in_our_session(
             lambda s: [judging.judging(s, root, rows=5_000_000 // scale, rounds=arguments.rounds)]
         ),
+        "kafka": lambda: _in_our_session(
+            lambda s: kafka.kafka(s, root, rows=2_000_000 // scale, rounds=arguments.rounds), packages=Kafka.packages
+        ),
         "landing": lambda: landing.looks(root, files=100_000 // scale),
         "age": lambda: _in_our_session(
             lambda s: age.age(s, root, commits=20_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
@@ -106,8 +111,10 @@ def _print(results: list[Result]) -> None:
         print(f"| {r.what} | {r.ours} | {r.other} | {ratio} | {r.target} |")
 
 
-def _in_our_session(bench: Callable[[SparkSession], list[Result]], *, live: bool = False) -> list[Result]:
-    with session(live=live) as spark:
+def _in_our_session(
+    bench: Callable[[SparkSession], list[Result]], *, live: bool = False, packages: tuple[str, ...] = ()
+) -> list[Result]:
+    with session(live=live, packages=packages) as spark:
         return bench(spark)
 
 
@@ -117,7 +124,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         default="",
         help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, gold, unique,"
-        " changes, judging, landing, age",
+        " changes, judging, kafka, landing, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")

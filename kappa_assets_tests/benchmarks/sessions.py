@@ -12,15 +12,22 @@ from kappa_assets_tests.benchmarks.rounds import say
 
 
 @contextmanager
-def session(*, defaults: bool = False, live: bool = False) -> Iterator[SparkSession]:
-    """A session of the product, or one with Spark's and Delta's defaults but for what makes Delta run at all."""
+def session(*, defaults: bool = False, live: bool = False, packages: tuple[str, ...] = ()) -> Iterator[SparkSession]:
+    """A session of the product, or one with Spark's and Delta's defaults but for what makes Delta run at all.
+
+    `packages`: what it needs beside Delta.
+    """
     say(f"a session with {'default' if defaults else 'our'} settings")
-    spark = _with_defaults() if defaults else build_session("kappa_assets benchmarks", memory="4g", live=live)
+    spark = _with_defaults() if defaults else _ours(live=live, packages=packages)
     spark.sparkContext.setLogLevel("ERROR")
     try:
         yield spark
     finally:
         spark.stop()
+
+
+def _ours(*, live: bool, packages: tuple[str, ...]) -> SparkSession:
+    return build_session("kappa_assets benchmarks", memory="4g", live=live, packages=packages)
 
 
 def _with_defaults() -> SparkSession:
