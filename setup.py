@@ -45,7 +45,12 @@ setup(
     extras_require={
         # For pipelines that run on Databricks; nothing here imports it yet. Numbered as dagster-pyspark is.
         "databricks": ["dagster-databricks==0.29.27"],
+        # What `kappa feed --to topic` sends with, and the demo on Kafka; a pipeline that reads topics needs none of it:
+        # Spark fetches its own reader. Built on librdkafka, with wheels for the usual machines.
+        "kafka": ["confluent-kafka>=2.11,<3"],
         "dev": [
+            # The extra `kafka`, for the demo and the tests of the feed.
+            "confluent-kafka>=2.11,<3",
             # The oracles of the end-to-end tests, and two readers of the tables that are not Spark.
             "duckdb",
             "polars",

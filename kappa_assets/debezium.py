@@ -45,12 +45,12 @@ def changes(
             writes times as whole numbers and, unless told otherwise, decimals as base64.
         source: those fields of the envelope's `source` that are wanted, such as "lsn bigint, ts_ms bigint" of
             Postgres, or "file string, pos bigint, ts_ms bigint" of MySQL.
-        value: the name of the column of envelopes.
+        value: the name of the column of envelopes, text or bytes.
     """
     image, told = _parsed(schema), _parsed(source)
     fields = f"before struct<{_ddl(image)}>, after struct<{_ddl(image)}>, op string, source struct<{_ddl(told)}>"
     both = f"{fields}, payload struct<{fields}>, {_BROKEN} string"
-    text = F.col(quoted(value))
+    text = F.col(quoted(value)).cast("string")  # a topic gives bytes
     says_something = text.isNotNull() & ~F.trim(text).isin("", "null")
     read = F.from_json(text, both, {"columnNameOfCorruptRecord": _BROKEN})
     rows = tape.where(says_something).select(read.alias(_ENVELOPE), *LINEAGE)

@@ -28,6 +28,7 @@ KappaError
 ├── RegistryConflict          somebody else changed the registry first
 ├── ReplayError               a replay cannot be planned, built or compared
 │   └── PromotionRefused      a candidate may not go live
+├── NotComparable             a table of the lake and one outside cannot be compared as asked
 ├── ReleaseRefused            rows in quarantine cannot be released
 ├── LossRefused               there is no loss that a tape could be told to pass over
 ├── PolicyRefused             maintenance would remove what is still needed
@@ -185,6 +186,10 @@ class ReplayError(KappaError):
 
 class PromotionRefused(ReplayError):
     """A candidate may not go live."""
+
+
+class NotComparable(KappaError):
+    """A table of the lake and one outside of it cannot be compared in the way that was asked for."""
 
 
 class ReleaseRefused(KappaError):

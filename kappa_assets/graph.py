@@ -8,13 +8,15 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
 from kappa_assets.declare.data_flow import check_cycles, check_upstreams, resolve, upstream_first
+from kappa_assets.declare.kafka import Kafka
+from kappa_assets.declare.source import Files
 from kappa_assets.declare.tables import Bronze, Derived, Table
-from kappa_assets.errors import DeclarationError, PipelineNotFound, TableNotDeclared
+from kappa_assets.errors import DeclarationError, PipelineNotFound, SetupError, TableNotDeclared
 from kappa_assets.fingerprint.code_version import code_version
 from kappa_assets.names import TableName, identifier
 
@@ -108,6 +110,21 @@ class Pipeline:
         of_sources = {package for b in self.bronzes for one in b.sources for package in one.packages}
         return tuple(sorted(of_sources | {*self.logic_packages}))
 
+    def read_from(self, where: str | None) -> Pipeline:
+        """Return this pipeline as the setting KAPPA_SOURCE has it: of `kafka`, with topics in the place of folders.
+
+        Each tape that is declared to read a folder reads the topic of that name then: `shop.orders` for `shop/orders`.
+        None, nothing and `folder`: as it is declared. Raises SetupError for another word.
+        """
+        if where in (None, "", "folder"):
+            return self
+        if where != "kafka":
+            raise SetupError(
+                f"KAPPA_SOURCE must be folder or kafka; got {where!r}", hint="Set it to one, or not at all."
+            )
+        tables = {name: _from_topics(one) if isinstance(one, Bronze) else one for name, one in self.tables.items()}
+        return replace(self, tables=tables)
+
     @property
     def derived(self) -> tuple[Derived, ...]:
         """Silver and Gold tables, upstream first."""
@@ -157,6 +174,14 @@ def coordinates(packages: Iterable[str]) -> tuple[str, ...]:
                 hint="Spark's reader of Avro is org.apache.spark:spark-avro_2.13:4.2.0.",
             )
     return given
+
+
+def _from_topics(bronze: Bronze) -> Bronze:
+    first, *others = (
+        Kafka(one.folder.strip("/").replace("/", "."), origin=one.origin) if isinstance(one, Files) else one
+        for one in bronze.sources
+    )
+    return replace(bronze, source=first, others=tuple(others))
 
 
 def load_pipeline(where: str) -> Pipeline:

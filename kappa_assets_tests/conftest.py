@@ -91,7 +91,7 @@ def _priority_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_settings_from_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own lake must never be what a test writes into."""
     kafka = [name for name in os.environ if name.startswith("KAPPA_KAFKA_")]
-    for name in (*kafka, "KAPPA_LAKE", "KAPPA_LANDING", "KAPPA_PIPELINE", "KAPPA_PORT", "DAGSTER_HOME"):
+    for name in (*kafka, "KAPPA_LAKE", "KAPPA_LANDING", "KAPPA_PIPELINE", "KAPPA_PORT", "KAPPA_SOURCE", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
 
 

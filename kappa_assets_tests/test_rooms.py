@@ -37,6 +37,7 @@ FLOORS = [
     {"replay"},
     {"status"},
     {"health"},
+    {"feed"},
     {"cli", "orchestration"},
     {"demo", "pipelines"},
     {"definitions"},
@@ -51,8 +52,9 @@ KNOWS_DAGSTER = "demo/feed_sensor.py"
 """The demo's feed is a Dagster sensor: the one module that knows Dagster outside of the room that is for it."""
 LOG_NAME = re.compile(r"_delta_log|\.checkpoint\.parquet|_last_checkpoint|020d")
 """In a string: a name in a Delta log, or the format of its twenty digits."""
-LOCKS_OF_OTHERS = {"demo/feed.py", "demo/make_run.py", "host/session.py"}
-"""They lock what is of no lake: the feed's landing folder, the demo's Dagster, and the jars that are fetched once."""
+LOCKS_OF_OTHERS = {"demo/feed.py", "demo/make_run.py", "feed/journal.py", "host/session.py"}
+"""They lock what is of no lake: the landing folder and the journal of a feed, the demo's Dagster, and the jars that are
+fetched once."""
 MOST_MODULES = 12
 LONGEST = 300
 

@@ -7,7 +7,7 @@ import click
 from kappa_assets.cli.check import check, explain
 from kappa_assets.cli.group import Commands, common_options
 from kappa_assets.cli.look import path, releases, schema, show, status, tables, tape
-from kappa_assets.cli.play import drain, stream
+from kappa_assets.cli.play import drain, feed, stream
 from kappa_assets.cli.rejects import deliveries, quarantine, rejects, release
 from kappa_assets.cli.repair import accept_loss, repair
 from kappa_assets.cli.rewind import compare, discard, promote, replay, rollback
@@ -18,7 +18,7 @@ from kappa_assets.cli.upkeep import maintain
     cls=Commands,
     sections={
         "Look": (tables, explain, status, tape, show, schema, path, deliveries, rejects, quarantine, releases),
-        "Play": (check, stream, drain, accept_loss),
+        "Play": (check, stream, drain, feed, accept_loss),
         "Rewind": (repair, release, replay, compare, promote, discard, rollback),
         "Keep": (maintain,),
     },

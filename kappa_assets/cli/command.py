@@ -52,7 +52,8 @@ class Where:
     def pipeline(self) -> Pipeline:
         """Return the pipeline. Modules in the working directory are found, as with `python -m`.
 
-        There is no default: it would make its tables in whatever lake is named.
+        There is no default: it would make its tables in whatever lake is named. With KAPPA_SOURCE=kafka its tapes read
+        topics in the place of folders.
         """
         from kappa_assets.graph import load_pipeline
 
@@ -64,7 +65,7 @@ class Where:
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.insert(0, here)
-        return load_pipeline(self.pipeline_name)
+        return load_pipeline(self.pipeline_name).read_from(os.environ.get("KAPPA_SOURCE"))
 
     def landing(self) -> Path:
         """The folder whose subfolders files land in. Raises click's UsageError when none is named."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kappa_assets.declare.tables import Table
     from kappa_assets.graph import Pipeline
     from kappa_assets.place.local.lake import Lake
+    from kappa_assets.place.port import StoredTable
     from kappa_assets.place.registry import Replay, State
 
 
@@ -105,7 +106,7 @@ def show(where: Where, table: TableName, limit: int) -> Answer:
 
     lake = where.lake()
     generation = _folders(lake, table)[0]["generation"]
-    found = first_rows(lake.table(table, int(str(generation))), limit)
+    found = first_rows(live_table(lake, table), limit)
     return Answer(python_rows(found), found.column_names, f"{table} g{generation}")
 
 
@@ -146,6 +147,11 @@ def path(where: Where, table: TableName | None) -> Answer:
     """
     rows = _folders(where.lake(), table)
     return Answer(rows, plain=None if table is None else str(rows[0]["path"]))
+
+
+def live_table(lake: Lake, table: TableName) -> StoredTable:
+    """Return the live generation of a table. Raises TableMissing for one that holds nothing yet."""
+    return lake.table(table, int(str(_folders(lake, table)[0]["generation"])))
 
 
 def _folders(lake: Lake, table: TableName | None) -> list[Mapping[str, object]]:

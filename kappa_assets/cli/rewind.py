@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -135,16 +136,31 @@ def replay(
 
 
 @command
-@click.argument("replay_id", metavar="[ID]", required=False)
-def compare(where: Where, replay_id: str | None) -> Answer:
+@click.argument("what", metavar="[ID | TABLE]", required=False)
+@click.option(
+    "--with",
+    "outside",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Compare TABLE of the lake with the Delta table in this folder, which is none of the lake.",
+)
+@click.option("--keys", metavar="A,B", help="With --with: the columns that match rows.  [default: as declared]")
+def compare(where: Where, what: str | None, outside: Path | None, keys: str | None) -> Answer:
     """Show what a replay's comparison with the live tables found: the newest one's, or that of ID.
 
     By table, by column, by slice, and a sample of rows that differ. It was stored when the replay was compared.
+
+    With --with PATH, compare TABLE now with a Delta table that somebody else wrote, such as what a batch job gave so
+    far: the columns that both have, the lineage left out. Exit code 1 when a row differs.
     """
+    if outside is not None:
+        return _with_outside(where, what, outside, keys)
+    if keys is not None:
+        raise click.UsageError("--keys goes with --with: a replay's comparison knows its keys.")
     from kappa_assets.compare import comparison_rows
     from kappa_assets.place.registry import Registry
 
-    found = _compared(Registry(where.lake()), replay_id)
+    found = _compared(Registry(where.lake()), what)
     facts = found.comparison or {}
     verdict = "; ".join(facts.get("faults", ())) or "no fault found"
     end = next((f", up to {name[3:]} {value}" for name, value in _asked(found).items() if name.startswith("to_")), "")
@@ -155,6 +171,44 @@ def compare(where: Where, replay_id: str | None) -> Answer:
         Answer(facts.get("sample", ()), title="a sample of what differs"),
     )
     return Answer([{"replay": found.id, **row} for row in comparison_rows(facts)], parts=parts)
+
+
+def _with_outside(where: Where, what: str | None, outside: Path, keys: str | None) -> Answer:
+    """Compare a table of the lake with one that is none of it."""
+    from kappa_assets.cli.look import live_table
+    from kappa_assets.compare.outside import compare_with, how_it_differs, told_apart
+
+    if what is None:
+        raise click.UsageError(
+            "--with goes with the name of a table of the lake: kappa compare gold.revenue --with ..."
+        )
+    table = TableArgument().convert(what, None, click.get_current_context())
+    mine = live_table(where.lake(), table)
+    chosen = _declared_keys(where, table) if keys is None else tuple(filter(None, map(str.strip, keys.split(","))))
+    with progress() as shown:
+        setting = setting_of(where, shown, landing=False, background=True)
+        found = compare_with(setting.spark, table, mine, outside.expanduser().resolve(), chosen)
+    told, differs = told_apart(found), how_it_differs(found)
+    titles = {
+        "tables": f"{table} (here) and {outside} (there): {differs or 'the same in the columns that both have'}",
+        "columns": "keys on both sides whose values differ, by column",
+        "totals": "totals",
+        "sample": "a sample of what differs",
+    }
+    rows = [{"what": name.removesuffix("s"), **row} for name, rows in told.items() for row in rows]
+    parts = [Answer(told[name], title=title) for name, title in titles.items()]
+    return Answer(rows, parts=parts, failure=None if differs is None else f"{table} differs from {outside}: {differs}")
+
+
+def _declared_keys(where: Where, table: TableName) -> tuple[str, ...]:
+    """Return the columns that match rows of a table, where it has some that are its own; of a tape none."""
+    from kappa_assets.columns import OF_THE_TAPE
+    from kappa_assets.declare.tables import Derived
+    from kappa_assets.kinds.known_kinds import kind_of
+
+    declared = where.pipeline()[table]
+    keys: tuple[str, ...] = kind_of(declared).matched_by(declared) if isinstance(declared, Derived) else ()
+    return () if set(keys) & set(OF_THE_TAPE) else keys
 
 
 def _compared(registry: Registry, replay_id: str | None) -> Replay:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 
 from kappa_assets.declare.origin import Origin, origin_of_caller
-from kappa_assets.declare.source import DeclaredSource
+from kappa_assets.declare.source import DeclaredSource, Form
 from kappa_assets.errors import DeclarationError
 
 _TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
@@ -89,6 +90,11 @@ class Kafka(DeclaredSource):
 
     def _refuse(self, what: str, hint: str) -> None:
         raise DeclarationError(what, origin=self.origin, hint=hint)
+
+    @property
+    def gives(self) -> Mapping[str, Form]:
+        """The value of a record, as it came."""
+        return {"value": "bytes"}
 
     @property
     def label(self) -> str:

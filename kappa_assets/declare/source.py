@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import ClassVar, Literal, get_args
@@ -11,6 +12,7 @@ from kappa_assets.declare.origin import Origin, origin_of_caller
 from kappa_assets.errors import DeclarationError
 
 FileFormat = Literal["csv", "json", "text", "parquet"]
+Form = Literal["text", "bytes"]
 Overwritten = Literal["read", "name"]
 _ARRIVED = ("name", "file", "unknown")
 _LINE_FORMATS = ("json", "text")
@@ -27,6 +29,11 @@ class DeclaredSource:
     """Its options that are part of the code version also where they are left out."""
     packages: ClassVar[tuple[str, ...]] = ()
     """The Maven coordinates of what Spark needs to read it: fetched only where a pipeline has such a source."""
+
+    @property
+    def gives(self) -> Mapping[str, Form]:
+        """The columns of the payload that it is known to give before it has given any, and what each holds."""
+        return {}
 
     @property
     def label(self) -> str:
@@ -198,6 +205,11 @@ class Files(DeclaredSource):
     def keeps_lines(self) -> bool:
         """Whether each line is kept raw in the column `value`."""
         return self.format in _LINE_FORMATS or (self.format == "csv" and not self.header)
+
+    @property
+    def gives(self) -> Mapping[str, Form]:
+        """The declared columns, or the raw line."""
+        return dict.fromkeys(("value",) if self.keeps_lines else self.columns, "text")
 
     @property
     def label(self) -> str:

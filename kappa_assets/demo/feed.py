@@ -26,20 +26,18 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from kappa_assets.demo.feed_customers import changes_file, changes_path
 from kappa_assets.errors import SourceError
+from kappa_assets.feed.customers import changes_file, changes_path
+from kappa_assets.feed.packaged import DATA, DATE, invented_invoice, packaged, packaged_days
+
+__all__ = ["DATA", "day_file", "month_begins", "next_delivery", "packaged_days", "small_file"]
 
 FOLDER = "invoices"
 STATE = ".feed.json"
-DATA = Path(str(files("kappa_assets.pipelines.retail"))) / "data"
-
-CANCELLED, REPEATED, BAD_DEBT = 0.05, 0.01, 0.004  # shares of invoices, lines, lines
 
 _SMALL_FILE = re.compile(r"\d{4}-\d\d-\d\dT\d{6}-(\d{6,})\.csv")
-_DATE, _PRICE = "InvoiceDate", "UnitPrice"
 _MEMORY = 366
 _FIRST_INVOICE = 600_000  # the packaged month ends at 539 993
 
@@ -89,15 +87,10 @@ def month_begins(landing: Path, today: dt.date) -> dt.date:
     return progress.anchor - (days[-1] - days[0])
 
 
-def packaged_days() -> tuple[dt.date, ...]:
-    """Return the days of the packaged month that have a file, in order."""
-    return tuple(sorted(dt.date.fromisoformat(p.name.removesuffix(".csv.gz")) for p in DATA.glob("*.csv.gz")))
-
-
 def day_file(day: dt.date, shift: dt.timedelta) -> bytes:
     """Return the packaged file of `day`, gzipped, every InvoiceDate moved by `shift` (whole days)."""
-    header, *lines = _packaged(day)
-    date = header.index(_DATE)
+    header, *lines = packaged(day)
+    date = header.index(DATE)
     for line in lines:
         moved = dt.date.fromisoformat(line[date][:10]) + shift
         line[date] = moved.isoformat() + line[date][10:]
@@ -112,36 +105,13 @@ def small_file(number: int, now: dt.datetime, seed: int) -> bytes:
     debt, which has a negative price.
     """
     dice = random.Random(f"{seed}/{number}")  # noqa: S311  # to repeat, not to hide
-    header, *known = _packaged(dice.choice(packaged_days()))
+    header, *known = packaged(dice.choice(packaged_days()))
     lines: list[list[str]] = []
     wanted = dice.randint(10, 60)
     while len(lines) < wanted:
         invoice = str(_FIRST_INVOICE + 60 * number + len(lines))
-        lines += _invoice(dice, header, known, invoice, now)[: wanted - len(lines)]
+        lines += invented_invoice(dice, header, known, invoice, now)[: wanted - len(lines)]
     return _csv([header, *lines])
-
-
-def _invoice(
-    dice: random.Random, header: list[str], known: Sequence[list[str]], number: str, now: dt.datetime
-) -> list[list[str]]:
-    """Return the lines of one invented invoice."""
-    who = dict(zip(header, dice.choice(known), strict=True))
-    cancelled = dice.random() < CANCELLED
-    common = {
-        "InvoiceNo": f"C{number}" if cancelled else number,
-        _DATE: f"{now - dt.timedelta(seconds=dice.randint(0, 300)):%Y-%m-%d %H:%M:%S}",
-        "CustomerID": who["CustomerID"],
-        "Country": who["Country"],
-    }
-    lines: list[list[str]] = []
-    for _ in range(dice.randint(1, 15)):
-        product = dict(zip(header, dice.choice(known), strict=True))
-        pieces = abs(int(product["Quantity"]))
-        line = product | common | {"Quantity": str(-pieces if cancelled else pieces)}
-        if dice.random() < BAD_DEBT:
-            line |= {"StockCode": "B", "Description": "Adjust bad debt", "Quantity": "1", _PRICE: "-11062.06"}
-        lines += [[line[column] for column in header]] * (2 if dice.random() < REPEATED else 1)
-    return lines
 
 
 def _deliver(landing: Path, folder: Path, now: dt.datetime, seed: int) -> Path:
@@ -251,12 +221,6 @@ def _alone(landing: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def _packaged(day: dt.date) -> list[list[str]]:
-    """Return the lines of a packaged day, its header first."""
-    with gzip.open(DATA / _day_name(day), "rt", encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
 
 
 def _csv(lines: Sequence[Sequence[str]]) -> bytes:

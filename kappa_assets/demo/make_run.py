@@ -1,7 +1,8 @@
 """`make run`: this checkout's pipeline in Dagster at http://127.0.0.1:3000, until Ctrl-C ends it all.
 
 Run it where workspace.yaml is. KAPPA_PORT chooses another port, KAPPA_LAKE and KAPPA_LANDING other folders,
-KAPPA_PIPELINE another pipeline than the retail example.
+KAPPA_PIPELINE another pipeline than the retail example. KAPPA_SOURCE=kafka has its tapes read topics, of the brokers
+that KAPPA_KAFKA_... names or, where none are named, of one that is started here on KAPPA_KAFKA_PORT.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import TextIO
 
+from kappa_assets.demo.broker import PORT, Broker
 from kappa_assets.errors import SetupError
 from kappa_assets.host.session import pin_environment, require_java
 
@@ -39,7 +42,9 @@ def main() -> int:
         require_java()
         port = _free_port(os.environ.get("KAPPA_PORT") or "3000")
         with _prepare(home):
-            return _serve(port, _environment(home), home, stop)
+            environment = _environment(home)
+            with _brokers(environment, home):
+                return _serve(port, environment, home, stop)
     except SetupError as error:
         sys.stderr.write("kappa_assets: " + str(error).replace("\n", " ") + "\n")
         return 1
@@ -61,9 +66,9 @@ class _Stop:
         self.asked += 1
 
 
-def _free_port(value: str) -> int:
+def _free_port(value: str, variable: str = "KAPPA_PORT") -> int:
     if not value.isdigit() or not 0 < int(value) < 65536:  # noqa: PLR2004  # TCP's own limit
-        raise SetupError(f"KAPPA_PORT must be a port number; got {value!r}.", hint="try KAPPA_PORT=3001.")
+        raise SetupError(f"{variable} must be a port number; got {value!r}.", hint=f"try {variable}=3001.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -71,7 +76,7 @@ def _free_port(value: str) -> int:
         except OSError as error:
             raise SetupError(
                 f"Port {value} is not free ({error.strerror}).",
-                hint=f"end what uses it, or choose another: KAPPA_PORT={int(value) % 65535 + 1} make run",
+                hint=f"end what uses it, or choose another: {variable}={int(value) % 65535 + 1} make run",
             ) from None
     return int(value)
 
@@ -103,6 +108,27 @@ def _environment(home: Path) -> dict[str, str]:
             environment[name] = str(home.parent / ".kappa" / folder)
             Path(environment[name]).mkdir(parents=True, exist_ok=True)
     return environment
+
+
+@contextmanager
+def _brokers(environment: dict[str, str], home: Path) -> Iterator[None]:
+    """Have a broker where topics are read and nobody names one; what it was sent stays beside the demo's lake.
+
+    It outlives the streams, which finish their batch.
+    """
+    named = environment.get("KAPPA_KAFKA_BOOTSTRAP_SERVERS") or environment.get("KAPPA_KAFKA_PROPERTIES")
+    if environment.get("KAPPA_SOURCE") != "kafka" or named:
+        yield
+        return
+    port = environment.get("KAPPA_KAFKA_PORT") or str(PORT)
+    broker = Broker(home.parent / ".kappa" / "kafka", _free_port(port, "KAPPA_KAFKA_PORT"))
+    try:
+        broker.start()
+        environment["KAPPA_KAFKA_BOOTSTRAP_SERVERS"] = broker.address
+        _say(f"a broker runs: export KAPPA_KAFKA_BOOTSTRAP_SERVERS={broker.address} for commands of your own.")
+        yield
+    finally:
+        broker.stop()
 
 
 def _serve(port: int, environment: dict[str, str], home: Path, stop: _Stop) -> int:

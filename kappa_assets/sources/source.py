@@ -96,6 +96,8 @@ class Batch:
     """The payload columns that the tape has."""
     fits: Callable[[tuple[str, ...]], bool]
     """Whether the tables below work on these columns, and do not on those that the tape has."""
+    of_others: frozenset[str] = frozenset()
+    """Those of the tape's columns that only its other sources are known to give."""
 
 
 class Refused(NamedTuple):

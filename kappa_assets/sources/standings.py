@@ -36,8 +36,18 @@ def has_several(newest: CommitNote | None) -> bool:
 
 
 def are_told_apart(bronze: Bronze, newest: CommitNote | None) -> bool:
-    """Return whether rows, files and notes of a tape name their source: it is declared with several, or had several."""
-    return bool(bronze.others) or has_several(newest)
+    """Return whether rows, files and notes of a tape name their source: it is declared with several, or had several.
+
+    A lone one that takes the place of another counts too, where either has numbers, or they are of two kinds: what was
+    read of the one before is kept in mind, should it come back. A folder that is called otherwise is the same source.
+    """
+    return bool(bronze.others) or has_several(newest) or _takes_the_place(bronze.source.label, newest)
+
+
+def _takes_the_place(label: str, newest: CommitNote | None) -> bool:
+    before = label if newest is None else str(newest.source.get("name", label))
+    is_of_another_kind = before.partition(":")[0] != label.partition(":")[0]
+    return before != label and newest is not None and (RANGES in newest.source or is_of_another_kind)
 
 
 def named_in(note: CommitNote) -> str | None:

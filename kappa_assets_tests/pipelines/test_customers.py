@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from kappa_assets.demo.feed import next_delivery
-from kappa_assets.demo.feed_customers import changes_file
+from kappa_assets.feed.customers import changes_file
 from kappa_assets.host.host import Host
 from kappa_assets.kinds.query import Setting
 from kappa_assets.log.delta_log import commits

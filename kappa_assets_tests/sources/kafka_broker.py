@@ -1,60 +1,23 @@
-"""A real broker: Apache Kafka in KRaft mode, one process on loopback, its jars by Maven coordinates."""
+"""A real broker, as the demo starts it, and what tests do with its topics."""
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import subprocess
 import threading
-import time
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyspark
 from py4j.java_gateway import JavaMember  # type: ignore[import-untyped]  # py4j ships no types
 from py4j.protocol import STATIC_PREFIX  # type: ignore[import-untyped]  # py4j ships no types
 
-from kappa_assets.host.session import fetched_jars
+from kappa_assets.demo import broker
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-PACKAGES = ("org.apache.kafka:kafka_2.13:3.9.2", "org.slf4j:slf4j-simple:1.7.36")
 PASSWORD = "canary-4711"
 """Of the user `app`, on the listener that asks for one: it must stand nowhere."""
-_JAVA = ("-Xmx512m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-_PROPERTIES = """
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},LOGIN://127.0.0.1:{login},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},LOGIN://127.0.0.1:{login}
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT
-listener.name.login.sasl.enabled.mechanisms=PLAIN
-listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
- user_app="{password}";
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-allow.everyone.if.no.acl.found=true
-super.users=User:ANONYMOUS
-log.cleaner.backoff.ms=100
-log.dirs={folder}/logs
-auto.create.topics.enable=false
-log.retention.ms=-1
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=1
-num.network.threads=1
-num.io.threads=2
-"""
 
 
 class Sent(NamedTuple):
@@ -66,39 +29,24 @@ class Sent(NamedTuple):
     value: bytes | None
 
 
-class Broker:
-    """One broker. `start` returns when it answers; `kill` and `start` again: it has what it had."""
+class Broker(broker.Broker):
+    """The demo's broker, with a listener that asks for a password too, and rights."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port, self.login, controller = _free_ports(3)
-        self._properties = folder / "server.properties"
-        folder.mkdir(parents=True)
-        ports = {"port": self.port, "login": self.login, "controller": controller}
-        self._properties.write_text(_PROPERTIES.format(folder=folder, password=PASSWORD, **ports))
-        jars = [jar for package in PACKAGES for jar in fetched_jars(package)]
-        # Spark's resolver leaves Scala's own library out of whatever it fetches.
-        jars += (Path(pyspark.__file__).parent / "jars").glob("scala-library-*.jar")
-        self._java = ["java", *_JAVA, "-cp", os.pathsep.join(map(str, jars))]
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        format_it = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
-        subprocess.run([*self._java, *format_it], check=True, capture_output=True)
-        self._process: subprocess.Popen[bytes] | None = None
+    protocols = (("LOGIN", "SASL_PLAINTEXT"),)
+    more = f"""
+listener.name.login.sasl.enabled.mechanisms=PLAIN
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+ user_app="{PASSWORD}";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=true
+super.users=User:ANONYMOUS
+log.cleaner.backoff.ms=100
+"""
 
     @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        with (self.folder / "log.txt").open("ab") as log:
-            quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
-            command = [self._java[0], quiet, *self._java[1:], "kafka.Kafka", str(self._properties)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not _is_open(self.port):
-            assert self._process.poll() is None, (self.folder / "log.txt").read_text()[-3000:]
-            assert time.monotonic() < deadline, (self.folder / "log.txt").read_text()[-3000:]
-            time.sleep(0.1)
+    def login(self) -> int:
+        """The port of that listener."""
+        return self.others[0]
 
     @contextmanager
     def slow(self) -> Iterator[None]:
@@ -124,12 +72,6 @@ class Broker:
         """Return how much the broker keeps of the first partition of a topic: it shrinks when that is compacted."""
         logs = (self.folder / "logs" / f"{topic}-0").glob("*.log")
         return sum(path.stat().st_size for path in logs if path.exists())
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
 
 class Client:
@@ -238,18 +180,3 @@ class Client:
 
     def _one(self, thing: Any) -> Any:
         return self._java.java.util.Collections.singletonList(thing)
-
-
-def _free_ports(count: int) -> list[int]:
-    found = [socket.socket() for _ in range(count)]
-    for one in found:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in found]
-    for one in found:
-        one.close()
-    return ports
-
-
-def _is_open(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0

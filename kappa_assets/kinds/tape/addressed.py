@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
+from pyspark.sql.types import BinaryType, StringType, StructField, StructType
 
 from kappa_assets.columns import (
     ARRIVAL_DATE,
@@ -19,6 +20,7 @@ from kappa_assets.columns import (
     SOURCE_NAME,
     quoted,
 )
+from kappa_assets.declare.source import Form
 from kappa_assets.log.note import IMPLAUSIBLE
 from kappa_assets.sources.arrival import arrival
 from kappa_assets.sources.column_names import same_name
@@ -40,10 +42,9 @@ def addressed(
     micros = int(read_at.timestamp() * 1_000_000)
     now = F.timestamp_micros(_batch_constant(micros, empty))
     arrived = arrival(F.col(ARRIVED_AT), now, taken.of_a_date)
-    # Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
-    names = {same_name(f.name): f.name for f in known}
+    payload = [_in_the_tapes_form(f, known) for f in rows.schema if f.name not in OF_THE_TAPE]
     result = rows.select(
-        *[F.col(quoted(c)).alias(names.get(same_name(c), c)) for c in rows.columns if c not in OF_THE_TAPE],
+        *payload,
         _where_from(rows, known, source),
         _batch_constant(tape_batch, empty).alias(BATCH_ID),
         F.monotonically_increasing_id().alias(ROW),
@@ -54,6 +55,32 @@ def addressed(
     )
     missing = [f for f in known if f.name not in result.columns]
     return result.withColumns({f.name: F.lit(None).cast(f.dataType) for f in missing})
+
+
+def columns_of_all(mine: StructType, given: Sequence[Mapping[str, Form]]) -> StructType:
+    """Return the columns that one source says it has, and those that sources beside it are known to give.
+
+    What some give as text and others as bytes is bytes: a text has them, and not all bytes are a text.
+    """
+    if len(given) == 1:
+        return mine
+    forms: dict[str, Form] = {}
+    for name, form in (one for all_of_it in given for one in all_of_it.items()):
+        forms[name] = "bytes" if "bytes" in (form, forms.get(name)) else form
+    told = [StructField(name, BinaryType() if form == "bytes" else StringType()) for name, form in forms.items()]
+    return StructType([*(field for field in mine if field.name not in forms), *told])
+
+
+def _in_the_tapes_form(field: StructField, known: StructType) -> Column:
+    """Return a column as the tape has it: by its name there, and bytes as text, or text as bytes, byte for byte.
+
+    Delta tells columns apart without regard to case: a file's "country" goes into the tape's "Country".
+    """
+    there = next((one for one in known if same_name(one.name) == same_name(field.name)), field)
+    column = F.col(quoted(field.name))
+    if {type(field.dataType), type(there.dataType)} == {StringType, BinaryType}:
+        column = column.cast(there.dataType)
+    return column.alias(there.name)
 
 
 def _where_from(rows: DataFrame, known: StructType, source: str | None) -> Column:

@@ -17,7 +17,7 @@ from kappa_assets.errors import CheckpointMismatch
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.query import Setting, StartAgain
 from kappa_assets.kinds.tape import tape_checkpoint
-from kappa_assets.kinds.tape.addressed import addressed
+from kappa_assets.kinds.tape.addressed import addressed, columns_of_all
 from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import newest_of_tape
 from kappa_assets.log.note import IMPLAUSIBLE, RANGES, CommitNote, Position
@@ -63,6 +63,8 @@ class TapeQuery:
     ) -> None:
         """`source`: which of the tape's sources it reads; None: the first. `readers`: the tables on this tape."""
         declared = source or bronze.source
+        self._beside = tuple(one for one in bronze.sources if one.label != declared.label)
+        self._gives = declared.gives
         self._readers = readers
         self._clock = clock
         self._setting = setting
@@ -138,7 +140,9 @@ class TapeQuery:
 
     def _batch(self, rows: DataFrame, offsets: Offsets) -> Batch:
         payload = StructType([f for f in self._target.schema() or () if f.name not in OF_THE_TAPE])
-        return Batch(rows, offsets, payload, TapeReaders(rows.sparkSession, self._readers, payload).wait_for)
+        fits = TapeReaders(rows.sparkSession, self._readers, payload).wait_for
+        theirs = frozenset(name for one in self._beside for name in one.gives) - self._gives.keys()
+        return Batch(rows, offsets, payload, fits, theirs)
 
     def _put_on_tape(self, batch: Batch) -> None:
         """Commit what the source takes of a batch; what it takes otherwise once it was read is done over."""
@@ -194,7 +198,7 @@ class TapeQuery:
             rows = batch.rows.sparkSession.createDataFrame([], known or StructType())
         else:
             counted = (IMPLAUSIBLE,)
-            rows = addressed(taken, tape_batch, self._clock(), known or self._source.columns, self.label)
+            rows = addressed(taken, tape_batch, self._clock(), known or self._columns_at_first(), self.label)
             self._target.prepare(rows.drop(*counted).schema)
         small = taken.small or taken.rows is None
         change = Change(
@@ -211,6 +215,10 @@ class TapeQuery:
                 "says so",
                 hint="The log was changed by hand; put back the lake and its checkpoint of one and the same moment.",
             )
+
+    def _columns_at_first(self) -> StructType:
+        """Return the columns that a new tape has from its first commit on: of all its sources."""
+        return columns_of_all(self._source.columns, (self._gives, *(one.gives for one in self._beside)))
 
     def _note(self, batch: Batch, taken: Taken, tape_batch: int, ranges: Mapping[str, Range], counts: Counts) -> str:
         """Return the note, now that nobody else can commit: the rows' number must be the one that is due."""

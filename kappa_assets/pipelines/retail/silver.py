@@ -6,6 +6,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 
 from kappa_assets import LINEAGE, expect, silver
+from kappa_assets.pipelines.retail.bronze import COLUMNS
 
 # A cast alone would also take "12:30", as half past twelve of the day it is read on: a replay would differ.
 DATE_AND_TIME = r"^[1-9]\d{3}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?Z?)?)?$"
@@ -38,11 +39,12 @@ def sales(invoices: DataFrame) -> DataFrame:
     negative, is dropped and counted under the expectation it fails. Exactly repeated lines are kept: the shop
     sends no line numbers.
     """
+    lines = _by_column(invoices)
     quantity = sf.col("Quantity").try_cast("int")
     unit_price = sf.col("UnitPrice").try_cast("decimal(12,4)")
     invoice_date = sf.trim(sf.col("InvoiceDate"))
     customer = sf.regexp_replace(sf.trim(sf.col("CustomerID")), r"\.0$", "")
-    return invoices.select(
+    return lines.select(
         _unless_blank(sf.col("InvoiceNo")).alias("invoice_no"),
         _unless_blank(sf.upper(sf.trim(sf.col("StockCode")))).alias("stock_code"),
         _unless_blank(sf.col("Description")).alias("description"),
@@ -55,6 +57,19 @@ def sales(invoices: DataFrame) -> DataFrame:
         sf.col("InvoiceNo").startswith("C").alias("is_cancellation"),
         *LINEAGE,
     )
+
+
+def _by_column(invoices: DataFrame) -> DataFrame:
+    """Return invoice lines by their columns, text all of them.
+
+    A file's lines have them already. Where a line is a document of JSON in `value`, they are read from it: a topic
+    gives documents, and a tape that has read both holds both.
+    """
+    if "value" not in invoices.columns:
+        return invoices
+    told = sf.from_json(sf.col("value").cast("string"), ", ".join(f"{name} string" for name in COLUMNS))
+    columns = [sf.coalesce(name, told[name]) if name in invoices.columns else told[name] for name in COLUMNS]
+    return invoices.select(*[one.alias(name) for one, name in zip(columns, COLUMNS, strict=True)], *LINEAGE)
 
 
 def _unless_blank(text: Column) -> Column:

@@ -106,6 +106,7 @@ def read_batch(
     fits: Fits = fits_nothing,
     *,
     folder: Path | None = None,
+    of_others: frozenset[str] = frozenset(),
 ) -> FileBatch:
     """Return the rows of `paths`: payload columns, `_source`, and `_arrived_at` where the source knows it.
 
@@ -113,12 +114,13 @@ def read_batch(
     without `folder` it is the file's name.
 
     `known`: the payload columns the tape has, with their types; None for one that is declared, and has no type yet.
+    `of_others`: those that only other sources of the tape give.
     Files that cannot be read as they came, share no column with the tape, or have a value that does not fit the tape's
     type of its column, are set aside.
     """
     for setting, value in _READING.items():
         spark.conf.set(setting, value)
-    found = sort_files(source, tuple(paths), frozenset(known), fits)
+    found = sort_files(source, tuple(paths), frozenset(known) - of_others, fits)
     if source.folder_columns:
         found = _without_clashes(found, folder)
     if source.format == "parquet":

@@ -169,7 +169,7 @@ class FilesSource(Source):
         known: dict[str, DataType | None] = dict.fromkeys(declared.columns)
         known |= {f.name: f.dataType for f in batch.columns}
         try:
-            read = read_batch(spark, declared, paths, known, batch.fits, folder=folder)
+            read = read_batch(spark, declared, paths, known, batch.fits, folder=folder, of_others=batch.of_others)
         except READ_FAILED as error:
             damaged = culprits(spark, declared, paths, error)
             return self._take(batch, fresh, earlier, (*left_out, *damaged))

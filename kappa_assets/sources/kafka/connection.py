@@ -64,6 +64,15 @@ class Connection:
             )
         return found | _PROVIDERS
 
+    def of_other_clients(self) -> dict[str, str]:
+        """Return the properties with their values in place of references, for a client that is not Java's.
+
+        Whoever asks must let none of them be seen. Raises SetupError.
+        """
+        self.properties()
+        path = self._file()
+        return dict([] if path is None else _read(path)) | {key: value for _, key, value in self._given()}
+
     def without_secrets(self, text: str) -> str:
         """Return a message of a client's with `***` for each secret of this connection that stands in it."""
         for secret in sorted(self._secrets(), key=len, reverse=True):
