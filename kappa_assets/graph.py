@@ -14,7 +14,7 @@ from types import ModuleType
 
 from kappa_assets.declare.data_flow import check_cycles, check_upstreams, resolve, upstream_first
 from kappa_assets.declare.kafka import Kafka
-from kappa_assets.declare.source import Files
+from kappa_assets.declare.source import DeclaredSource, Files
 from kappa_assets.declare.tables import Bronze, Derived, Table
 from kappa_assets.errors import DeclarationError, PipelineNotFound, SetupError, TableNotDeclared
 from kappa_assets.fingerprint.code_version import code_version
@@ -177,10 +177,14 @@ def coordinates(packages: Iterable[str]) -> tuple[str, ...]:
 
 
 def _from_topics(bronze: Bronze) -> Bronze:
-    first, *others = (
+    read = [
         Kafka(one.folder.strip("/").replace("/", "."), origin=one.origin) if isinstance(one, Files) else one
         for one in bronze.sources
-    )
+    ]
+    by_label: dict[str, DeclaredSource] = {}
+    for one in sorted(read, key=lambda one: one not in bronze.sources):  # a topic that is declared beside goes first
+        by_label.setdefault(one.label, one)
+    first, *others = by_label.values()
     return replace(bronze, source=first, others=tuple(others))
 
 

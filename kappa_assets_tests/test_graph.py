@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kappa_assets import Files, Kafka, Pipeline, TableName, bronze, gold, silver
-from kappa_assets.errors import DeclarationError, InvalidName, TableNotDeclared
+from kappa_assets.errors import DeclarationError, InvalidName, SetupError, TableNotDeclared
 
 if TYPE_CHECKING:
     from kappa_assets.declare.tables import Table
@@ -211,3 +211,21 @@ def test_what_the_logic_needs_of_spark_is_named_by_coordinates() -> None:
     for wrong in ("spark-avro", ["org.apache.spark:spark-avro"], [f"{avro} --conf a=b"], [7]):
         with pytest.raises(DeclarationError, match="packages must be Maven coordinates, group:name:version; got"):
             Pipeline.from_tables("shop", [tape("a")], packages=wrong)  # type: ignore[arg-type]  # what is refused
+
+
+def test_tapes_of_folders_read_topics_instead_where_the_setting_says_so() -> None:
+    mixed = bronze("mixed", sources=[Files("old/orders"), Kafka("orders", records_per_batch=7)])
+    pipeline = made(tape("orders"), mixed, derived(silver, "sales", "bronze.orders"))
+    assert pipeline.read_from(None) is pipeline.read_from("") is pipeline.read_from("folder") is pipeline
+    on_kafka = pipeline.read_from("kafka")
+    assert {b.name.name: {one.label for one in b.sources} for b in on_kafka.bronzes} == {
+        "orders": {"kafka:orders"},
+        "mixed": {"kafka:old.orders", "kafka:orders"},
+    }
+    declared = Kafka("orders", records_per_batch=7)
+    both = made(bronze("both", sources=[Files("orders"), declared])).read_from("kafka")
+    assert both.bronzes[0].sources == (declared,)
+    assert on_kafka.derived == pipeline.derived, "what is above does not know"
+    assert (pipeline.packages, on_kafka.packages) == (Kafka.packages, Kafka.packages)
+    with pytest.raises(SetupError, match="KAPPA_SOURCE must be folder or kafka; got 'files'"):
+        pipeline.read_from("files")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ import pytest
 import yaml
 
 import kappa_assets
+from kappa_assets.demo.topic_feed import send_some, topics_begin
+from kappa_assets_tests.feed.topic_records import records_of
 
 REPOSITORY = Path(kappa_assets.__file__).parents[1]
 
@@ -174,6 +177,41 @@ def test_dagster_gets_its_home_settings_and_folders_inside_the_checkout(faked: C
     assert (faked.path / "arguments").read_text() == f"dev -w workspace.yaml -h 127.0.0.1 -p {port}"
     ours = REPOSITORY / "kappa_assets" / "orchestration" / "dagster.yaml"
     assert (faked.path / ".dagster" / "dagster.yaml").read_bytes() == ours.read_bytes()
+
+
+@pytest.mark.slow
+def test_where_topics_are_read_a_broker_runs_beside_dagster_and_the_feed_sends_to_it(
+    faked: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    process = faked.run(KAPPA_SOURCE="kafka", KAPPA_KAFKA_PORT=str(port))
+    eventually((faked.path / "worker").exists)
+    address = f"127.0.0.1:{port}"
+    assert f"KAPPA_KAFKA_BOOTSTRAP_SERVERS={address}" in (faked.path / "environment").read_text().splitlines()
+    monkeypatch.setenv("KAPPA_KAFKA_BOOTSTRAP_SERVERS", address)
+    today, landing = dt.datetime.now(dt.UTC).date(), faked.path / ".kappa" / "landing"
+    assert topics_begin(landing, today) == today
+    sent = send_some(landing, 5) + send_some(landing, 5)
+    assert 100 <= sent < 160
+    assert len(records_of(address, "invoices")) + len(records_of(address, "customer_changes")) == sent
+    assert topics_begin(landing, today + dt.timedelta(3)) in (today, today + dt.timedelta(1))
+    said = faked.end(process, signal.SIGINT)
+    assert f"a broker runs: export KAPPA_KAFKA_BOOTSTRAP_SERVERS={address}" in said
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the broker has ended too"
+
+
+def test_a_broker_that_is_named_is_used_and_a_port_for_one_must_be_free(faked: Checkout) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        line = faked.refuses(KAPPA_SOURCE="kafka", KAPPA_KAFKA_PORT=str(port))
+    assert f"KAPPA_KAFKA_PORT={port + 1} make run" in line
+    process = faked.run(KAPPA_SOURCE="kafka", KAPPA_KAFKA_BOOTSTRAP_SERVERS="hub:9092", KAPPA_KAFKA_PORT="none")
+    eventually((faked.path / "worker").exists)
+    faked.end(process, signal.SIGINT)
+    assert "KAPPA_KAFKA_BOOTSTRAP_SERVERS=hub:9092" in (faked.path / "environment").read_text().splitlines()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -58,7 +58,7 @@ def test_a_feed_that_is_killed_and_whose_broker_is_killed_has_sent_what_its_jour
 ) -> None:
     journal = tmp_path / ".feed-topic.jsonl"
     command = [sys.executable, "-m", "kappa_assets.cli", "feed", "--landing", str(tmp_path), "--to", "topic"]
-    command += ["--rate", "3000", "--partitions", "3"]
+    command += ["--rate", "300", "--partitions", "3"]
     environment = os.environ | {"KAPPA_KAFKA_BOOTSTRAP_SERVERS": address, "PYTHONPATH": str(PROJECT)}
     for turn in range(4):
         before = batches(journal)

@@ -17,7 +17,7 @@ from kappa_assets.errors import SourceError
 from kappa_assets.faults import fault_point
 from kappa_assets.names import TableName
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.sources.ledger.told import source_columns
+from kappa_assets.sources.ledger.told import source_columns, tells_files
 from kappa_assets.sources.side_table import Rejected, SideTable
 from kappa_assets.sources.standings import ANY, Mine
 
@@ -76,6 +76,8 @@ class SetAsideFiles(SideTable):
         try:
             tape = DeltaTable(self._tape).to_pyarrow_dataset()
         except TableNotFoundError:
+            return set()
+        if not tells_files(tape.schema):
             return set()
         source = source_columns(tape.schema, ("file", "bytes", "modified_at"))
         wanted = ds.field(SOURCE, "file").isin(pa.array(files, pa.string()))

@@ -20,8 +20,18 @@ _WITHOUT_A_SIZE = -1
 
 def source_columns(schema: pa.Schema, fields: Sequence[str]) -> dict[str, ds.Expression]:
     """Return fields of `_source` as columns, and which source it is where the tape says that."""
-    told = [schema.field(SOURCE).type.field(number).name for number in range(schema.field(SOURCE).type.num_fields)]
-    return {name: ds.field(SOURCE, name) for name in (*fields, *({SOURCE_NAME} & {*told}))}
+    return {name: ds.field(SOURCE, name) for name in (*fields, *({SOURCE_NAME} & _told(schema)))}
+
+
+def tells_files(schema: pa.Schema) -> bool:
+    """Return whether a tape has had rows of files; else it was read from something else so far."""
+    return _told(schema).issuperset(_OF_A_ROW)
+
+
+def _told(schema: pa.Schema) -> set[str]:
+    """Return the names of the fields of `_source`."""
+    kind = schema.field(SOURCE).type
+    return {kind.field(number).name for number in range(kind.num_fields)}
 
 
 def rows_tell(tape: Path, mine: Mine = ANY) -> Iterator[tuple[Any, ...]]:
@@ -30,6 +40,8 @@ def rows_tell(tape: Path, mine: Mine = ANY) -> Iterator[tuple[Any, ...]]:
     A delivery without a row, such as a header alone, is not found: when it is read again, it brings nothing again.
     """
     rows = DeltaTable(tape).to_pyarrow_dataset()
+    if not tells_files(rows.schema):
+        return
     columns = source_columns(rows.schema, _OF_A_ROW) | {BATCH_ID: ds.field(BATCH_ID)}
     for part in rows.to_batches(columns=columns):
         files = pa.table(part).group_by(list(columns)).aggregate([])
