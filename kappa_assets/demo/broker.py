@@ -59,8 +59,7 @@ class Broker:
         """`port`: of the plain listener; None: one that is free. Raises SetupError when the jars cannot be fetched."""
         require_java()
         self.folder = folder
-        self.port, controller, *others = [port or 0, 0, *[0] * len(self.protocols)]
-        self.port, controller, *self.others = _free_ports([self.port, controller, *others])
+        self.port, controller, *self.others = _free_ports([port or 0, 0, *[0] * len(self.protocols)])
         self._properties = folder / "server.properties"
         folder.mkdir(parents=True, exist_ok=True)
         names = ["PLAINTEXT", *(name for name, _ in self.protocols)]
@@ -91,7 +90,10 @@ class Broker:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 said = (self.folder / "log.txt").read_text()[-3000:]
                 self.kill()
-                raise SetupError(f"the broker does not start: {said}", hint=f"Its log is {self.folder / 'log.txt'}.")
+                raise SetupError(
+                    f"the broker does not start: {said}",
+                    hint="One that a killed `make run` has left behind has its folder: end that process.",
+                )
             time.sleep(0.1)
 
     def stop(self) -> None:
@@ -161,7 +163,7 @@ def _is_open(port: int) -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a broker until Ctrl-C."""
-    folder, port = [*arguments, ".kappa/kafka", str(PORT)][:2] if len(arguments) != 1 else (arguments[0], str(PORT))
+    folder, port = (*arguments, *(".kappa/kafka", str(PORT))[len(arguments) :])
     ended = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: ended.set())
