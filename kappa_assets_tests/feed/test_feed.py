@@ -7,6 +7,7 @@ import datetime as dt
 import itertools
 import json
 import os
+import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -298,3 +299,13 @@ def test_the_properties_of_javas_clients_are_translated_or_refused_by_name() -> 
     for refused in ({"ssl.truststore.location": "/ca.jks"}, {"sasl.login.class": "x"}):
         with pytest.raises(SetupError, match="knows no s"):
             of_librdkafka(refused)
+
+
+def test_the_commands_in_the_readme_are_of_the_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chapter = (Path(__file__).parents[2] / "README.md").read_text().partition("## A shop that sends\n")[2]
+    folder, topic = (shlex.split(line, comments=True) for line in chapter.partition("```console\n")[2].splitlines()[:2])
+    assert folder[:2] == topic[:2] == ["kappa", "feed"]
+    assert feed(*folder[2:], "--rate", "100000", "--events", "50").exit_code == 0
+    assert told(read_journal(tmp_path / "landing" / ".feed-folder.jsonl")) == landed(tmp_path / "landing")
+    assert "KAPPA_KAFKA_BOOTSTRAP_SERVERS is not set" in feed(*topic[2:]).stderr
