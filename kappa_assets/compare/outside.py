@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyspark.errors import PySparkException
-
 from kappa_assets.columns import LINEAGE, OF_THE_TAPE, quoted
 from kappa_assets.compare.aggregates import aggregates
 from kappa_assets.compare.comparison import Comparison, TableComparison
@@ -15,6 +13,7 @@ from kappa_assets.compare.differences import Differences, differences
 from kappa_assets.errors import NotComparable
 from kappa_assets.names import TableName
 from kappa_assets.place.local.stored_table import stored
+from kappa_assets.sources.source import READ_FAILED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -128,7 +127,7 @@ def _read_outside(spark: SparkSession, outside: Path) -> DataFrame:
     try:
         rows = table.read(spark, newest, pruned=True)
         rows.schema  # noqa: B018 -- asked now: Spark looks a table up when it is asked of it
-    except PySparkException as error:
+    except READ_FAILED as error:
         why = str(error).partition("\n")[0]
         raise NotComparable(
             f"the Delta table in {str(outside)!r} cannot be read: {why}", hint="Look whether Spark reads it by itself."

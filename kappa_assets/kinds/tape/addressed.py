@@ -89,12 +89,13 @@ def _where_from(rows: DataFrame, known: StructType, source: str | None) -> Colum
     theirs = {field.name: field for field in _fields(known)}
     if source is None and theirs.keys() <= mine.keys():
         return F.col(SOURCE)
-    told = [
-        (F.col(SOURCE)[name] if name in mine else F.lit(None).cast(field.dataType)).alias(name)
+    told = {
+        # In the tape's order: one of another order would be another type.
+        name: F.col(SOURCE)[name] if name in mine else F.lit(None).cast(field.dataType)
         for name, field in (theirs | mine).items()
-        if name != SOURCE_NAME
-    ]
-    return F.struct(*told, F.lit(source).alias(SOURCE_NAME)).alias(SOURCE)
+    }
+    told |= {SOURCE_NAME: F.lit(source).cast("string")}
+    return F.struct(*[value.alias(name) for name, value in told.items()]).alias(SOURCE)
 
 
 def _fields(schema: StructType) -> list[StructField]:
