@@ -27,7 +27,8 @@ class Kafka(DeclaredSource):
 
     Rows have `value` in bytes, and in `_source` the record's `partition`, `offset`, `timestamp`, `timestamp_type`
     (`CreateTime` or `LogAppendTime`), `key` in bytes and `headers`, each a `key` and a `value` in bytes. The timestamp
-    is also when the row arrived.
+    is also when the row arrived. On a tape that had lines of files before a topic came, `value` is text of the same
+    bytes: `value.cast("binary")` gives them back.
 
     Which brokers, and how to log in there, is never said here: it is read from the environment when a host starts.
     `KAPPA_KAFKA_BOOTSTRAP_SERVERS`, `KAPPA_KAFKA_SECURITY_PROTOCOL`, `KAPPA_KAFKA_SASL_...` and `KAPPA_KAFKA_SSL_...`

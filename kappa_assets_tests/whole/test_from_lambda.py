@@ -104,5 +104,5 @@ def batch_job(folder: Path, days: Sequence[str]) -> None:
         FROM read_csv({files!r}, header = true, all_varchar = true) GROUP BY Country
     """
     with duckdb.connect() as engine:
-        answer: pa.Table = engine.execute(question).to_arrow_table()
+        answer: pa.Table = engine.sql(question).to_arrow_table()
     write_deltalake(str(folder / "batch" / "revenue"), answer, mode="overwrite", schema_mode="overwrite")
