@@ -50,6 +50,28 @@ def test_definitions_load_without_a_jvm_and_without_touching_the_disk(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_definitions_on_kafka_read_topics_and_have_a_feed_that_sends_to_them(tmp_path: Path) -> None:
+    told = "print([b.source.label for b in d.pipeline.bronzes]); print(d.pipeline.start)"
+    found = subprocess.run(
+        [sys.executable, "-c", f"import kappa_assets.definitions as d; {told}; print(d.defs.sensors[-1].description)"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "KAPPA_PIPELINE": "kappa_assets.pipelines.retail",
+            "KAPPA_SOURCE": "kafka",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert "['kafka:customer_changes', 'kafka:invoices']" in found.stdout
+    assert dt.datetime.now(dt.UTC).date().isoformat() in found.stdout, "its first slice is today's"
+    assert "to two topics every few seconds" in found.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_definitions_without_a_pipeline_are_refused_because_a_guess_would_write_into_somebodys_lake() -> None:
     found = subprocess.run(
         [sys.executable, "-c", "import kappa_assets.definitions"],
