@@ -15,7 +15,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import IO, Any, Literal, TypeVar
 
@@ -199,8 +198,8 @@ def _read(path: Path, kind: type[_Line], line: bytes) -> _Line:
 
 def _last_line(file: IO[bytes]) -> bytes | None:
     """Return the last whole line, and cut off what comes after it; None of a file without one."""
-    size = file.seek(0, os.SEEK_END)
-    for window in (_WINDOW << more for more in count()):
+    size, window = file.seek(0, os.SEEK_END), _WINDOW
+    while True:
         at = file.seek(max(0, size - window))
         content = file.read()
         end = content.rfind(b"\n")
@@ -211,7 +210,7 @@ def _last_line(file: IO[bytes]) -> bytes | None:
         if at == 0:
             file.truncate(0)
             return None
-    raise AssertionError
+        window *= 2
 
 
 def _sync(folder: Path) -> None:

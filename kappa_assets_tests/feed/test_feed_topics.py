@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,16 +41,16 @@ def address(broker: Broker) -> Iterator[str]:
         yield broker.address
 
 
-def wait_for(what: Callable[[], bool], of: subprocess.Popen[bytes]) -> None:
+def batches(journal: Path) -> int:
+    return journal.read_bytes().count(b'"sent"') if journal.exists() else 0
+
+
+def wait_for_batches(journal: Path, least: int, of: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
-    while not what():
+    while batches(journal) < least:
         assert of.poll() is None, "it ended by itself"
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
-
-
-def batches(journal: Path) -> int:
-    return journal.read_bytes().count(b'"sent"') if journal.exists() else 0
 
 
 def test_a_feed_that_is_killed_and_whose_broker_is_killed_has_sent_what_its_journal_tells(
@@ -65,11 +65,11 @@ def test_a_feed_that_is_killed_and_whose_broker_is_killed_has_sent_what_its_jour
         with (tmp_path / "said").open("wb") as said:
             fed = subprocess.Popen(command, env=environment, stderr=said, stdout=said)
         try:
-            wait_for(lambda before=before: batches(journal) >= before + 4, fed)  # type: ignore[misc]  # mypy takes it for another type
+            wait_for_batches(journal, before + 4, fed)
             if turn == 1:  # what was on its way is sent again by the client, and is there once
                 broker.kill()
                 broker.start()
-                wait_for(lambda before=before: batches(journal) >= before + 8, fed)  # type: ignore[misc]  # as above
+                wait_for_batches(journal, before + 8, fed)
         finally:
             fed.kill()
             fed.wait()
