@@ -169,10 +169,11 @@ def test_a_topic_is_added_to_a_tape_of_lines_and_lines_to_one_of_a_topic_in_the_
     assert b"\xff\x00 no text" in found
     assert bytes(json.dumps({"customer": "lines", "cents": 100}), "utf-8") in found
 
-    # The other way round: a topic was there first, then files with columns, then lines.
+    # The other way round: a topic was there first, lines took its place, and it came back beside files with columns.
     other = Desk(desk.setting.spark, desk.root / "other", topics)
     other.drain(TOPIC)
     other.land("lines/ä.json", "größe", 3)
+    other.drain(LINES)
     other.land("archive/2026-01-01.csv", "archived", 3)
     other.drain(TOPIC, LINES, ARCHIVE)
     kinds = {field.name: field.type for field in DeltaTable(other.setting.lake.folder(ORDERS)).schema().fields}
