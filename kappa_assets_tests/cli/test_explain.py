@@ -33,6 +33,10 @@ def newest(sales):
     order = Window.partitionBy("StockCode").orderBy("_batch_id", "_row")
     return sales.withColumn("at", F.row_number().over(order)).where("at = 1").select("StockCode", "n")
 
+@gold(keys=["StockCode"], keep_inputs=True)
+def most(sales):
+    return sales.groupBy("StockCode").agg(F.max("n").alias("most"))
+
 @gold(keys=["digit"])
 def digits(sales):
     return sales.groupBy((F.col("n").cast("double") % 10).alias("digit")).agg(F.max("n").alias("most"))
@@ -134,6 +138,32 @@ SAID: dict[str, list[tuple[str, str]]] = {
             "cheaper",
             "Its plan does not prove that StockCode comes once, so it is counted: end with a groupBy of it.",
         ),
+        (
+            "cheaper",
+            (
+                "Say keep_inputs=True where silver.sales is large and a batch touches few groups: what the function "
+                "uses is then kept beside the table too, in the order of its groups, and a batch reads the files that "
+                "may hold one."
+            ),
+        ),
+    ],
+    "gold.most": [
+        (
+            "a batch",
+            (
+                "What the batch changes of silver.sales is changed in what the table keeps of it beside itself, in a "
+                "commit of its own. Then the groups that it touches are recomputed from that, and replace their rows."
+            ),
+        ),
+        ("its groups", "StockCode"),
+        (
+            "read of silver.sales",
+            (
+                "The rows of the batch, and of what is kept, in the order of StockCode, the files that may hold a "
+                "group that it touches; up to 4 MB all of it. Lost or older, it is built anew from silver.sales."
+            ),
+        ),
+        ("of gold.most", OF_GROUPS.format("StockCode")),
     ],
     "gold.digits": [
         ("a batch", RECOMPUTED),
