@@ -74,10 +74,11 @@ def _lines_named(spark: SparkSession) -> Iterator[None]:
     It is off otherwise, because it doubles the time that this takes. PySpark asks its setting once in a process.
     """
     debugging: Any = utils
+    known, cached = spark.conf.get(_CONTEXT), debugging._enable_debugging_cache  # noqa: SLF001 -- as below
     spark.conf.set(_CONTEXT, "true")
     debugging._enable_debugging_cache = True  # noqa: SLF001 -- nothing public makes PySpark ask its setting again
     try:
         yield
     finally:
-        debugging._enable_debugging_cache = False  # noqa: SLF001
-        spark.conf.set(_CONTEXT, "false")
+        debugging._enable_debugging_cache = cached  # noqa: SLF001
+        spark.conf.set(_CONTEXT, known or "false")

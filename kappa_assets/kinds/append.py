@@ -80,7 +80,8 @@ class AppendQuery:
 
     def prepare(self) -> None:
         """Check the function's plan, and make the table with its output's columns."""
-        empty = self._setting.spark.createDataFrame([], columns_of(self._bronze, self.table, self._tape.bronze))
+        schema = columns_of(self._bronze, self.table, self._tape.bronze)
+        empty = self._setting.spark.createDataFrame([], schema)
         output = check_row_by_row(self._silver, empty).rows
         self._times = text_casts(self._silver, empty)
         self._target.prepare(output.schema)

@@ -146,9 +146,7 @@ def test_a_batch_that_another_process_has_committed_is_in_and_the_stream_goes_on
     assert held(setting, units.name) == [(10,)]
 
 
-def test_what_fails_inside_of_spark_names_the_table_its_batch_what_that_reads_and_the_line(
-    spark: SparkSession, setting: Setting
-) -> None:
+def test_what_fails_inside_of_spark_names_the_table_its_batch_what_that_reads_and_the_line(setting: Setting) -> None:
     pipeline = Pipeline.from_tables("shop", [orders, deliveries])
     land(setting, "1", ("a", 1))
     Host(setting, pipeline).drain()
@@ -163,4 +161,3 @@ def test_what_fails_inside_of_spark_names_the_table_its_batch_what_that_reads_an
     assert f"its function is at {deliveries.origin}): [CAST_INVALID_INPUT]" in told
     assert f"{Path(__file__).name}:{line}\nHint: Nothing of it is written." in told
     assert held(setting, deliveries.name) == [("a", 1)]
-    assert spark.conf.get("spark.sql.dataFrameQueryContext.enabled") == "false"

@@ -72,7 +72,8 @@ class CdcQuery(RewritingQuery):
 
     def prepare(self) -> None:
         """Check the function's plan, and make the table with what is shown of its output, and the state."""
-        empty = self._setting.spark.createDataFrame([], columns_of(self._bronze, self.table, self._tape.bronze))
+        schema = columns_of(self._bronze, self.table, self._tape.bronze)
+        empty = self._setting.spark.createDataFrame([], schema)
         changes, _ = check_changes(self._silver, empty)
         self._times = text_casts(self._silver, empty)
         self._order = ordered(self._cdc.keys, changes.schema)
