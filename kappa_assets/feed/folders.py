@@ -12,7 +12,7 @@ from pathlib import Path
 from kappa_assets.errors import SourceError
 from kappa_assets.feed.events import INVOICES, STREAMS, Event
 from kappa_assets.feed.feed import Answer
-from kappa_assets.feed.journal import Entry
+from kappa_assets.feed.journal import Entry, sync_folder
 
 _ENDING = {stream: "csv" if stream == INVOICES else "json" for stream in STREAMS}
 
@@ -51,7 +51,7 @@ class Folders:
                 hidden = self._hidden(stream, entry.invoices)
                 if hidden.exists():
                     hidden.replace(hidden.with_name(f"{entry.name}.{_ENDING[stream]}"))
-                    _sync(hidden.parent)
+                    sync_folder(hidden.parent)
         except OSError as error:
             raise self._refused(error) from error
         return Answer(everything=True)
@@ -80,11 +80,3 @@ def _write(path: Path, content: str) -> None:
         file.write(content.encode())
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -134,7 +134,7 @@ def journal_at(path: Path, plan: Plan) -> Iterator[Journal]:
             file.write(plan.to_json().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-            _sync(path.parent)
+            sync_folder(path.parent)
             yield Journal(file, plan, None)
             return
         file.seek(0)
@@ -213,7 +213,8 @@ def _last_line(file: IO[bytes]) -> bytes | None:
         window *= 2
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """See to it that the names in a folder are on the disk."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

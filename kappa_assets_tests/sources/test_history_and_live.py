@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from kappa_assets.place.local.lake import Lake
 from kappa_assets.replay import plan_replay, run_replay
 from kappa_assets.sources.standings import are_told_apart, carried_on, standing_of
 from kappa_assets_tests.sources.history_shop import ARCHIVE, LINES, TOPIC, pipeline_of, revenue, sales
-from kappa_assets_tests.sources.kafka_broker import Broker, Client
+from kappa_assets_tests.sources.kafka_broker import Client
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -38,16 +38,6 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).parents[2]
 ORDERS = pipeline_of(ARCHIVE).bronzes[0].name
 LONE = (Files("archive"), Kafka("a"), Kafka("b"))
-
-
-@pytest.fixture
-def topics(spark: SparkSession, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setenv("KAPPA_KAFKA_BOOTSTRAP_SERVERS", broker.address)
-    client = Client(spark, broker.address)
-    yield client
-    for topic in client.topics():
-        client.delete(topic)
-    client.close()
 
 
 class Desk:

@@ -12,7 +12,7 @@ from kappa_assets.log.schema_history import SQL_NAMES
 from kappa_assets.place.port import StoredTable
 
 _OURS = {
-    SOURCE: "where the row came from: file, bytes, modification time",
+    SOURCE: "where the row came from: file, bytes, modification time; or partition, offset, timestamp, key, headers",
     BATCH_ID: "position on the tape of the commit that brought the row",
     ROW: "the row's number in its commit: with _batch_id its address",
     INGESTED_AT: "when it was put on the tape, UTC",
