@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,6 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: starts a host, Dagster or a browser; runs only with --slow")
+    if config.getoption("--slow") and not hasattr(config, "workerinput"):
+        from kappa_assets_tests.class_archive import options_with
+
+        archive = config.rootpath / ".pytest_cache" / "classes" / f"spark-{version('pyspark')}.jsa"
+        os.environ["JDK_JAVA_OPTIONS"] += f" {options_with(archive)}"
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

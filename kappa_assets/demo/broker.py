@@ -113,9 +113,13 @@ class Broker:
             self._process.wait()
             self._process = None
 
+    def cluster(self) -> str:
+        """The id of a new cluster: 16 bytes in the letters of base64 for addresses."""
+        return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
     def _format(self) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        told = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)]
+        # With the sign, for one in 64 begins with a dash, which would be read as an option.
+        told = ["kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster()}", f"--config={self._properties}"]
         done = subprocess.run([*self._java, *told], capture_output=True, text=True, check=False)
         if done.returncode:
             raise SetupError(

@@ -43,6 +43,10 @@ super.users=User:ANONYMOUS
 log.cleaner.backoff.ms=100
 """
 
+    def cluster(self) -> str:
+        """One that begins as an option does, as one in 64 does by chance."""
+        return "-" + super().cluster()[1:]
+
     @property
     def login(self) -> int:
         """The port of that listener."""
