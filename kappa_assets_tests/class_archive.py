@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from kappa_assets import Kafka
 from kappa_assets.host.host import Host
@@ -42,7 +43,7 @@ def make(archive: Path) -> None:
         options = {"spark.driver.extraJavaOptions": f"-XX:ArchiveClassesAtExit={archive}"}
         spark = build_session("classes", cores=2, memory="1g", packages=Kafka.packages, extra=options)
         Host(Setting(spark, Lake.at(root / "lake"), root / "landing", Pace(1, 1)), pipeline).drain()
-        gateway = spark.sparkContext._gateway
+        gateway: Any = spark.sparkContext._gateway
         spark.stop()
         gateway.shutdown()
         # It ends with its input; only then is the archive written.

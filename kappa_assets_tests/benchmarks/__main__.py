@@ -26,6 +26,7 @@ from kappa_assets_tests.benchmarks import (
     overhead,
     rewind,
     throughput,
+    topic_live,
     unique_rows,
     upkeep,
 )
@@ -78,6 +79,11 @@ def main() -> None:
         "kafka": lambda: _in_our_session(
             lambda s: kafka.kafka(s, root, rows=2_000_000 // scale, rounds=arguments.rounds), packages=Kafka.packages
         ),
+        "topic": lambda: _in_our_session(
+            lambda s: topic_live.topic_to_gold(s, root, seconds=600 // scale, trial=max(60 // scale, 15)),
+            live=True,
+            packages=Kafka.packages,
+        ),
         "landing": lambda: landing.looks(root, files=100_000 // scale),
         "age": lambda: _in_our_session(
             lambda s: age.age(s, root, commits=20_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
@@ -124,7 +130,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         default="",
         help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, gold, unique,"
-        " changes, judging, kafka, landing, age",
+        " changes, judging, kafka, topic, landing, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")
