@@ -33,7 +33,7 @@ COMPACTED = {
     "delete_retention_ms": "0",
 }
 IMPATIENT = {"delivery.timeout.ms": "3000", "request.timeout.ms": "1500", "max.block.ms": "2000", "linger.ms": "0"}
-KILLS = int(os.environ.get("KAPPA_KILLS", "3"))
+KILLS = int(os.environ.get("KAPPA_KILLS", "2"))
 """How often the broker and the host are killed under load, each."""
 
 
@@ -122,10 +122,11 @@ def test_a_host_that_is_killed_at_any_point_of_a_batch_goes_on_with_each_record_
 ) -> None:
     """The points that other tests of topics do not die at: those are after_rejects and after_commit."""
     topics.make("orders", partitions=2)
-    for number, point in enumerate(["before_offsets", "fence_seen"]):
+    points = [("registry_change", 1), ("before_offsets", 2), ("fence_seen", 2), ("between_tables", 1)]
+    for number, (point, batch) in enumerate(points):
         desk.sent += topics.send("orders", some(30, f"a{number}"), partition=0)
         desk.sent += topics.send("orders", some(20, f"b{number}"), partition=1)
-        desk.dies(point)
+        desk.dies(point, batch)
     desk.drain()
     desk.holds_every_record_once()
 
