@@ -80,7 +80,7 @@ def main() -> None:
             lambda s: kafka.kafka(s, root, rows=2_000_000 // scale, rounds=arguments.rounds), packages=Kafka.packages
         ),
         "topic": lambda: _in_our_session(
-            lambda s: topic_live.topic_to_gold(s, root, seconds=600 // scale, trial=max(60 // scale, 15)),
+            lambda s: topic_live.topic_to_gold(s, root, seconds=600 // scale, trial=max(30 // scale, 10)),
             live=True,
             packages=Kafka.packages,
         ),

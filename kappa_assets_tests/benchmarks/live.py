@@ -136,14 +136,14 @@ def visible_after(gold: Path, landed: list[float], *, before: int = 0, lines: in
     ]
 
 
-def lines_by_time(gold: Path, *, since: int = 0) -> list[tuple[float, int]]:
-    """Return, for each Gold commit from `since` on, when its log file was written and how many lines it counted."""
+def lines_by_time(gold: Path) -> list[tuple[float, int]]:
+    """Return, for each Gold commit, when its log file was written and how many lines the table then counted."""
     import pyarrow as pa
     import pyarrow.compute as pc
     from deltalake import DeltaTable
 
     found = []
-    for version in range(since, (latest_version(gold) or 0) + 1):
+    for version in range((latest_version(gold) or 0) + 1):
         table: pa.Table = DeltaTable(gold, version=version).to_pyarrow_table(columns=["lines"])
         log = gold / "_delta_log" / f"{version:020d}.json"
         found.append((log.stat().st_mtime, pc.sum(table["lines"]).as_py() or 0))

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from kappa_assets.kinds.query import Setting
+from kappa_assets.log.delta_log import commits
+from kappa_assets.log.note import RANGES
 from kappa_assets.place.local.lake import Lake
-from kappa_assets.place.local.log_files import latest_version
-from kappa_assets_tests.benchmarks.live import lines_by_time, streaming, wait_for_lines
+from kappa_assets_tests.benchmarks.live import streaming
 from kappa_assets_tests.benchmarks.path import PATH
 from kappa_assets_tests.benchmarks.rounds import Result, percentile, say
-from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE
+from kappa_assets_tests.benchmarks.scene import DAILY_REVENUE, INVOICES, SALES
 from kappa_assets_tests.sources.kafka_broker import Broker
 
 _EASY = 1_000
@@ -95,40 +97,60 @@ class _Shop:
     def __init__(self, spark: SparkSession, root: Path) -> None:
         self._root = root
         (root / "landing").mkdir(parents=True)
-        lake = Lake.at(root / "lake")
-        self._gold = lake.folder(DAILY_REVENUE)
-        self._sent = self._loads = 0
-        self.stop = streaming(Setting(spark, lake, root / "landing"), PATH.read_from("kafka"))
+        self._lake = Lake.at(root / "lake")
+        self._loads = 0
+        self.stop = streaming(Setting(spark, self._lake, root / "landing"), PATH.read_from("kafka"))
 
     def load(self, rate: float, seconds: int) -> Load:
-        """Send for `seconds`, wait until all is in Gold, and check that it counts what the journal does."""
+        """Send for `seconds`, wait until all is in Gold, and check that nothing is missing there, or twice."""
         self._loads += 1
         journal = self._root / f"{self._loads}.jsonl"
         command = [sys.executable, "-m", "kappa_assets.cli", "feed", "--to", "topic", "--journal", str(journal)]
         command += ["--landing", str(self._root / "landing"), "--seed", str(self._loads)]
-        known = (latest_version(self._gold) or -1) + 1
         told = ["--rate", str(rate), "--events", str(int(rate * seconds))]
         subprocess.run([*command, *told], check=True, stdout=subprocess.DEVNULL)
         batches = _batches(journal)
-        before, self._sent = self._sent, self._sent + sum(batch.lines for batch in batches)
-        wait_for_lines(self._gold, self._sent)
-        assert _lines_of(self._gold) == self._sent, "Gold does not count what was sent"
-        visible, waits, due = lines_by_time(self._gold, since=known), list[float](), before
-        for batch in batches:
-            due += batch.lines
-            waits.append(next(at for at, held in visible if held >= due) - batch.at)
+        visible = self._wait_for(batches[-1].until)
+        self._check(batches[-1].until)
+        waits = [next(at for at, until in visible if until >= batch.until) - batch.at for batch in batches]
         took = batches[-1].at - batches[0].at
         load = Load(sum(batch.events for batch in batches) / took, waits)
-        say(f"  {load.rate:,.0f} events/s for {took:.0f} s, {len(visible)} commits: {load.told()}")
+        say(f"  {load.rate:,.0f} events/s for {took:.0f} s: {load.told()}")
         return load
+
+    def _wait_for(self, until: int, patience: float = 300.0) -> list[tuple[float, int]]:
+        """Return when each commit of Gold was written, and before which offset it holds everything, up to `until`."""
+        deadline = time.monotonic() + patience
+        while not (visible := self._visible()) or visible[-1][1] < until:
+            assert time.monotonic() < deadline, f"Gold has not come to offset {until} after {patience:.0f} s"
+            time.sleep(0.5)
+        return visible
+
+    def _visible(self) -> list[tuple[float, int]]:
+        tape = [commit.note for commit in commits(self._lake.folder(INVOICES.name))]
+        ends = {note.tape_batch: note.source[RANGES]["0"][1] for note in tape if note is not None}
+        gold, found = self._lake.folder(DAILY_REVENUE), list[tuple[float, int]]()
+        for commit in commits(gold):
+            if commit.note is not None and (batch := commit.note.position[str(INVOICES.name)].batch) >= 0:
+                log = gold / "_delta_log" / f"{commit.version:020d}.json"
+                found.append((log.stat().st_mtime, ends[batch]))
+        return found
+
+    def _check(self, sent: int) -> None:
+        """Each line that was sent is in Silver, or was dropped there by its address; and Gold counts Silver's."""
+        held = DeltaTable(self._lake.folder(SALES)).count()
+        dropped = DeltaTable(self._lake.rejects(SALES)).to_pyarrow_table(columns=["_batch_id", "_row"]).to_pylist()
+        lines = DeltaTable(self._lake.folder(DAILY_REVENUE)).to_pyarrow_table(columns=["lines"]).to_pydict()["lines"]
+        assert held + len({(row["_batch_id"], row["_row"]) for row in dropped}) == sent
+        assert sum(lines) == held
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """What the feed sent at once: when it began, and how many lines of invoices, and events, it was."""
+    """What the feed sent at once: when it began, the offset behind its last line of an invoice, and how many events."""
 
     at: float
-    lines: int
+    until: int
     events: int
 
 
@@ -141,11 +163,5 @@ def _batches(journal: Path) -> list[_Batch]:
             begun = dt.datetime.fromisoformat(told["at"]).timestamp()
         else:
             topics = told["acknowledged"]
-            found.append(_Batch(begun, len(topics.get("invoices", ())), sum(map(len, topics.values()))))
+            found.append(_Batch(begun, topics["invoices"][-1][1] + 1, sum(map(len, topics.values()))))
     return found
-
-
-def _lines_of(gold: Path) -> int:
-    import pyarrow.compute as pc
-
-    return int(pc.sum(DeltaTable(gold).to_pyarrow_table(columns=["lines"])["lines"]).as_py() or 0)
