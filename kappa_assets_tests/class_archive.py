@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,13 +26,19 @@ from kappa_assets_tests.retail_files import make_files
 from kappa_assets_tests.retail_sales import pipeline
 
 
-def options_with(archive: Path) -> str:
-    """The JVM's options for having `archive`, which is made when it is not there."""
+def options_with(folder: Path) -> str:
+    """The JVM's options for having the archive in `folder`, made where it is not there; none where it cannot be."""
+    java = subprocess.run(["java", "-version"], check=True, capture_output=True, text=True).stderr
+    of = sha256(f"{java} {version('pyspark')}".encode()).hexdigest()[:16]
+    archive = folder / f"{of}.jsa"
     if not archive.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         # Under another name until it is whole: a run beside this one must not take half of it.
-        archive.parent.mkdir(parents=True, exist_ok=True)
         growing = archive.with_suffix(f".{os.getpid()}")
-        subprocess.run([sys.executable, "-m", __name__, str(growing)], check=True, capture_output=True)
+        made = subprocess.run([sys.executable, "-m", __name__, str(growing)], check=False, capture_output=True)
+        if made.returncode or not growing.exists():
+            warnings.warn(f"JVMs start without an archive of classes: {made.stderr.decode()[-500:]}", stacklevel=2)
+            return ""
         growing.rename(archive)
     # The log would tell each JVM of another program (a broker, Spark's launcher) that the archive is not of its jars.
     return f"-XX:SharedArchiveFile={archive} -Xlog:cds=off -Xlog:cds+dynamic=off"

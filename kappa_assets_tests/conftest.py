@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,8 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--slow") and not hasattr(config, "workerinput"):
         from kappa_assets_tests.class_archive import options_with
 
-        archive = config.rootpath / ".pytest_cache" / "classes" / f"spark-{version('pyspark')}.jsa"
-        os.environ["JDK_JAVA_OPTIONS"] += f" {options_with(archive)}"
+        os.environ["JDK_JAVA_OPTIONS"] += f" {options_with(config.rootpath / '.pytest_cache' / 'classes')}"
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
