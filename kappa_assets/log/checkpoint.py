@@ -103,13 +103,18 @@ class Checkpoint:
         return (self._delta_offset(batch - 1) if batch > 0 else None), until
 
     def newest_offset(self) -> Offset | None:
-        """Return how far the one Delta source has been told to read; None before its first micro-batch."""
+        """Return how far the one Delta source has been told to read; None before its first micro-batch.
+
+        None also of a table of several upstreams, whose one source is of the vectors that are planned for it.
+        """
         begun = self.newest_begun()
         return None if begun is None else self._delta_offset(begun)
 
     def _delta_offset(self, batch: int) -> Offset | None:
         body = self.offset(batch)
-        return None if body is None else Offset(body["reservoirVersion"], body["index"], body["isStartingVersion"])
+        if body is None or "reservoirVersion" not in body:
+            return None
+        return Offset(body["reservoirVersion"], body["index"], body["isStartingVersion"])
 
     def offset(self, batch: int) -> dict[str, Any] | None:
         """Return what is logged of the one source of a batch, as JSON; None when the batch has no entry."""

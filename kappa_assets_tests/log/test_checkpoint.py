@@ -38,6 +38,15 @@ def test_the_range_of_a_batch_is_from_the_offsets_before_it_to_its_own(checkpoin
     assert checkpoint.delta_range(1) == (Offset(3, 7, True), Offset(9, -1, False))
 
 
+def test_the_newest_offset_is_that_of_a_delta_source_and_of_another_there_is_none(checkpoint: Checkpoint) -> None:
+    assert checkpoint.newest_offset() is None
+    (checkpoint.path / "offsets" / "0").write_text(offset_file(3, 7, starting=True))
+    assert checkpoint.newest_offset() == Offset(3, 7, True)
+    # A table of several upstreams that has planned its first vector, and whose host died before its commit.
+    (checkpoint.path / "offsets" / "1").write_text('v1\n{}\n{"logOffset":0}')
+    assert checkpoint.newest_offset() is None
+
+
 def test_a_batch_without_offsets_is_an_error(checkpoint: Checkpoint) -> None:
     with pytest.raises(LakeError, match="has no offsets of batch 0"):
         checkpoint.delta_range(0)
