@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 from kappa_assets import Kafka
 from kappa_assets_tests.benchmarks import (
     age,
+    aged_kinds,
     beside,
     changes,
     judging,
@@ -61,6 +62,11 @@ def main() -> None:
         ),
         "upkeep": lambda: _in_our_session(
             lambda s: upkeep.upkeep(s, root, commits=5_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds)
+        ),
+        "kinds": lambda: _in_our_session(
+            lambda s: aged_kinds.aged_kinds(
+                s, root, commits=2_000 // scale, files=max(40 // scale, 5), rounds=arguments.rounds
+            )
         ),
         "gold": lambda: _in_our_session(
             lambda s: large_gold.large_gold(s, root, keys=2_000_000 // scale, few=1_000), live=True
@@ -129,8 +135,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         default="",
-        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, gold, unique,"
-        " changes, judging, kafka, topic, landing, age",
+        help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, kinds, gold,"
+        " unique, changes, judging, kafka, topic, landing, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")
