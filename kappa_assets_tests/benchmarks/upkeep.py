@@ -179,7 +179,8 @@ def _shown(seconds: dict[str, list[float]]) -> str:
 
 def _batch_seconds(host: Host, table: TableName) -> list[float]:
     """Return what Spark says of the newest batches: from the look for new data to the commit of the offsets."""
-    streaming = host._runners[table]._streaming
+    (runner,) = (one for one in host._all_runners if one.query.table == table)
+    streaming = runner._streaming
     assert streaming is not None
     progress = [p for p in streaming.recentProgress if p["numInputRows"]]
     return [p["durationMs"]["triggerExecution"] / 1000 for p in progress]
