@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +41,8 @@ class Commit:
     """The `_arrival_date` of the files whose rows were taken away or changed; `""` for one that does not tell."""
     a_file: str | None = None
     """The path of one of the files added."""
+    feed_rows: int | None = None
+    """How many rows its change feed has; None where the log does not tell: of change files, and of rows taken away."""
 
     @property
     def rows(self) -> int:
@@ -82,6 +84,7 @@ def read_commit(where: Where, version: int) -> Commit:
         ) from error
     info: dict[str, Any] = next((a["commitInfo"] for a in actions if "commitInfo" in a), {})
     rows: dict[str, int] = {}
+    fed: list[int | None] = []
     adds = removes = False
     moved = changed = size = told = 0
     removed_slices: set[str] = set()
@@ -93,7 +96,9 @@ def read_commit(where: Where, version: int) -> Commit:
             moved += add.get("dataChange", True)
             size += add.get("size", 0)
             part = (add.get("partitionValues") or {}).get(ARRIVAL_DATE) or ""
-            rows[part] = rows.get(part, 0) + _records(add)
+            records = _records(add)
+            rows[part] = rows.get(part, 0) + (records or 0)
+            fed += [records] if add.get("dataChange", True) else []
         elif remove := action.get("remove"):
             removes = removes or remove.get("dataChange", True)
             moved += remove.get("dataChange", True)
@@ -111,6 +116,7 @@ def read_commit(where: Where, version: int) -> Commit:
         bytes=told if changed else size,
         removed_slices=removed_slices,
         a_file=next((action["add"]["path"] for action in actions if "add" in action), None),
+        feed_rows=None if changed or removes else _sum_of_known(fed),
     )
 
 
@@ -148,9 +154,15 @@ def _following(table: StoredTable, version: int, upto: int | None) -> Iterator[C
         version += 1
 
 
-def _records(add: Mapping[str, Any]) -> int:
+def _records(add: Mapping[str, Any]) -> int | None:
     stats = add.get("stats")
-    return int(json.loads(stats).get("numRecords", 0)) if stats else 0
+    records = json.loads(stats).get("numRecords") if stats else None
+    return None if records is None else int(records)
+
+
+def _sum_of_known(rows: Sequence[int | None]) -> int | None:
+    known = [one for one in rows if one is not None]
+    return sum(known) if len(known) == len(rows) else None
 
 
 def _slice_of(remove: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from kappa_assets.declare.tables import DUPLICATE
+from kappa_assets.place.change import Scan
 
 GIVEN, DROPPED, QUARANTINED = "given", "dropped", "quarantined"
 """In the note of a Silver that judges its rows, of its field `judged`: rows that the function gave, and which of them
@@ -151,6 +152,11 @@ class CommitNote:
     touched: Mapping[str, int] = field(default_factory=dict)
     """Gold only, where a batch touched few groups of a large table: how many `groups`, and the `files` and `bytes` of
     the table that were read for it."""
+    scanned: Scan | None = None
+    """Where a batch reads more than the rows that came: the files from which its content was computed, of upstreams, of
+    inputs that are kept, and of the table itself. Those that are replaced alone are in `touched`. None: not known."""
+    landed: int | None = None
+    """Beside `scanned`: how many rows of the feed came with the batch; None where the log does not tell."""
 
     @property
     def reads_on(self) -> bool:
@@ -188,6 +194,8 @@ class CommitNote:
             "inputs": self.inputs,
             "recomputed": self.recomputed,
             "touched": dict(self.touched),
+            "scanned": _scan_body(self.scanned),
+            "landed": self.landed,
         }
         return json.dumps({k: v for k, v in body.items() if v not in (None, {})}, separators=(",", ":"))
 
@@ -223,6 +231,8 @@ class CommitNote:
             inputs=body.get("inputs"),
             recomputed=body.get("recomputed"),
             touched=body.get("touched", {}),
+            scanned=_scan_of(body.get("scanned")),
+            landed=body.get("landed"),
         )
 
 
@@ -234,6 +244,14 @@ def _offset_of(body: list[Any] | None) -> Offset | None:
     return None if body is None else Offset(*body)
 
 
+def _scan_body(scan: Scan | None) -> dict[str, int]:
+    return {} if scan is None else {name: n for name, n in asdict(scan).items() if n is not None}
+
+
+def _scan_of(body: Mapping[str, int] | None) -> Scan | None:
+    return None if body is None else Scan(body["files"], body.get("rows"), body["bytes"])
+
+
 def without_judging(note: CommitNote) -> CommitNote:
     """Return the note of a commit for one that judges no new rows: a repair, or rows that were kept."""
-    return replace(note, rejected={}, warned={}, judged={}, delays={})
+    return replace(note, rejected={}, warned={}, judged={}, delays={}, scanned=None, landed=None)

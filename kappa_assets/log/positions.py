@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from kappa_assets.errors import CheckpointMismatch, TapeGap
-from kappa_assets.log.delta_log import commits, last_note, notes_back, read_commit
+from kappa_assets.log.delta_log import Commit, commits, last_note, notes_back, read_commit
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, InputRange, Offset, Position
 from kappa_assets.log.tape import Tape
 from kappa_assets.place.local.stored_table import Where
@@ -67,12 +69,42 @@ def exact_version(note: CommitNote, upstream: str) -> int | None:
     return read.version if exact else None
 
 
+@dataclass(frozen=True)
+class Landed:
+    """What came with a batch, as the commits tell that it read."""
+
+    bytes: float
+    """The size of the files; infinite for a first snapshot, whose part is not known."""
+    rows: int | None
+    """Rows of the feed; None where the log does not tell, and where a batch begins or ends inside of a version."""
+
+
+def landed(upstream: Where, read: InputRange) -> Landed:
+    """Return what came with a batch."""
+    since, until = read.since, read.until
+    if since is None or since.starting or until.starting:
+        return Landed(math.inf, None)
+    found = list(commits(upstream, after=since.version - 1, upto=holds_all_read(until)))
+    return Landed(sum(commit.bytes for commit in found), _rows_between(found, since, until))
+
+
 def read_bytes(upstream: Where, read: InputRange) -> float:
     """Return the size of the files that a batch read; infinite for a first snapshot, whose part is not known."""
-    if read.since is None or read.since.starting or read.until.starting:
-        return math.inf
-    found = commits(upstream, after=read.since.version - 1, upto=holds_all_read(read.until))
-    return sum(commit.bytes for commit in found)
+    return landed(upstream, read).bytes
+
+
+def _rows_between(found: Iterable[Commit], since: Offset, until: Offset) -> int | None:
+    rows = 0
+    for commit in found:
+        last = commit.stream_files - 1
+        begins_inside = commit.version == since.version and 0 <= since.index
+        if begins_inside and since.index >= last:
+            continue  # the batch before has read all of it
+        ends_inside = commit.version == until.version and 0 <= until.index < last
+        if begins_inside or ends_inside or commit.feed_rows is None:
+            return None
+        rows += commit.feed_rows
+    return rows
 
 
 def position_of_bronze_version(tape: Tape, version: int) -> Position:

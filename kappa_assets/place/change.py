@@ -76,6 +76,35 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Scan:
+    """What a read opens: files, as their table's log tells of them. Columns that are not used count among the bytes."""
+
+    files: int = 0
+    rows: int | None = 0
+    """Rows of these files; None where the log does not tell of each."""
+    bytes: int = 0
+
+    def __add__(self, other: Scan) -> Scan:
+        rows = None if self.rows is None or other.rows is None else self.rows + other.rows
+        return Scan(self.files + other.files, rows, self.bytes + other.bytes)
+
+    @classmethod
+    def of(cls, files: pa.Table) -> Scan:
+        """Return what a read of files opens, as `StoredTable.files` gives them: size_bytes, num_records."""
+        rows: list[int | None] = files["num_records"].to_pylist() if "num_records" in files.column_names else [None]
+        told = [one for one in rows if one is not None]
+        return cls(
+            files.num_rows, sum(told) if len(told) == files.num_rows else None, sum(files["size_bytes"].to_pylist())
+        )
+
+    @staticmethod
+    def all_of(*scans: Scan | None) -> Scan | None:
+        """Return what several reads open together; None where that of one is not known."""
+        known = [one for one in scans if one is not None]
+        return sum(known, Scan()) if len(known) == len(scans) else None
+
+
+@dataclass(frozen=True)
 class Everything:
     """All rows that the table holds are taken away."""
 

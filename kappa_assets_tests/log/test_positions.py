@@ -14,6 +14,7 @@ from kappa_assets.log.positions import (
     check_tiles,
     exact_version,
     input_range,
+    landed,
     may_hold_deletes,
     position_of_bronze_version,
     positions_of_version,
@@ -66,6 +67,37 @@ def repaired(tmp_path: Path) -> Path:
     write_commit(tmp_path / "s", 3, remove("b", data_change=False), add("d", data_change=False))
     write_commit(tmp_path / "s", 4, add("e"), add("f"))
     return tmp_path / "s"
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "rows"),
+    [
+        (None, Offset(2, -1, False), None),  # a first snapshot
+        (Offset(1, 0, True), Offset(2, -1, False), None),
+        (Offset(1, -1, False), Offset(2, -1, False), 10),  # two files of four and six rows
+        (Offset(1, -1, False), Offset(1, 1, False), 10),
+        (Offset(1, 1, False), Offset(2, -1, False), 0),  # the batch before has read the last of them
+        (Offset(1, -1, False), Offset(1, 0, False), None),  # one of two files
+        (Offset(1, 0, False), Offset(2, -1, False), None),
+        (Offset(1, -1, False), Offset(3, -1, False), None),  # rows were taken away: nothing counts them
+        (Offset(3, -1, False), Offset(4, -1, False), 0),  # an OPTIMIZE
+        (Offset(3, -1, False), Offset(5, -1, False), 7),
+        (Offset(5, -1, False), Offset(6, -1, False), None),  # change files tell of no number
+        (Offset(6, -1, False), Offset(7, -1, False), None),  # a file without statistics
+    ],
+)
+def test_the_log_tells_how_many_rows_landed_or_nothing_does(
+    tmp_path: Path, since: Offset | None, until: Offset, rows: int | None
+) -> None:
+    table = tmp_path / "u"
+    write_commit(table, 0)
+    write_commit(table, 1, add("a", 4), add("b", 6))
+    write_commit(table, 2, remove("a"), add("c", 4))
+    write_commit(table, 3, remove("b", data_change=False), add("d", 6, data_change=False))
+    write_commit(table, 4, add("e", 7), add("f", 9, data_change=False))
+    write_commit(table, 5, add("g", 3), cdc("x"))
+    write_commit(table, 6, {"add": {"path": "h", "partitionValues": {}, "dataChange": True, "size": 9}})
+    assert landed(table, InputRange(1, since, until, 0)).rows == rows
 
 
 @pytest.mark.parametrize(
