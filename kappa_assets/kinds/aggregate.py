@@ -18,14 +18,11 @@ from kappa_assets.kinds.query import Setting, columns_of
 from kappa_assets.kinds.range_of_batch import range_in_words, range_of_batch
 from kappa_assets.kinds.rewriting_query import Content, RewritingQuery, complete
 from kappa_assets.log.note import BEFORE_THE_TAPE, CommitNote, InputRange, Position
-from kappa_assets.log.positions import (
-    positions_of_version,
-    read_bytes,
-)
+from kappa_assets.log.positions import landed, positions_of_version
 from kappa_assets.logic.analysed import columns_used
 from kappa_assets.place.change import Counts, Groups
 from kappa_assets.place.local.delta_write.small_files import SMALL_BATCH
-from kappa_assets.place.local.pinned import read_pinned
+from kappa_assets.place.local.pinned import Pinned, scan_pinned
 from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Generation
 
@@ -41,6 +38,7 @@ class FeedBatch:
             added again: until the reading has passed that version, batches recompute the groups they touch.
         small: whether both the batch and the table are small.
         groups: those that it touches, where they are known as values.
+        landed: how many rows of the feed it has; None where the log does not tell.
     """
 
     rows: DataFrame
@@ -48,6 +46,7 @@ class FeedBatch:
     ahead: int | None
     small: bool
     groups: Groups | None = None
+    landed: int | None = None
 
 
 class AggregateQuery(RewritingQuery, ABC):
@@ -125,13 +124,14 @@ class AggregateQuery(RewritingQuery, ABC):
         if begun is None:
             return
         read, before = begun
-        few = read_bytes(self._upstream, read) <= SMALL_BATCH
+        came = landed(self._upstream, read)
+        few = came.bytes <= SMALL_BATCH
         ahead = None if before is None else before.recomputed
         small = few and self._target.size() <= SMALL_BATCH
         # One partition has nothing to exchange: of a small batch, both aggregations then run in one task.
-        how = FeedBatch(batch.coalesce(1) if few else batch, read, ahead, small=small)
+        how = FeedBatch(batch.coalesce(1) if few else batch, read, ahead, small=small, landed=came.rows)
         how = self._taken_in(how, number, before)
-        self._rewrite(write, lambda: self._content(how), partial(self._note, number, read), small=small)
+        self._rewrite(write, lambda: self._content(how), partial(self._note, number, how), small=small)
 
     def told_of(self, batch: DataFrame, number: int) -> str:  # noqa: ARG002 -- the port's
         return f"{range_in_words(self, number)}; its function is at {self._gold.origin}"
@@ -149,13 +149,18 @@ class AggregateQuery(RewritingQuery, ABC):
 
     def _recomputed(self, spark: SparkSession, version: int) -> Content:
         """Return the function on the upstream as of `version`, or of its newest where that is gone."""
-        rows, version = self._upstream_at(spark, version)
-        return Content(self._fitted(self._gold(rows)), version)
+        above = self._scan_upstream(spark, version)
+        return Content(self._fitted(self._gold(above.rows)), above.version, scanned=above.scan)
 
     def _upstream_at(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
         """Return the upstream as of `version`, or of its newest where that is gone, and which it is."""
-        rows, version = read_pinned(spark, self._upstream, version)
-        return self._bounded(self._complete(rows)), version
+        above = self._scan_upstream(spark, version)
+        return above.rows, above.version
+
+    def _scan_upstream(self, spark: SparkSession, version: int) -> Pinned:
+        """Return what `_upstream_at` does, and what to read it opens."""
+        above = scan_pinned(spark, self._upstream, version)
+        return replace(above, rows=self._bounded(self._complete(above.rows)))
 
     def _complete(self, rows: DataFrame) -> DataFrame:
         return complete(rows, self._read)
@@ -165,8 +170,8 @@ class AggregateQuery(RewritingQuery, ABC):
         end = self._generation.to_batch
         return rows if end is None else rows.where(F.col(BATCH_ID) <= end)
 
-    def _note(self, number: int, read: InputRange, content: Content, counts: Counts) -> str:
-        version = content.version
+    def _note(self, number: int, batch: FeedBatch, content: Content, counts: Counts) -> str:
+        read, version = batch.read, content.version
         if version is not None and self._all_is_recomputed:
             read = replace(read, version=version)  # its content is of this version, wherever in it the reading is
         elif version is not None and version <= read.version:
@@ -182,6 +187,8 @@ class AggregateQuery(RewritingQuery, ABC):
             replay=self._generation.replay,
             recomputed=version,
             touched=counts.touched,
+            scanned=content.scanned,
+            landed=batch.landed,
             **noted_failures(self._gold, counts),
         ).to_json()
 

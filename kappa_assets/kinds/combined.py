@@ -35,10 +35,11 @@ class CombinedQuery(KeyedQuery):
         spark, keys = batch.rows.sparkSession, self._gold.keys
         added = self._fitted(self._gold(self._complete(batch.rows)))
         if (groups := self._few(keys, added)) is not None:
-            held = self._target.rows_of(spark, groups, self._schema())
-            return Content(self._merge(held.unionByName(added)), groups=groups)
-        both = self._current(spark).unionByName(added)
-        return Content(self._merge(both.coalesce(1) if batch.small else both))
+            held, scan = self._target.scan(spark, self._schema(), groups)
+            return Content(self._merge(held.unionByName(added)), groups=groups, scanned=scan)
+        current, scan = self._scan_current(spark)
+        both = current.unionByName(added)
+        return Content(self._merge(both.coalesce(1) if batch.small else both), scanned=scan)
 
     def _kept_as(self, output: DataFrame) -> StructType:
         return self._merge(output).schema

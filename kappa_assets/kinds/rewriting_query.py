@@ -32,7 +32,7 @@ from kappa_assets.log.checkpoint import Checkpoint
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import CommitNote
 from kappa_assets.names import TableName
-from kappa_assets.place.change import Already, Applied, Change, Conflict, Counts, Everything, Fence, Groups, Write
+from kappa_assets.place.change import Already, Applied, Change, Conflict, Counts, Everything, Fence, Groups, Scan, Write
 from kappa_assets.place.port import OpenTable
 from kappa_assets.place.registry import Generation
 from kappa_assets.sources.column_names import same_name
@@ -52,12 +52,14 @@ _ORDERED = (ByteType, ShortType, IntegerType, LongType, StringType, DateType, Ti
 class Content:
     """What a table holds after a batch: `rows`, in the place of all that it held, or of some groups alone.
 
-    `version`: of the upstream, at which they were recomputed, if they were.
+    `version`: of the upstream, at which they were recomputed, if they were. `scanned`: what the files hold that `rows`
+    are computed from, beside the batch; None where that is not known.
     """
 
     rows: DataFrame
     version: int | None = None
     groups: Groups | None = None
+    scanned: Scan | None = None
 
 
 class RewritingQuery:
@@ -118,7 +120,11 @@ class RewritingQuery:
 
     def _current(self, spark: SparkSession) -> DataFrame:
         """Return the table as it stands."""
-        return self._target.rows(spark, self._schema())
+        return self._scan_current(spark)[0]
+
+    def _scan_current(self, spark: SparkSession) -> tuple[DataFrame, Scan]:
+        """Return the table as it stands, and what to read it opens."""
+        return self._target.scan(spark, self._schema())
 
     def _schema(self) -> StructType:
         known = self._target.schema()

@@ -97,7 +97,7 @@ def _rows_between(found: Iterable[Commit], since: Offset, until: Offset) -> int 
     rows = 0
     for commit in found:
         last = commit.stream_files - 1
-        begins_inside = commit.version == since.version and 0 <= since.index
+        begins_inside = commit.version == since.version and since.index >= 0
         if begins_inside and since.index >= last:
             continue  # the batch before has read all of it
         ends_inside = commit.version == until.version and 0 <= until.index < last

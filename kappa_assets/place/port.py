@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from kappa_assets.names import TableName
 from kappa_assets.place.beside import HostFiles, StoredCheckpoint
-from kappa_assets.place.change import Already, Applied, Change, Conflict, Fence, Groups, Write
+from kappa_assets.place.change import Already, Applied, Change, Conflict, Fence, Groups, Scan, Write
 from kappa_assets.place.upkeep import TableUpkeep
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class StoredTable(Protocol):
 
         `pruned`: a filter that follows leaves whole slices out. It is dearer, and pays where few of many are read.
         """
+        ...
+
+    def scan(self, spark: SparkSession, version: int) -> tuple[DataFrame, Scan | None]:
+        """Return the rows of one version, and what to read them opens; None where its log is gone. Raises as `read`."""
         ...
 
     def changes(self, spark: SparkSession, *, feed: bool, limits: Mapping[str, str]) -> DataFrame:
@@ -187,6 +191,10 @@ class OpenTable(Protocol):
 
     def rows_of(self, spark: SparkSession, groups: Groups, schema: StructType) -> DataFrame:
         """Return the table's rows in some groups, as it stands at this moment."""
+        ...
+
+    def scan(self, spark: SparkSession, schema: StructType, groups: Groups | None = None) -> tuple[DataFrame, Scan]:
+        """Return what `rows_of` does, of no groups what `rows` does, and what to read them opens: the same files."""
         ...
 
     def prepare(self, schema: StructType) -> None:

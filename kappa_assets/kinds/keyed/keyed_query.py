@@ -15,6 +15,7 @@ from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, te
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import check_groups
 from kappa_assets.logic.verdict import Verdict
+from kappa_assets.place.change import Scan
 
 
 class KeyedQuery(AggregateQuery):
@@ -41,16 +42,21 @@ class KeyedQuery(AggregateQuery):
 
     def _content(self, batch: FeedBatch) -> Content:
         spark, read = batch.rows.sparkSession, batch.read
-        rows, version = self._upstream_at(spark, max(holds_all_read(read.until), batch.ahead or 0))
+        above = self._scan_upstream(spark, max(holds_all_read(read.until), batch.ahead or 0))
         if read.since is None and not read.until.starting:
-            return Content(self._fitted(self._of_all(rows)), version)  # all groups are touched
+            answer = self._fitted(self._of_all(above.rows))  # all groups are touched
+            return Content(answer, above.version, scanned=above.scan)
         images, by = self._complete(batch.rows), self._verdict.by
         few = partial(self._few, by)
-        answer, touched, groups = recomputed_groups(self._gold, self._verdict, images, rows, small=batch.small, few=few)
+        answer, touched, groups = recomputed_groups(
+            self._gold, self._verdict, images, above.rows, small=batch.small, few=few
+        )
         answer = self._fitted(answer)
         if groups is not None:
-            return Content(answer, version, groups)
-        return Content(semi_join(self._current(spark), touched, by, by, "left_anti").unionByName(answer), version)
+            return Content(answer, above.version, groups, above.scan)
+        current, own = self._scan_current(spark)
+        rows = semi_join(current, touched, by, by, "left_anti").unionByName(answer)
+        return Content(rows, above.version, scanned=Scan.all_of(above.scan, own))
 
     def _of_all(self, rows: DataFrame) -> DataFrame:
         answer = self._gold(rows)

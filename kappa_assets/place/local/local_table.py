@@ -23,6 +23,7 @@ from kappa_assets.place.change import (
     Fence,
     Files,
     Groups,
+    Scan,
     Write,
 )
 from kappa_assets.place.local.change_feed.change_files import CHANGES, ChangeFiles, Held
@@ -77,16 +78,23 @@ class LocalTable:
 
     def rows(self, spark: SparkSession, schema: StructType) -> DataFrame:
         """Return the table's rows from its own files: opening it through Delta costs a state reconstruction."""
-        files = self._writer.held()["path"].to_pylist() if self.exists() else []
-        if not files:
-            # An empty createDataFrame would start a Python worker to read nothing.
-            return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in schema])
-        return spark.read.schema(schema).parquet(*[literal_path(self._writer.folder / path) for path in files])
+        return self.scan(spark, schema)[0]
 
     def rows_of(self, spark: SparkSession, groups: Groups, schema: StructType) -> DataFrame:
         """Return the table's rows in some groups. Few files are read, where few can hold them."""
-        rows = self._order.rows_of(spark, self._order.part_of(groups), schema)
-        return in_groups(rows, groups, kept=False)
+        return self.scan(spark, schema, groups)[0]
+
+    def scan(self, spark: SparkSession, schema: StructType, groups: Groups | None = None) -> tuple[DataFrame, Scan]:
+        """Return rows, of some groups or all, and what to read them opens."""
+        if groups is not None:
+            part = self._order.part_of(groups)
+            return in_groups(self._order.rows_of(spark, part, schema), groups, kept=False), part.scan
+        files = self._writer.held() if self.exists() else None
+        if files is None or not files.num_rows:
+            # An empty createDataFrame would start a Python worker to read nothing.
+            return spark.range(0).select(*[F.lit(None).cast(f.dataType).alias(f.name) for f in schema]), Scan()
+        paths = [literal_path(self._writer.folder / path) for path in files["path"].to_pylist()]
+        return spark.read.schema(schema).parquet(*paths), Scan.of(files)
 
     def prepare(self, schema: StructType) -> None:
         """Make the table, or add columns that it lacks, as a commit of its own. Raises LogicError, LakeError."""

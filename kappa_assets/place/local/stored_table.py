@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
+    from kappa_assets.place.change import Scan
     from kappa_assets.place.local.local_table import LocalTable
     from kappa_assets.place.local.upkeep.local_upkeep import LocalUpkeep
 
@@ -84,6 +85,11 @@ class LocalStoredTable:
         from kappa_assets.place.local.pinned import read_at
 
         return read_at(spark, self.folder, version, pruned=pruned)
+
+    def scan(self, spark: SparkSession, version: int) -> tuple[DataFrame, Scan | None]:
+        from kappa_assets.place.local.pinned import scan_at
+
+        return scan_at(spark, self.folder, version)
 
     def changes(self, spark: SparkSession, *, feed: bool, limits: Mapping[str, str]) -> DataFrame:
         reader = spark.readStream.format("delta").options(**limits)
