@@ -84,7 +84,7 @@ class WrittenLake:
         since: int | None = None,
         rows: int = 3,
         batch: int | None = None,
-        **said: Mapping[str, int],
+        **said: Any,
     ) -> int:
         """Have a table read its upstream up to and with version `upto`, and return the version it wrote.
 
@@ -102,7 +102,7 @@ class WrittenLake:
                 str(CLICKS): Position(upto - 1 if batch is None else batch, upto if batch is None else batch + 1)
             },
             rows=rows,
-            **said,  # type: ignore[arg-type]  # counts by name
+            **said,
         )
         return self.commit(table, note, add={"2026-03-01": rows} if rows else {})
 

@@ -1,4 +1,4 @@
-"""The five checks, computed from registry and logs wherever they run: no JVM, no Dagster."""
+"""The checks of tables, computed from registry and logs wherever they run: no JVM, no Dagster."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from kappa_assets.health.host_seen import HostSeen
 from kappa_assets.health.log_findings import LogFindings
 from kappa_assets.health.outcome import EXPECTATIONS, CheckOutcome, checks_of
 from kappa_assets.health.payload_check import Payload
+from kappa_assets.health.proportion_check import reads_in_proportion
 from kappa_assets.host.host_status import host_alive, read_status
 from kappa_assets.log.delta_log import Commit
 from kappa_assets.log.followed_logs import FollowedLogs
@@ -98,6 +99,7 @@ class HealthChecks:
             checks.logic_current(table, state.live(table.name), code_version(table)),
             checks.ranges_tile(table.name, log),
             *([expectations_met(table, log, host, now)] if EXPECTATIONS in checks_of(table) else []),
+            reads_in_proportion(table, log),
             checks.stream_healthy(table.name, host, checks.Arrivals(), self._pipeline.start, now),
         ]
 

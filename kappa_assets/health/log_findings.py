@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +18,8 @@ _KEPT = 100
 """Findings kept per table: enough to see what is wrong."""
 _HOURS = 48
 """Hours of which rows are counted."""
+_LATELY = 20
+"""Commits of which is kept what their batches read."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class LogFindings:
     `foreign` are commits that took rows away, or brought some without a note of this table; `gaps` are
     commits of ours whose input does not begin where that of the one before ended. `judged` counts the rows that
     expectations judged, of the newest hours; `unbalanced` are commits that wrote and set aside another number of rows.
+    `lately` are the notes of the newest batches.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class LogFindings:
         self.gaps: list[Mapping[str, object]] = []
         self.judged: dict[dt.datetime, Judged] = {}
         self.unbalanced: list[Mapping[str, object]] = []
+        self.lately: deque[CommitNote] = deque(maxlen=_LATELY)
         self._version = -1
         self._until: dict[str, Offset | None] = {}
         self._continuous = True
@@ -93,6 +97,7 @@ class LogFindings:
         reads = {name: read for name, read in commit.note.reads.items() if name in self._upstreams}
         if not reads or not commit.note.reads_on:
             return
+        self.lately.append(commit.note)
         for name, read in reads.items():
             if self._continuous and read.since != self._until.get(name):
                 self._keep(

@@ -15,6 +15,7 @@ Severity = Literal["warn", "error"]
 Fact = int | float | str | None
 
 EXPECTATIONS = "expectations"
+PROPORTION = "reads_in_proportion"
 CHECKS: Mapping[str, str] = {
     "caught_up": "Reflects what is on the tape, and nothing waits before it: position, age of the oldest unread row.",
     "logic_current": "The live generation was written by the logic that is deployed now.",
@@ -22,13 +23,14 @@ CHECKS: Mapping[str, str] = {
     "append_only": "Nothing was taken off the tape, and nobody but its stream wrote rows to it.",
     "payload_read": "No field came to be in what lands that no Silver above the tape reads; rows are sampled.",
     EXPECTATIONS: "Rows of the last day meet what the table expects of them, and each is written or set aside.",
+    PROPORTION: "The newest batches read no more than 100 rows for each that landed, or at most a million each.",
     "stream_healthy": "The table's query runs without an error; for a tape: no file was set aside lately.",
 }
 """Every check and what it checks."""
 
 _OF_BRONZE = ("tape_continuous", "append_only", "payload_read", "stream_healthy")
-_OF_DERIVED = ("caught_up", "logic_current", "tape_continuous", "stream_healthy")
-_OF_JUDGED = ("caught_up", "logic_current", "tape_continuous", EXPECTATIONS, "stream_healthy")
+_OF_DERIVED = ("caught_up", "logic_current", "tape_continuous", PROPORTION, "stream_healthy")
+_OF_JUDGED = ("caught_up", "logic_current", "tape_continuous", EXPECTATIONS, PROPORTION, "stream_healthy")
 
 
 def checks_of(table: Table) -> tuple[str, ...]:

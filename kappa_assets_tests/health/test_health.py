@@ -1,4 +1,4 @@
-"""The five checks, on logs written by hand: each way to be wrong is found, and nothing else is."""
+"""The checks of tables, on logs written by hand: each way to be wrong is found, and nothing else is."""
 
 from __future__ import annotations
 

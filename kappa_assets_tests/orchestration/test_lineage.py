@@ -13,6 +13,7 @@ from kappa_assets.orchestration.folders import Folders
 from kappa_assets.orchestration.lineage.lineage_cursor import LineageCursor, Mark
 from kappa_assets.orchestration.lineage.provenance import DATA_VERSION, REPORTED
 from kappa_assets.orchestration.sensors.lineage_sensor import Lineage
+from kappa_assets.place.change import Scan
 from kappa_assets_tests.orchestration.reported import DAY, flow, reported, storage_id, versions
 from kappa_assets_tests.written_logs import CLICKS, PAGES, PIPELINE, VISITS, WrittenLake, clicks
 
@@ -68,6 +69,37 @@ def test_numbers_are_under_stable_names_so_that_they_are_plotted(
         "lag_seconds": 60.0,
         "batch_seconds": 1.5,
     }
+
+
+def test_what_batches_read_plots_beside_what_landed(
+    instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage
+) -> None:
+    web.read(VISITS, upto=web.land())
+    web.read(PAGES, upto=1, scanned=Scan(3, 500, 9_000), landed=4, touched={"groups": 2, "files": 1, "bytes": 10})
+    web.read(PAGES, upto=1, since=1, scanned=Scan(4, 600, 9_500), landed=0, touched={"groups": 3})
+    lineage.tick(instance, LineageCursor())
+    (event,) = reported(instance, PAGES)
+    names = {"rows_read", "bytes_read", "files_opened", "rows_landed", "groups"}
+    assert {name: event.metadata[name].value for name in names} == {
+        "rows_read": 1_100,
+        "bytes_read": 18_500,
+        "files_opened": 7,
+        "rows_landed": 4,
+        "groups": 5,
+    }
+    (other,) = reported(instance, VISITS)
+    assert names & other.metadata.keys() == set(), "what was not noted is not 0"
+
+
+def test_what_the_log_does_not_tell_of_a_read_is_not_plotted(
+    instance: dg.DagsterInstance, web: WrittenLake, lineage: Lineage
+) -> None:
+    web.read(VISITS, upto=web.land())
+    web.read(PAGES, upto=1, scanned=Scan(3, None, 9_000))
+    lineage.tick(instance, LineageCursor())
+    (event,) = reported(instance, PAGES)
+    assert {"bytes_read", "files_opened"} <= event.metadata.keys()
+    assert not {"rows_read", "rows_landed", "groups"} & event.metadata.keys()
 
 
 def test_an_event_of_a_tape_counts_the_arrivals_that_cannot_be_once(

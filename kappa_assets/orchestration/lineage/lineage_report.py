@@ -31,6 +31,7 @@ from kappa_assets.orchestration.lineage.provenance import (
     parse_data_version,
     provenance_tags,
 )
+from kappa_assets.orchestration.lineage.reads_told import reads_told
 from kappa_assets.orchestration.shown.shown_columns import columns_of
 
 _PAGE = 20
@@ -135,6 +136,7 @@ class Reporter:
             "generation": news.generation,
             **self._position(news),
             **self._judged(news, of_slice, fresh),
+            **({} if news.anew else reads_told(c for c in fresh if _is_told_with(c, of_slice))),
             **_implausible(news, of_slice, fresh),
             **self._seconds(news),
         }
@@ -228,8 +230,8 @@ def _implausible(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> d
 
 
 def _is_told_with(commit: Commit, of_slice: SliceNews) -> bool:
-    """Return whether a commit's counts belong to a slice: the newest that it touched."""
-    return not commit.rows_by_slice or max(commit.rows_by_slice) in of_slice.days
+    """Return whether a commit's counts belong to a slice: the newest that it touched. Without slices all of them do."""
+    return not of_slice.days or not commit.rows_by_slice or max(commit.rows_by_slice) in of_slice.days
 
 
 def _rows(news: TableNews, of_slice: SliceNews, fresh: list[Commit]) -> int:
