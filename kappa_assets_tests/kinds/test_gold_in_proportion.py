@@ -7,12 +7,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kappa_assets.kinds import rewriting_query
+from kappa_assets.place.change import Scan
 from kappa_assets.place.local.key_order import key_order
 from kappa_assets.place.local.upkeep.compaction import small_files
 from kappa_assets_tests.kinds.gold_scene import GOLDS, Follower, Sale, Scene, scene_at
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from kappa_assets.faults import Point
+    from kappa_assets.log.note import CommitNote
 
 MANY: list[Sale] = [(f"{prefix}{n:03}", n) for prefix in ("a", "b" * 40, "ü") for n in range(100)]
 """Three hundred shops, some of which a bound tells apart by 32 letters alone."""
@@ -55,7 +58,18 @@ def paths(follower: Follower, version: int | None = None) -> set[str]:
 
 
 def noted_rows(follower: Follower) -> int | None:
-    return follower.notes()[max(follower.notes())].rows
+    return newest_note(follower).rows
+
+
+def newest_note(follower: Follower) -> CommitNote:
+    return follower.notes()[max(follower.notes())]
+
+
+def all_of(folder: Path) -> Scan:
+    """Return what to read all of a table opens, as its files tell themselves."""
+    files = [folder / path for path in DeltaTable(folder).get_add_actions().column("path").to_pylist()]
+    rows = sum(pq.read_metadata(file).num_rows for file in files)
+    return Scan(len(files), rows, sum(file.stat().st_size for file in files))
 
 
 @pytest.mark.parametrize("kind", TURNED)
@@ -71,11 +85,42 @@ def test_a_batch_of_few_groups_replaces_few_files(
     is_exact(follower)
     assert 1 <= len(before - paths(follower)) <= 4
     assert noted_rows(follower) == 301
-    touched = follower.notes()[max(follower.notes())].touched
+    note = newest_note(follower)
+    touched = note.touched
     assert (touched["groups"], touched["files"]) == (3, len(before - paths(follower)))
     assert 0 < touched["bytes"] < sum(p.stat().st_size for p in (follower.folder / "data").rglob("*.parquet"))
+    assert note.landed == 3
+    if kind == "combined":  # merged into the rows of the files that it replaces, and of no others
+        assert note.scanned is not None
+        assert (note.scanned.files, note.scanned.bytes) == (touched["files"], touched["bytes"])
+        assert 0 < (note.scanned.rows or 0) < 301 / 2
+    if kind == "keyed":  # recomputed from all of Silver; the rows of its own files that stay are copied
+        assert note.scanned == all_of(scene.folder)
+        assert (note.scanned.files, note.scanned.rows) == (3, 304)
     assert every_claim_is_true(follower) == 3
     assert small_files("gold", follower.folder, before=dt.date(2100, 1, 1), few=2) == [], "upkeep leaves their order"
+
+
+@pytest.mark.parametrize("kind", ["combined", "keyed", "whole"])
+def test_a_small_gold_notes_all_that_it_read(spark: SparkSession, tmp_path: Path, kind: str) -> None:
+    scene = scene_at(spark, tmp_path)
+    follower = Follower(scene, GOLDS[kind])
+    for sales in (MANY, [("a001", 1)]):
+        scene.append([sales])
+        follower.drain()
+    assert follower.notes()[min(follower.notes())].landed is None, "a first snapshot"
+    of_gold = all_of(follower.folder)
+    scene.append([[("a001", 5)], [("ü098", 7), ("zz", 1)]])
+    follower.drain()
+    is_exact(follower)
+    of_silver = all_of(scene.folder)
+    assert ((of_silver.files, of_silver.rows), of_gold.rows) == ((4, 304), 300)
+    expected = {"combined": of_gold, "keyed": of_silver + of_gold, "whole": of_silver}
+    note = newest_note(follower)
+    assert (note.landed, note.scanned) == (3, expected[kind])
+    scene.delete("a001")
+    follower.drain()
+    assert newest_note(follower).landed is None, "nothing counts the rows of a commit that took some away"
 
 
 @pytest.mark.parametrize("fetched", [0, 1 << 20], ids=["by Spark", "by this process"])

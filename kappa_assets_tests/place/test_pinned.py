@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from kappa_assets.place.local.pinned import read_pinned
+from kappa_assets.place.local.pinned import read_pinned, scan_pinned
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,6 +30,9 @@ def read(spark: SparkSession, table: Path, version: int) -> tuple[list[Row], boo
     """Return the rows of a version, in order, and whether they came without Delta."""
     rows, got = read_pinned(spark, table, version)
     assert got == version
+    scan = scan_pinned(spark, table, version).scan
+    assert scan is not None
+    assert scan.files == len(rows.inputFiles())
     assert rows.columns == ["note", "part_of", "units"]
     plan = rows._jdf.queryExecution().analyzed().toString()
     return sorted((tuple(row) for row in rows.collect()), key=str), "regexp_extract" in plan
