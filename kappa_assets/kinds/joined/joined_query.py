@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,17 +16,17 @@ from kappa_assets.columns import BATCH_ID, quoted
 from kappa_assets.declare.tables import Gold, Silver
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.joined.in_words import joined_in_words, whole_in_words
-from kappa_assets.kinds.joined.vector import Part, Upstream, Upstreams, Vector
+from kappa_assets.kinds.joined.vector import Reading, Upstream, Upstreams, Vector
 from kappa_assets.kinds.joined.vector_plans import VectorPlans
 from kappa_assets.kinds.judging.rewritten import noted_failures
 from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import Setting, StartAgain, columns_of
 from kappa_assets.kinds.rewriting_query import (
-    IN_PROPORTION,
     MOST_GROUPS,
     Content,
     RewritingQuery,
     complete,
+    is_left_in_part,
     keys_of,
     ordered,
 )
@@ -146,25 +147,24 @@ class WholeOfSeveralQuery(RewritingQuery):
             self._commit(newest, write, spark, anew=True)
 
     def _commit(self, vector: Vector, write: Write, spark: SparkSession, *, anew: bool = False) -> None:
-        taken = self._taken()
-        rows = tuple(self._rows(spark, upstream, vector) for upstream in self._upstreams.upstreams)
-        content = partial(self._everything, rows)
-        if not anew and {str(upstream.name) for upstream in self._upstreams.upstreams} <= taken.keys():
-            content = self._following(spark, vector, taken, rows)
-        self._rewrite(write, content, partial(self._note, vector, write.number, taken), small=False)
+        reading = Reading(vector, self._taken(), write.number)
+        follows = not anew and {str(upstream.name) for upstream in self._upstreams.upstreams} <= reading.taken.keys()
+        content = (self._following if follows else self._anew)(spark, reading)
+        self._rewrite(write, content, partial(self._note, reading), small=False)
 
-    def _following(
-        self,
-        spark: SparkSession,  # noqa: ARG002 -- of those that follow groups
-        vector: Vector,  # noqa: ARG002
-        taken: Mapping[str, InputRange],  # noqa: ARG002
-        rows: tuple[DataFrame, ...],
-    ) -> partial[Content]:
+    def _anew(self, spark: SparkSession, reading: Reading) -> partial[Content]:
+        """Return what gives the table's content from all rows at a vector. Raises _GoneMeanwhile."""
+        return partial(self._everything, self._all_rows(spark, reading.vector))
+
+    def _following(self, spark: SparkSession, reading: Reading) -> partial[Content]:
         """Return what gives the table's content after the changes since the last vector. Raises _GoneMeanwhile."""
-        return partial(self._everything, rows)
+        return self._anew(spark, reading)
 
     def _everything(self, rows: tuple[DataFrame, ...]) -> Content:
         return Content(self._fitted(self._declared(*rows)))
+
+    def _all_rows(self, spark: SparkSession, vector: Vector) -> tuple[DataFrame, ...]:
+        return tuple(self._rows(spark, upstream, vector) for upstream in self._upstreams.upstreams)
 
     def _rows(self, spark: SparkSession, upstream: Upstream, vector: Vector) -> DataFrame:
         part = vector.parts[str(upstream.name)]
@@ -172,6 +172,9 @@ class WholeOfSeveralQuery(RewritingQuery):
         if version != part.version and part.batch is None:
             raise _GoneMeanwhile(f"version {part.version} of {upstream.name} cannot be read any more")
         rows = rows if part.batch is None else rows.where(F.col(BATCH_ID) <= part.batch)
+        return self._completed(rows, upstream)
+
+    def _completed(self, rows: DataFrame, upstream: Upstream) -> DataFrame:
         return complete(rows, self._schemas[self._upstreams.upstreams.index(upstream)])
 
     def _taken(self) -> Mapping[str, InputRange]:
@@ -189,20 +192,25 @@ class WholeOfSeveralQuery(RewritingQuery):
                 "the checkpoint of %s is put aside at %r, and a new one begins", self.table, self.checkpoint.retire()
             )
 
-    def _note(self, vector: Vector, number: int, taken: Mapping[str, InputRange], _: Content, counts: Counts) -> str:
-        since = {name: read.until for name, read in taken.items()}
-        return CommitNote(
-            table=str(self.table),
-            generation=self.generation,
-            batch=number,
-            code_version=self._code_version,
-            reads={name: part.range(since.get(name)) for name, part in vector.parts.items()},
-            position=vector.position,
+    def _note(self, reading: Reading, _: Content, counts: Counts) -> str:
+        return replace(
+            self._read_by(reading),
             rows=counts.rows if counts.held is None else counts.held,
             touched=counts.touched,
             **noted_failures(self._declared, counts),
-            replay=self._generation.replay,
         ).to_json()
+
+    def _read_by(self, reading: Reading) -> CommitNote:
+        """Return what a commit says of what it has read."""
+        return CommitNote(
+            table=str(self.table),
+            generation=self.generation,
+            batch=reading.number,
+            code_version=self._code_version,
+            reads=reading.ranges,
+            position=reading.vector.position,
+            replay=self._generation.replay,
+        )
 
 
 class JoinedQuery(WholeOfSeveralQuery):
@@ -217,22 +225,20 @@ class JoinedQuery(WholeOfSeveralQuery):
         self._order = ordered(self._verdict.by, answer.rows.schema)
         return answer.rows
 
-    def _following(
-        self, spark: SparkSession, vector: Vector, taken: Mapping[str, InputRange], rows: tuple[DataFrame, ...]
-    ) -> partial[Content]:
-        feeds = [
-            self._feed(spark, upstream, vector.parts[str(upstream.name)], taken[str(upstream.name)])
-            for upstream in self._upstreams.upstreams
-        ]
-        return partial(self._of_groups, rows, feeds)
+    def _following(self, spark: SparkSession, reading: Reading) -> partial[Content]:
+        feeds = self._feeds(spark, reading)
+        return partial(self._of_groups, self._all_rows(spark, reading.vector), feeds, self._as_values)
 
-    def _of_groups(self, rows: tuple[DataFrame, ...], feeds: list[DataFrame | None]) -> Content:
+    def _of_groups(
+        self,
+        rows: tuple[DataFrame, ...],
+        feeds: Sequence[DataFrame | None],
+        few: Callable[[DataFrame], Groups | None],
+    ) -> Content:
         """Return the function on the rows of the touched groups, in the place of these groups."""
-        answer, touched, groups = recomputed_joined(
-            self._declared, self._verdict, feeds, rows, small=False, few=self._as_values
-        )
+        answer, touched, groups = recomputed_joined(self._declared, self._verdict, feeds, rows, small=False, few=few)
         answer = self._fitted(answer)
-        if groups is not None and self._order and self._target.size() >= IN_PROPORTION:
+        if groups is not None and is_left_in_part(self._order, self._target.size()):
             return Content(answer, groups=groups)
         by = self._verdict.by
         stay = semi_join(self._current(touched.sparkSession), touched, by, by, "left_anti")
@@ -249,14 +255,19 @@ class JoinedQuery(WholeOfSeveralQuery):
     def _everything(self, rows: tuple[DataFrame, ...]) -> Content:
         return Content(self._fitted(all_of_joined(self._declared, self._verdict, rows)))
 
-    def _feed(self, spark: SparkSession, upstream: Upstream, part: Part, taken: InputRange) -> DataFrame | None:
-        """Return all images of what changed in an upstream since the last vector; None where nothing did."""
-        schema = self._schemas[self._upstreams.upstreams.index(upstream)]
+    def _feeds(self, spark: SparkSession, reading: Reading) -> list[DataFrame | None]:
+        """Return all images of what changed in each upstream since the last vector; None where nothing did."""
+        return [self._feed(spark, upstream, reading) for upstream in self._upstreams.upstreams]
+
+    def _feed(self, spark: SparkSession, upstream: Upstream, reading: Reading) -> DataFrame | None:
+        part, taken = reading.of(upstream)
         try:
-            images = upstream.table.changes_between(spark, taken.version, part.upto)
+            images = upstream.table.changes_between(spark, taken.version, part.version)
         except READ_FAILED as error:
             raise _GoneMeanwhile(f"the changes of {upstream.name} cannot be read any more: {error}") from error
-        return None if images is None else complete(images, schema)
+        # Of a commit that holds batches on both sides of the cut some rows are read now, and later all of it once more.
+        cut = images if images is None or part.batch is None else images.where(F.col(BATCH_ID) <= part.batch)
+        return None if cut is None else self._completed(cut, upstream)
 
 
 def _unique_by(table: Gold | Silver) -> tuple[str, ...]:

@@ -59,6 +59,27 @@ class Vector:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A batch that brings a table from what its newest commit has taken in to a vector."""
+
+    vector: Vector
+    taken: Mapping[str, InputRange]
+    """By upstream; nothing where the table has no commit yet."""
+    number: int
+
+    @property
+    def ranges(self) -> dict[str, InputRange]:
+        """What it reads of each upstream, as a note has it."""
+        since = {name: read.until for name, read in self.taken.items()}
+        return {name: part.range(since.get(name)) for name, part in self.vector.parts.items()}
+
+    def of(self, upstream: Upstream) -> tuple[Part, InputRange]:
+        """Return what is read of an upstream, and what was taken in of it before."""
+        name = str(upstream.name)
+        return self.vector.parts[name], self.taken[name]
+
+
+@dataclass(frozen=True)
 class Upstream:
     """One upstream of a table, as the generation that it reads."""
 
