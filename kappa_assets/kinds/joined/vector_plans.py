@@ -41,11 +41,15 @@ class VectorPlans:
         """Whether the last look has found changes that no vector takes in yet."""
 
     def begin(self) -> None:
-        """Plan what there is, unless Spark has a plan still to do. Only while no query runs."""
+        """Plan what there is, behind what Spark has still to do. Only while no query runs.
+
+        A drain takes no plan that is written later.
+        """
         with self._turn:
-            self._waiting = set(self._plans.begin())
-            self._versions = []
-            self._plan()
+            waiting = self._plans.begin()
+            self._waiting, self._versions = set(), []
+            self._plan(self._taken_after(waiting))
+            self._waiting.update(waiting)
 
     def stream(self, spark: SparkSession) -> DataFrame:
         """Return the stream of the plans: their paths, and nothing else."""
@@ -57,7 +61,7 @@ class VectorPlans:
             return
         self._next_look = self._clock() + _SOON
         with self._turn:
-            self._plan()
+            self._plan(self._taken())
 
     def of(self, batch: DataFrame) -> tuple[list[int], Vector]:
         """Return the numbers of a batch's plans, and the vector that the newest of them has."""
@@ -76,7 +80,14 @@ class VectorPlans:
             self._versions = []
         self._next_look = self._clock()
 
-    def _plan(self) -> None:
+    def _taken_after(self, waiting: Sequence[int]) -> Mapping[str, InputRange]:
+        """Return what the table will have taken in once plans are done."""
+        if not waiting:
+            return self._taken()
+        vector = Vector.from_json(self._plans.files_of(waiting)[-1])
+        return {name: part.range(None) for name, part in vector.parts.items()}
+
+    def _plan(self, taken: Mapping[str, InputRange]) -> None:
         versions = [one.table.newest() for one in self._upstreams.upstreams]
         moved = versions != self._versions
         if self._waiting or not (moved or (self.leaves_something and self._clock() >= self._next_search)):
@@ -84,5 +95,5 @@ class VectorPlans:
         self._versions, self._next_search = versions, self._clock() + _LATER
         vector = self._upstreams.newest()
         self.leaves_something = self._upstreams.leaves_something(vector)
-        if vector is not None and self._upstreams.brings_more(vector, self._taken()):
+        if vector is not None and self._upstreams.brings_more(vector, taken):
             self._waiting.add(self._plans.write([vector.to_json()]))

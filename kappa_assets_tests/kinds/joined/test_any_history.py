@@ -81,6 +81,9 @@ class Died(Exception):
         ("change", [("eve", "iron", 0)]),
         ("die", "after_commit", "silver.customers"),
         ("upkeep",),
+        ("refund", [("ann", 3)]),
+        ("die", "fence_seen", "silver.balances"),
+        ("sell", [("bob", 5, 5)]),
     ]
 )
 def test_any_history_of_two_tapes_is_live_and_replayed_what_the_functions_give_of_everything(
