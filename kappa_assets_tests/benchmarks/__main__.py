@@ -22,6 +22,7 @@ from kappa_assets_tests.benchmarks import (
     kafka,
     landing,
     large_gold,
+    large_join,
     light,
     live,
     overhead,
@@ -70,6 +71,9 @@ def main() -> None:
         ),
         "gold": lambda: _in_our_session(
             lambda s: large_gold.large_gold(s, root, keys=2_000_000 // scale, few=1_000), live=True
+        ),
+        "joined": lambda: _in_our_session(
+            lambda s: large_join.large_join(s, root, customers=2_000_000 // scale), live=True
         ),
         "unique": lambda: _in_our_session(
             lambda s: [unique_rows.unique_rows(s, root, rows=20_000_000 // scale, rounds=arguments.rounds)], live=True
@@ -136,7 +140,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         default="",
         help="comma-separated: drain, replay, live, latency, rewind, overhead, light, beside, upkeep, kinds, gold,"
-        " unique, changes, judging, kafka, topic, landing, age",
+        " joined, unique, changes, judging, kafka, topic, landing, age",
     )
     parser.add_argument("--rounds", type=int, default=2, help="rounds of A and B each, after one to warm up")
     parser.add_argument("--quick", action="store_true", help="a twentieth of the size: shows that it runs, no more")
