@@ -110,6 +110,7 @@ def silver(
     by: By = ...,
     cdc: Cdc | None = ...,
     every: str | None = ...,
+    keep_inputs: bool = ...,
     reads: Mapping[str, str] | None = ...,
     version: str | None = ...,
     on_change: OnChange = ...,
@@ -130,6 +131,7 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
     by: By = (),
     cdc: Cdc | None = None,
     every: str | None = None,
+    keep_inputs: bool = False,
     reads: Mapping[str, str] | None = None,
     version: str | None = None,
     on_change: OnChange = "replay",
@@ -153,6 +155,7 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
             order: `{"sales": "customer_id", "customers": "id"}`. With one upstream, a list will do.
         cdc: the function gives changes of a source's rows, and the table holds what they lead to, as `cdc()` says.
         every: with keys, at most one recomputation in this time, such as "30 seconds".
+        keep_inputs: with keys, whether it keeps what it reads beside itself, in the order of its groups: as for `gold`.
         reads: upstream of a parameter, where its name is not the upstream's name.
         version: overrides the code version computed from the logic.
         on_change: when the logic changes, hold the table until a `replay` is promoted, or go `forward`.
@@ -174,11 +177,11 @@ def silver(  # noqa: PLR0913 - a declaration is a list of options, given by name
         groups = joins.check_silver_groups(table, origin, told_apart, by, common["reads"])
         seconds = joins.check_silver_every(table, refusals.check_every(table, every, origin), told_apart, origin)
         options: dict[str, Any] = {"keys": told_apart, "groups_of": groups, "cdc": changes, "every": seconds}
-        kept = refusals.check_keep(table, keep, origin)
         options["late"] = check_late(table, late, told_apart, expected, origin)
         once, within = check_unique(table, unique, unique_within, told_apart, expected, origin)
         options |= {"unique": once, "unique_within": within}
-        return Silver(**common, keep=kept, expectations=expected, **options)
+        options |= {"keep": refusals.check_keep(table, keep, origin), "keep_inputs": keep_inputs}
+        return check_kept_inputs(Silver(**common, expectations=expected, **options), origin)
 
     return declare if function is None else declare(function)
 
@@ -233,7 +236,7 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         combine: how each other column merges: `sum`, `count`, `min` or `max`. Only new rows are aggregated.
         every: at most one recomputation in this time, such as "30 seconds"; for a Gold without `combine`.
         keep_inputs: whether it keeps the columns it reads beside itself, in the order of its groups, so that a batch
-            of few groups reads in proportion to these; of a Gold whose groups are recomputed from one large table.
+            of few groups reads in proportion to these; where groups are recomputed from large tables.
         keep: as for `silver`; left out, 6 hours: nothing streams from a Gold, which replaces files with each batch.
         reads, version, on_change, columns: as for `silver`.
 
@@ -249,8 +252,8 @@ def gold(  # noqa: PLR0913 - a declaration is a list of options, given by name
         own, groups = joins.check_gold_groups(table, origin, told_apart, by, common["reads"], combined=bool(merged))
         seconds, kept = refusals.check_every(table, every, origin), refusals.check_keep(table, keep, origin)
         common |= {"keep": kept, "every": seconds, "expectations": check_expectations(table, expect, origin)}
-        made = Gold(**common, keys=told_apart, by=own, groups_of=groups, combine=merged, keep_inputs=keep_inputs)
-        return check_kept_inputs(made, keep_inputs, origin)
+        common |= {"keys": told_apart, "groups_of": groups, "keep_inputs": keep_inputs}
+        return check_kept_inputs(Gold(**common, by=own, combine=merged), origin)
 
     return declare if function is None else declare(function)
 

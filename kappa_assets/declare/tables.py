@@ -100,7 +100,8 @@ class Derived(Table):
     groups_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False, kw_only=True)
     """By parameter, in their order: the columns of that upstream that name the group recomputed as one, the first of
     one meaning what the first of another does. Empty: the declaration names none of each upstream."""
-
+    keep_inputs: bool = field(default=False, kw_only=True)
+    """Whether what its groups are recomputed from is kept beside it, in their order."""
     expectations: tuple[Expectation, ...] = field(default=(), kw_only=True)
     late: Late | None = field(default=None, kw_only=True)
     """Of a Silver that reads a tape: which of its rows are late; None: none is called so."""
@@ -149,5 +150,3 @@ class Gold(Derived):
     by: tuple[str, ...] = field(default=(), kw_only=True)
     """Those of `keys` that name the group recomputed as one; none: as Spark's plan tells, or as `groups_of` says."""
     combine: Mapping[str, Combine] = field(default_factory=dict, hash=False, kw_only=True)
-    keep_inputs: bool = field(default=False, kw_only=True)
-    """Whether what its groups are recomputed from is kept beside it, in their order."""

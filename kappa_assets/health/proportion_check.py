@@ -62,12 +62,12 @@ def _cheaper(table: Derived) -> list[str]:
     keys = table.keys if isinstance(table, Gold | Silver) else ()
     if not keys and not table.groups_of:
         found.append("Give it keys, if its rows belong to groups: only those that a batch touches are then recomputed.")
-    elif isinstance(table, Gold) and table.keep_inputs:
+    elif table.keep_inputs:
         found.append(
             "Its inputs are kept in the order of its groups: those that come in order, such as days or slices, lie in "
             "few files, and those that come at random in as many as there are."
         )
-    elif isinstance(table, Gold) and not table.combine and not table.groups_of:
+    elif not (isinstance(table, Gold) and table.combine):
         found.append(
             "Say keep_inputs=True where a batch touches few groups: it then reads the files that may hold one. Or "
             "group by what comes in order, such as days or slices, and combine what adds up."

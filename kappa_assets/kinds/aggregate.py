@@ -157,9 +157,9 @@ class AggregateQuery(RewritingQuery, ABC):
         above = self._scan_upstream(spark, version)
         return above.rows, above.version
 
-    def _scan_upstream(self, spark: SparkSession, version: int) -> Pinned:
-        """Return what `_upstream_at` does, and what to read it opens."""
-        above = scan_pinned(spark, self._upstream, version)
+    def _scan_upstream(self, spark: SparkSession, version: int, groups: Groups | None = None) -> Pinned:
+        """Return what `_upstream_at` does, and what to read it opens; of groups, rows of others may be left out."""
+        above = scan_pinned(spark, self._upstream, version, groups)
         return replace(above, rows=self._bounded(self._complete(above.rows)))
 
     def _complete(self, rows: DataFrame) -> DataFrame:

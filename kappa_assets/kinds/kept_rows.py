@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import DataType, StructField, StructType
 
 from kappa_assets.columns import quoted
 from kappa_assets.errors import CommitOvertaken, TableMissing
@@ -21,8 +22,13 @@ from kappa_assets.kinds.rewriting_query import Content, rewrite
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.names import TableName
-from kappa_assets.place.change import Already, Counts, Fence, Groups, Write
+from kappa_assets.place.change import Already, Counts, Fence, Groups, Scan, Write
+from kappa_assets.place.local.change_feed.row_changes import CHANGE
 from kappa_assets.place.port import OpenTable, StoredTable
+
+_TIMES = "_kappa_times"
+"""How often a row is there, or how much more often a change leaves it there."""
+_TAKEN_AWAY = ("delete", "update_preimage")
 
 
 class KeptRows:
@@ -44,8 +50,12 @@ class KeptRows:
         self._open: OpenTable = stored.open(ordered_by=ordered_by)
 
     def prepare(self, schema: StructType, fence: Fence) -> None:
-        """Make it, or add columns that it lacks, and take it over. Raises LogicError, LakeError."""
-        self._open.prepare(schema)
+        """Make it, or add columns that it lacks, and take it over; those it needs no more stay, with nulls.
+
+        Raises LogicError, LakeError.
+        """
+        known = self._open.schema()
+        self._open.prepare(schema if known is None else _widened(known, schema))
         self._open.take_over(self._write(), fence)
 
     def size(self) -> int:
@@ -60,12 +70,12 @@ class KeptRows:
         mine = self._note()
         if mine is None or before is None:
             return mine is before
-        return self._is_mine(mine) and (mine.batch, mine.reads) == (before.batch, before.reads)
+        return self._is_mine(mine) and mine.reads == before.reads
 
-    def has_taken(self, batch: int, upstream: str, read: InputRange) -> bool:
-        """Return whether its newest commit took in just this batch, as rows are kept today."""
+    def has_taken(self, reads: Mapping[str, InputRange]) -> bool:
+        """Return whether its newest commit took in just what a batch reads, as rows are kept today."""
         mine = self._note()
-        return mine is not None and self._is_mine(mine) and (mine.batch, mine.reads) == (batch, {upstream: read})
+        return mine is not None and self._is_mine(mine) and mine.reads == reads
 
     def ahead_of(self, read: InputRange) -> int | None:
         """Return the version of the upstream that it was built anew from, until the reading has passed it."""
@@ -75,14 +85,30 @@ class KeptRows:
 
     def rows(self, spark: SparkSession, groups: Groups | None) -> DataFrame:
         """Return the rows that it keeps, of some groups or of all, as it stands at this moment."""
-        schema = self._schema()
-        return self._open.rows(spark, schema) if groups is None else self._open.rows_of(spark, groups, schema)
+        return self.scan(spark, groups)[0]
+
+    def scan(self, spark: SparkSession, groups: Groups | None) -> tuple[DataFrame, Scan]:
+        """Return what `rows` does, and what to read them opens."""
+        return self._open.scan(spark, self.schema(), groups)
 
     def fitted(self, rows: DataFrame) -> DataFrame:
         """Return rows with its columns; those they lack are null."""
-        there = {name.lower() for name in rows.columns}
-        columns = [F.col(quoted(f.name)) if f.name.lower() in there else F.lit(None) for f in self._schema()]
-        return rows.select(*[c.cast(f.dataType).alias(f.name) for c, f in zip(columns, self._schema(), strict=True)])
+        return _fitted(rows, self.schema())
+
+    def after(self, held: DataFrame, images: DataFrame) -> DataFrame:
+        """Return rows after changes of them, told as the change feed does, in the columns of `held`.
+
+        Equal ones are counted, since nothing else tells them apart. Its job fails where a row was taken away that is
+        not among them.
+        """
+        gone, columns = F.col(CHANGE).isin(*_TAKEN_AWAY), [quoted(name) for name in held.columns]
+        told = [held.withColumn(_TIMES, F.lit(1))]
+        told += [_fitted(images.where(gone), held.schema).withColumn(_TIMES, F.lit(-1))]
+        told += [_fitted(images.where(~gone), held.schema).withColumn(_TIMES, F.lit(1))]
+        counted = reduce(DataFrame.unionByName, told).groupBy(*columns).agg(F.sum(_TIMES).alias(_TIMES))
+        lacks = F.raise_error(F.lit(f"a row that was taken away is not among the inputs of {self._table}"))
+        there = F.when(F.col(_TIMES) >= 0, F.col(_TIMES) > 0).otherwise(lacks.cast("boolean"))
+        return counted.where(there).select(*columns, F.explode(F.sequence(F.lit(1), _TIMES))).select(*columns)
 
     def fact(self, name: str) -> Mapping[str, int]:
         """Return what its newest commit says of its rows under a name; nothing where they are kept otherwise."""
@@ -128,7 +154,8 @@ class KeptRows:
         by = {name: note.source.get(name) for name in self._kept_by}
         return (note.table, note.generation, by) == (self._table, self._generation, self._kept_by)
 
-    def _schema(self) -> StructType:
+    def schema(self) -> StructType:
+        """Return its columns. Raises TableMissing before it was prepared."""
         known = self._open.schema()
         if known is None:
             raise TableMissing(f"the {self._stored.name} was not prepared", hint="Start its query through the host.")
@@ -139,3 +166,22 @@ def with_counts(note: CommitNote, counts: Counts) -> str:
     """Return a note with how many rows the table holds then, and what was touched of it."""
     rows = counts.rows if counts.held is None else counts.held
     return replace(note, rows=rows, touched=counts.touched).to_json()
+
+
+def _fitted(rows: DataFrame, schema: StructType) -> DataFrame:
+    there = {name.lower() for name in rows.columns}
+    columns = [F.col(quoted(f.name)) if f.name.lower() in there else F.lit(None) for f in schema]
+    return rows.select(*[c.cast(f.dataType).alias(f.name) for c, f in zip(columns, schema, strict=True)])
+
+
+def _widened(known: StructType, wanted: StructType) -> StructType:
+    """Return the columns that are there, at any depth, with those that are lacking behind them."""
+    kinds = {field.name: field.dataType for field in wanted}
+    there = [StructField(f.name, _both(f.dataType, kinds.get(f.name, f.dataType)), True) for f in known]
+    return StructType([*there, *(field for field in wanted if field.name not in known.names)])
+
+
+def _both(known: DataType, wanted: DataType) -> DataType:
+    if isinstance(known, StructType) and isinstance(wanted, StructType):
+        return _widened(known, wanted)
+    return wanted

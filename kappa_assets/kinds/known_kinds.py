@@ -11,7 +11,9 @@ from kappa_assets.graph import Pipeline
 from kappa_assets.kinds.append import APPEND
 from kappa_assets.kinds.cdc.cdc_query import CDC
 from kappa_assets.kinds.combined import COMBINED
-from kappa_assets.kinds.joined.joined_query import JOINED, WHOLE_OF_SEVERAL
+from kappa_assets.kinds.joined.joined_query import JOINED
+from kappa_assets.kinds.joined.kept_join import KEPT_JOIN
+from kappa_assets.kinds.joined.several_query import WHOLE_OF_SEVERAL
 from kappa_assets.kinds.keyed.kept_inputs import KEPT_INPUTS
 from kappa_assets.kinds.keyed.keyed_query import KEYED
 from kappa_assets.kinds.kind import Kind
@@ -44,14 +46,16 @@ def _(table: Silver) -> Kind:
     if table.cdc is not None:
         return CDC
     if table.keys:
-        return JOINED
+        return KEPT_JOIN if table.keep_inputs else JOINED
     return UNIQUE if table.unique else APPEND
 
 
 @kind_of.register
 def _(table: Gold) -> Kind:
-    if table.groups_of or len(table.reads) > 1:
-        return JOINED if table.groups_of else WHOLE_OF_SEVERAL
+    if table.groups_of:
+        return KEPT_JOIN if table.keep_inputs else JOINED
+    if len(table.reads) > 1:
+        return WHOLE_OF_SEVERAL
     if table.combine:
         return COMBINED
     if table.keep_inputs:

@@ -177,7 +177,12 @@ def rewrite(
 
 def is_left_in_part(order: tuple[str, ...], size: int) -> bool:
     """Return whether files are in an order, and so large that a change of few groups leaves others alone."""
-    return bool(order) and size >= IN_PROPORTION
+    return bool(order) and is_large(size)
+
+
+def is_large(size: int) -> bool:
+    """Return whether a table of so many bytes is read and written in proportion to what a batch touches."""
+    return size >= IN_PROPORTION
 
 
 def few_groups(by: tuple[str, ...], groups: DataFrame) -> Groups | None:

@@ -116,7 +116,7 @@ def read_commit(where: Where, version: int) -> Commit:
         bytes=told if changed else size,
         removed_slices=removed_slices,
         a_file=next((action["add"]["path"] for action in actions if "add" in action), None),
-        feed_rows=None if changed or removes else _sum_of_known(fed),
+        feed_rows=None if changed or removes else sum_of_known(fed),
     )
 
 
@@ -160,7 +160,8 @@ def _records(add: Mapping[str, Any]) -> int | None:
     return None if records is None else int(records)
 
 
-def _sum_of_known(rows: Sequence[int | None]) -> int | None:
+def sum_of_known(rows: Sequence[int | None]) -> int | None:
+    """Return the sum of numbers of rows; None where one of them is not known."""
     known = [one for one in rows if one is not None]
     return sum(known) if len(known) == len(rows) else None
 

@@ -77,8 +77,11 @@ class StoredTable(Protocol):
         """
         ...
 
-    def scan(self, spark: SparkSession, version: int) -> tuple[DataFrame, Scan | None]:
-        """Return the rows of one version, and what to read them opens; None where its log is gone. Raises as `read`."""
+    def scan(self, spark: SparkSession, version: int, groups: Groups | None = None) -> tuple[DataFrame, Scan | None]:
+        """Return the rows of one version, and what to read them opens; None where its log is gone. Raises as `read`.
+
+        `groups`: of files that can hold no row of them, none is read; rows of other groups may be among those read.
+        """
         ...
 
     def changes(self, spark: SparkSession, *, feed: bool, limits: Mapping[str, str]) -> DataFrame:

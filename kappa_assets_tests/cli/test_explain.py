@@ -63,7 +63,10 @@ RECOMPUTED = (
     "The groups that a row of the batch is in, or was in before it was changed, are recomputed from silver.sales; what "
     "the function gives of them takes the place of their rows."
 )
-SEEN_ONCE = "at one version: the function gets"
+FILES = (
+    "the files of silver.sales that may hold a row of the groups that the batch touches: few where groups come in "
+    "order, as days do, and all where their rows are everywhere, or up to 4 MB, at one version"
+)
 KEYS = (
     "Give it keys, if its rows belong to groups of rows of silver.sales: only those that a batch touches are then "
     "computed anew."
@@ -116,10 +119,7 @@ SAID: dict[str, list[tuple[str, str]]] = {
         ("its groups", "StockCode"),
         (
             "read of silver.sales",
-            (
-                "The rows of the batch. Where rows of silver.sales were taken away: StockCode, n of all files of "
-                f"silver.sales, {SEEN_ONCE} the rows of the groups that the batch touches."
-            ),
+            f"The rows of the batch. Where rows of silver.sales were taken away: StockCode, n of {FILES}.",
         ),
         ("of gold.merged", OF_GROUPS.format("StockCode")),
     ],
@@ -128,10 +128,7 @@ SAID: dict[str, list[tuple[str, str]]] = {
         ("its groups", "StockCode"),
         (
             "read of silver.sales",
-            (
-                f"StockCode, _batch_id, _row, n of all files of silver.sales, {SEEN_ONCE} the rows of the groups that "
-                "the batch touches."
-            ),
+            f"StockCode, _batch_id, _row, n of {FILES}.",
         ),
         ("of gold.newest", OF_GROUPS.format("StockCode")),
         (
@@ -171,8 +168,8 @@ SAID: dict[str, list[tuple[str, str]]] = {
         (
             "read of silver.sales",
             (
-                f"n of all files of silver.sales, {SEEN_ONCE} all rows, and of its answer the groups that the batch "
-                "touches are kept."
+                "n of all files of silver.sales, at one version: the function gets all rows, and of its answer the "
+                "groups that the batch touches are kept."
             ),
         ),
         (

@@ -153,14 +153,26 @@ def combined(visits: Any) -> Any:
     return visits
 
 
+@silver(keys=["page"], by=["page"])
+def grouped(visits: Any) -> Any:
+    return visits
+
+
+@silver(keys=["page"], by=["page"], keep_inputs=True)
+def grouped_of_kept(visits: Any) -> Any:
+    return visits
+
+
 @pytest.mark.parametrize(
     ("table", "told", "untold"),
     [
         (whole, ["Give it keys", "Say every="], ["keep_inputs"]),
         (kept, ["such as days or slices", "Say every="], ["Say keep_inputs", "Give it keys"]),
         (combined, ["Say every="], ["keep_inputs", "Give it keys"]),
+        (grouped, ["Say keep_inputs", "Say every="], ["Give it keys"]),
+        (grouped_of_kept, ["such as days or slices", "Say every="], ["Say keep_inputs", "Give it keys"]),
     ],
-    ids=["whole", "kept", "combined"],
+    ids=["whole", "kept", "combined", "grouped", "grouped, of kept inputs"],
 )
 def test_what_is_told_suits_the_declaration(
     lake_path: Path, table: Derived, told: list[str], untold: list[str]

@@ -101,6 +101,28 @@ def test_a_batch_of_few_groups_replaces_few_files(
     assert small_files("gold", follower.folder, before=dt.date(2100, 1, 1), few=2) == [], "upkeep leaves their order"
 
 
+def test_a_gold_whose_groups_come_in_order_reads_the_files_of_silver_that_may_hold_one(
+    spark: SparkSession, tmp_path: Path, large: pytest.MonkeyPatch
+) -> None:
+    scene = scene_at(spark, tmp_path)
+    follower = Follower(scene, GOLDS["keyed"])
+    for letter in "abcdef":
+        scene.append([[(f"{letter}{n}", n) for n in range(10)]])
+    follower.drain()
+    scene.append([[("c3", 5)]])
+    follower.drain()
+    is_exact(follower)
+    scanned = newest_note(follower).scanned
+    assert scanned is not None
+    assert (scanned.files, scanned.rows) == (2, 11)
+    scene.delete("e5")
+    follower.drain()
+    is_exact(follower)
+    scanned = newest_note(follower).scanned
+    assert scanned is not None
+    assert (scanned.files, scanned.rows) == (1, 9)
+
+
 @pytest.mark.parametrize("kind", ["combined", "keyed", "whole"])
 def test_a_small_gold_notes_all_that_it_read(spark: SparkSession, tmp_path: Path, kind: str) -> None:
     scene = scene_at(spark, tmp_path)

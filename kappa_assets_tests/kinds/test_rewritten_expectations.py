@@ -13,7 +13,6 @@ from kappa_assets import LINEAGE, Files, Pipeline, bronze, expect, gold, silver
 from kappa_assets.errors import ExpectationFailed, LogicError
 from kappa_assets.host.host import Host
 from kappa_assets.kinds import rewriting_query
-from kappa_assets.kinds.joined import joined_query
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.delta_log import commits
 from kappa_assets.log.note import REWRITTEN
@@ -106,8 +105,7 @@ def scene(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Scene:
     proportion, fetched = WAYS[request.param]
-    for module in (rewriting_query, joined_query):
-        monkeypatch.setattr(module, "IN_PROPORTION", proportion)
+    monkeypatch.setattr(rewriting_query, "IN_PROPORTION", proportion)
     if fetched is not None:
         monkeypatch.setattr(key_order, "_FETCHED", fetched)
         monkeypatch.setattr(key_order, "_SORTED_AT_ONCE", 400)  # several tasks: Spark computes rows twice, to cut them

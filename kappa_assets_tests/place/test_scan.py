@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -13,6 +14,7 @@ from kappa_assets.place.change import Groups, Scan
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter, Once
 from kappa_assets.place.local.delta_write.parquet_files import describe_files
 from kappa_assets.place.local.delta_write.small_files import write_part
+from kappa_assets.place.local.key_order.extents import that_may_hold
 from kappa_assets.place.local.key_order.key_order import KeyOrder
 from kappa_assets.place.local.local_table import LocalTable
 from kappa_assets.place.local.pinned import Pinned, scan_pinned
@@ -80,3 +82,51 @@ def test_a_version_of_an_upstream_opens_its_files_whatever_was_committed_since(t
     found: Pinned = scan_pinned(spark, tmp_path, before)
     assert (found.version, found.scan) == (before, Scan(6, 60, bytes_of(tmp_path, *"abcdef")))
     assert sorted(opened(spark)) == list("abcdef")
+
+
+def test_of_a_version_the_files_are_left_out_that_can_hold_no_group(tmp_path: Path) -> None:
+    writer, spark = table_of(tmp_path), MagicMock()
+    groups = Groups(("k",), pa.table({"k": ["b3", "e9", "zz"]}))
+    found = scan_pinned(spark, tmp_path, writer.version(), groups)
+    assert sorted(opened(spark)) == ["b", "e"]
+    assert found.scan == Scan(2, 20, bytes_of(tmp_path, "b", "e"))
+    none = scan_pinned(MagicMock(), tmp_path, writer.version(), Groups(("k",), pa.table({"k": ["zz"]})))
+    assert none.scan is not None
+    assert none.scan.files == 1, "one stays, to tell the columns"
+
+
+def listed(**columns: Any) -> pa.Table:
+    """Return files as a log tells them, one for each value."""
+    count = len(next(iter(columns.values())))
+    plain = {"path": [*"abcdefgh"[:count]], "size_bytes": [1] * count, "num_records": [5] * count}
+    return pa.table({**plain, **{name.replace("_of_", "."): values for name, values in columns.items()}})
+
+
+def holding(files: pa.Table, **groups: Any) -> list[str]:
+    return that_may_hold(files, Groups(tuple(groups), pa.table(groups)))
+
+
+def test_every_column_of_a_group_tells_and_what_is_not_told_may_be_anywhere() -> None:
+    files = listed(min_of_k=[1, 5, None], max_of_k=[4, 9, None], null_count_of_k=[0, 1, None])
+    assert holding(files, k=[4]) == ["a", "c"]
+    assert holding(files, k=pa.array([None], pa.int64())) == ["b", "c"]
+    assert holding(files, k=[10]) == ["c"]
+    assert holding(files, k=[4, 5], other=["x", "y"]) == ["a", "b", "c"]
+    assert holding(files, k=["4"]) == ["a", "b", "c"], "bounds of another type"
+    assert holding(files, k=[4.0]) == ["a", "b", "c"], "nan is outside of all bounds"
+    both = files.append_column("min.day", [["m", "m", "m"]]).append_column("max.day", [["n", "n", "n"]])
+    assert holding(both, k=[4], day=["o"]) == []
+
+
+def test_partitions_tell_as_bounds_do() -> None:
+    days = pa.array([dt.date(2026, 1, 1), dt.date(2026, 1, 2), None])
+    files = listed(partition_of_day=days)
+    assert holding(files, day=[dt.date(2026, 1, 2)]) == ["b"]
+    assert holding(files, day=pa.array([None], pa.date32())) == ["c"]
+
+
+def test_bounds_of_times_that_are_cut_to_milliseconds_hide_nothing() -> None:
+    at = dt.datetime(2026, 1, 1, 12, 0, 0, 5_000, dt.UTC)
+    files = listed(min_of_at=[at], max_of_at=[at])
+    assert holding(files, at=[at + dt.timedelta(microseconds=999)]) == ["a"]
+    assert holding(files, at=[at + dt.timedelta(milliseconds=1)]) == []

@@ -108,7 +108,7 @@ class CdcQuery(RewritingQuery):
     def _refuse_deletes(self, batch: Judged, read: InputRange, number: int, before: CommitNote | None) -> None:
         """Raise TooManyDeleted where a batch that is not taken in yet would take too many keys from the table."""
         share = self._cdc.max_deleted
-        if share is None or before is None or self._kept.has_taken(number, str(self._tape.bronze), read):
+        if share is None or before is None or self._kept.has_taken({str(self._tape.bronze): read}):
             return
         spark, changes, anew = batch.changes.sparkSession, marked(self._cdc, batch.changes), False
         if not self._kept.goes_with(before):
@@ -128,7 +128,7 @@ class CdcQuery(RewritingQuery):
         """Bring the state to the end of a batch, where it is not there yet, and then the table."""
         spark, changes = batch.changes.sparkSession, marked(self._cdc, batch.changes)
         note = self._noted(read, number)
-        taken = self._kept.has_taken(number, str(self._tape.bronze), read)
+        taken = self._kept.has_taken({str(self._tape.bronze): read})
         anew = not taken and not self._kept.goes_with(before)
         groups = None if anew else self._groups(changes)
         if anew:

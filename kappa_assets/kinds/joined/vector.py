@@ -11,6 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from kappa_assets.columns import BATCH_ID
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.log.generation_positions import position_of
 from kappa_assets.log.logs import ON_DISK
@@ -32,6 +36,13 @@ class Part:
     """The last version whose changes are wholly in these rows; -1: none."""
     batch: int | None = None
     """The last batch whose rows count; None: all do."""
+
+    def cut(self, rows: DataFrame) -> DataFrame:
+        """Leave out what came on the tape after the last batch that counts.
+
+        Of a commit that holds batches on both sides of it some rows are read now, and later all of it once more.
+        """
+        return rows if self.batch is None else rows.where(F.col(BATCH_ID) <= self.batch)
 
     def range(self, since: Offset | None) -> InputRange:
         """Return what a batch that went on from `since` has read of it, as a note has it."""

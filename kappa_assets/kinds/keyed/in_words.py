@@ -33,10 +33,21 @@ def rows_of_groups_read(upstream: str, answer: Answer | None) -> str:
         return f"what it uses of {upstream}, which is told once the columns of that are known."
     used = columns_used(answer.rows)
     columns = sorted(answer.groups.columns if used is None else used | set(answer.groups.columns))
-    of = f"{', '.join(columns)} of all files of {upstream}, at one version"
+    of = ", ".join(columns)
     if answer.groups.plain:
-        return f"{of}: the function gets the rows of the groups that the batch touches."
-    return f"{of}: the function gets all rows, and of its answer the groups that the batch touches are kept."
+        return f"{of} of {files_that_may_hold_groups(upstream)}, at one version."
+    return (
+        f"{of} of all files of {upstream}, at one version: the function gets all rows, and of its answer the groups "
+        "that the batch touches are kept."
+    )
+
+
+def files_that_may_hold_groups(upstream: str) -> str:
+    """Return in words which files of its upstreams a batch of a table reads that recomputes touched groups."""
+    return (
+        f"the files of {upstream} that may hold a row of the groups that the batch touches: few where groups come in "
+        f"order, as days do, and all where their rows are everywhere, or up to {IN_PROPORTION >> 20} MB"
+    )
 
 
 def what_is_dear(gold: Gold, upstream: str, answer: Answer | None) -> tuple[str, ...]:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.types import StructField, StructType
 
-from kappa_assets.columns import ADDRESS, quoted
+from kappa_assets.columns import ADDRESS
 from kappa_assets.declare.tables import Gold
 from kappa_assets.errors import LogicError
 from kappa_assets.kinds.aggregate import FeedBatch, made_by
@@ -32,10 +31,6 @@ from kappa_assets.logic.analysed import columns_used
 from kappa_assets.logic.logic_check import Answer, check_groups
 from kappa_assets.place.change import Groups
 from kappa_assets.place.local.change_feed.row_changes import CHANGE, tells_rows_apart
-
-_TIMES = "_kappa_times"
-"""How often a row is there, or how much more often a change leaves it there."""
-_TAKEN_AWAY = ("delete", "update_preimage")
 
 
 def check_kept_inputs(table: Gold, upstream: DataFrame, *, unique: Sequence[tuple[str, ...]] = (ADDRESS,)) -> Answer:
@@ -80,7 +75,7 @@ class KeptInputsQuery(KeyedQuery):
 
     def _taken_in(self, batch: FeedBatch, number: int, before: CommitNote | None) -> FeedBatch:
         batch = replace(batch, groups=self._few_groups(batch))
-        if not self._kept.has_taken(number, self._upstream_name, batch.read):
+        if not self._kept.has_taken({self._upstream_name: batch.read}):
             self._keep(batch, number, before)
         return batch
 
@@ -114,37 +109,27 @@ class KeptInputsQuery(KeyedQuery):
         """Return the inputs of the groups of a batch after its changes, or all of them."""
         groups = self._kept_groups(batch)
         held = self._kept.rows(batch.rows.sparkSession, groups)
-        follow = self._followed if may_hold_deletes(self._upstream, batch.read) else self._added
-        return Content(follow(held, batch.rows), groups=groups)
-
-    def _added(self, held: DataFrame, images: DataFrame) -> DataFrame:
-        return held.unionByName(self._kept.fitted(images))
-
-    def _followed(self, held: DataFrame, images: DataFrame) -> DataFrame:
-        """Return rows after changes: equal ones are counted, since nothing else tells them apart."""
-        gone, columns = F.col(CHANGE).isin(*_TAKEN_AWAY), [quoted(name) for name in held.columns]
-        told = [held.withColumn(_TIMES, F.lit(1))]
-        told += [self._kept.fitted(images.where(gone)).withColumn(_TIMES, F.lit(-1))]
-        told += [self._kept.fitted(images.where(~gone)).withColumn(_TIMES, F.lit(1))]
-        counted = reduce(DataFrame.unionByName, told).groupBy(*columns).agg(F.sum(_TIMES).alias(_TIMES))
-        lacks = F.raise_error(F.lit(f"a row that was taken away is not among the inputs of {self.table}"))
-        there = F.when(F.col(_TIMES) >= 0, F.col(_TIMES) > 0).otherwise(lacks.cast("boolean"))
-        return counted.where(there).select(*columns, F.explode(F.sequence(F.lit(1), _TIMES))).select(*columns)
+        if may_hold_deletes(self._upstream, batch.read):
+            return Content(self._kept.after(held, batch.rows), groups=groups)
+        return Content(held.unionByName(self._kept.fitted(batch.rows)), groups=groups)
 
     def _content(self, batch: FeedBatch) -> Content:
         spark, by = batch.rows.sparkSession, self._verdict.by
         ahead = self._kept.ahead_of(batch.read)
         if self._last_note() is None:  # all groups are touched
-            return Content(self._fitted(self._of_all(self._complete(self._kept.rows(spark, None)))), ahead)
-        rows = self._complete(self._kept.rows(spark, self._kept_groups(batch)))
+            rows, scan = self._kept.scan(spark, None)
+            return Content(self._fitted(self._of_all(self._complete(rows))), ahead, scanned=scan)
+        rows, scan = self._kept.scan(spark, self._kept_groups(batch))
         images = self._complete(batch.rows.drop(CHANGE))
         answer, touched, groups = recomputed_groups(
-            self._gold, self._verdict, images, rows, small=batch.small, few=lambda _: batch.groups
+            self._gold, self._verdict, images, self._complete(rows), small=batch.small, few=lambda _: batch.groups
         )
         answer = self._fitted(answer)
         if groups is not None and self._is_large():
-            return Content(answer, ahead, groups)
-        return Content(semi_join(self._current(spark), touched, by, by, "left_anti").unionByName(answer), ahead)
+            return Content(answer, ahead, groups, scan)
+        current, own = self._scan_current(spark)
+        content = semi_join(current, touched, by, by, "left_anti").unionByName(answer)
+        return Content(content, ahead, scanned=scan + own)
 
     def _few_groups(self, batch: FeedBatch) -> Groups | None:
         """Return the groups of a batch as values, where that lets part of what is kept, or of the table, be left."""
@@ -154,12 +139,7 @@ class KeptInputsQuery(KeyedQuery):
 
     def _kept_groups(self, batch: FeedBatch) -> Groups | None:
         """Return the groups of a batch in the columns of what is kept; None where all of that is read and written."""
-        if batch.groups is None or not self._keeps_much():
-            return None
-        return Groups(self._verdict.plain, batch.groups.values.rename_columns(list(self._verdict.plain)))
-
-    def _is_large(self) -> bool:
-        return is_left_in_part(self._order, self._target.size())
+        return self._in_upstream(batch.groups) if self._keeps_much() else None
 
     def _keeps_much(self) -> bool:
         return is_left_in_part(self._kept_order, self._kept.size())

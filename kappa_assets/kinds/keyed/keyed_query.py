@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
 from kappa_assets.kinds.aggregate import AggregateQuery, FeedBatch, made_by
 from kappa_assets.kinds.keyed.in_words import explained
 from kappa_assets.kinds.kind import Kind
-from kappa_assets.kinds.rewriting_query import Content, keys_of, ordered
+from kappa_assets.kinds.rewriting_query import Content, few_groups, is_large, is_left_in_part, keys_of, ordered
 from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, telling_what_is_mixed, touched_groups
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import check_groups
 from kappa_assets.logic.verdict import Verdict
-from kappa_assets.place.change import Scan
+from kappa_assets.place.change import Groups, Scan
 
 
 class KeyedQuery(AggregateQuery):
@@ -41,22 +39,41 @@ class KeyedQuery(AggregateQuery):
         return frozenset(self._verdict.columns)
 
     def _content(self, batch: FeedBatch) -> Content:
-        spark, read = batch.rows.sparkSession, batch.read
-        above = self._scan_upstream(spark, max(holds_all_read(read.until), batch.ahead or 0))
+        spark, read, by = batch.rows.sparkSession, batch.read, self._verdict.by
+        version = max(holds_all_read(read.until), batch.ahead or 0)
         if read.since is None and not read.until.starting:
-            answer = self._fitted(self._of_all(above.rows))  # all groups are touched
-            return Content(answer, above.version, scanned=above.scan)
-        images, by = self._complete(batch.rows), self._verdict.by
-        few = partial(self._few, by)
+            above = self._scan_upstream(spark, version)
+            return Content(self._fitted(self._of_all(above.rows)), above.version, scanned=above.scan)  # all is touched
+        images = self._complete(batch.rows)
+        groups = self._groups_of(images)
+        above = self._scan_upstream(spark, version, self._in_upstream(groups))
         answer, touched, groups = recomputed_groups(
-            self._gold, self._verdict, images, above.rows, small=batch.small, few=few
+            self._gold, self._verdict, images, above.rows, small=batch.small, few=lambda _: groups
         )
         answer = self._fitted(answer)
-        if groups is not None:
+        if groups is not None and self._is_large():
             return Content(answer, above.version, groups, above.scan)
         current, own = self._scan_current(spark)
         rows = semi_join(current, touched, by, by, "left_anti").unionByName(answer)
         return Content(rows, above.version, scanned=Scan.all_of(above.scan, own))
+
+    def _groups_of(self, images: DataFrame) -> Groups | None:
+        """Return the groups that a batch touches, as values, where that lets part of a table be left; else None."""
+        reads_much = bool(self._verdict.plain) and is_large(self._above.size())
+        if not (reads_much or self._is_large()):
+            return None
+        answer = images if self._verdict.plain else self._gold(images)
+        return few_groups(self._verdict.by, touched_groups(self._verdict, images, answer))
+
+    def _in_upstream(self, groups: Groups | None) -> Groups | None:
+        """Return groups in the columns of the upstream; None where these are no columns of it."""
+        if groups is None or not self._verdict.plain:
+            return None
+        return Groups(self._verdict.plain, groups.values.rename_columns(list(self._verdict.plain)))
+
+    def _is_large(self) -> bool:
+        """Return whether the table is so large that a batch of few groups replaces a part of it."""
+        return is_left_in_part(self._order, self._target.size())
 
     def _of_all(self, rows: DataFrame) -> DataFrame:
         answer = self._gold(rows)

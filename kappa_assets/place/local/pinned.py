@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from pyspark.errors import AnalysisException
@@ -18,7 +19,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from kappa_assets.columns import quoted
-from kappa_assets.place.change import Scan
+from kappa_assets.place.change import Groups, Scan
+from kappa_assets.place.local.key_order.extents import that_may_hold
 from kappa_assets.place.local.spark_paths import literal_path
 from kappa_assets.place.local.stored_table import Where, stored
 
@@ -45,12 +47,15 @@ def read_pinned(spark: SparkSession, where: Where, version: int) -> tuple[DataFr
     return pinned.rows, pinned.version
 
 
-def scan_pinned(spark: SparkSession, where: Where, version: int) -> Pinned:
-    """Return what `read_pinned` does, and what to read these rows opens. Raises AnalysisException as it does."""
+def scan_pinned(spark: SparkSession, where: Where, version: int, groups: Groups | None = None) -> Pinned:
+    """Return what `read_pinned` does, and what to read these rows opens. Raises AnalysisException as it does.
+
+    `groups`: rows of others may be left out.
+    """
     table = stored(where)
     while True:
         try:
-            return Pinned(*table.scan(spark, version), version)
+            return Pinned(*table.scan(spark, version, groups), version)
         except AnalysisException as error:
             newest = table.newest()
             if newest is None or newest <= version:
@@ -75,9 +80,14 @@ def read_at(spark: SparkSession, table: Path, version: int, *, pruned: bool = Fa
     return _through_delta(spark, table, version) if pruned else scan_at(spark, table, version)[0]
 
 
-def scan_at(spark: SparkSession, table: Path, version: int) -> tuple[DataFrame, Scan | None]:
-    """Return the rows of `version`, and what to read them opens; None where the log of that version is gone."""
-    listed = _listed(table, version)
+def scan_at(
+    spark: SparkSession, table: Path, version: int, groups: Groups | None = None
+) -> tuple[DataFrame, Scan | None]:
+    """Return the rows of `version`, and what to read them opens; None where the log of that version is gone.
+
+    `groups`: files that can hold none of them are left out, where files alone tell what is in the table.
+    """
+    listed = _listed(table, version, groups)
     scan = None if listed is None else listed.scan
     if listed is None or listed.plain is None:
         return _through_delta(spark, table, version), scan
@@ -114,8 +124,8 @@ class _Listed:
     plain: _PlainFiles | None
 
 
-def _listed(table: Path, version: int) -> _Listed | None:
-    """Return the files of `version`; None if its log is gone.
+def _listed(table: Path, version: int, groups: Groups | None) -> _Listed | None:
+    """Return the files of `version`, but for those that can hold none of the groups; None if its log is gone.
 
     A reader of the first Delta protocol takes files as they are; later ones may delete rows in them or rename columns.
     """
@@ -130,7 +140,15 @@ def _listed(table: Path, version: int) -> _Listed | None:
     plain = opened.protocol().min_reader_version == 1 and "_metadata" not in schema.names
     if not added or not plain or not all(_is_named_by_its_folder(action) for action in added):
         return _Listed(Scan.of(files), None)
-    return _Listed(Scan.of(files), _PlainFiles(schema, partition_by, [str(table / action["path"]) for action in added]))
+    paths = files["path"]
+    if groups is not None:
+        bounded = pa.table(opened.get_add_actions(flatten=True))
+        # One stays where none may hold a group: a read of no file at all has no rows to take a schema from.
+        paths = pa.array(that_may_hold(bounded, groups) or paths[:1].to_pylist(), pa.string())
+        files = files.filter(pc.is_in(files["path"], paths))
+    return _Listed(
+        Scan.of(files), _PlainFiles(schema, partition_by, [str(table / path) for path in files["path"].to_pylist()])
+    )
 
 
 def _is_named_by_its_folder(action: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
-    from kappa_assets.place.change import Scan
+    from kappa_assets.place.change import Groups, Scan
     from kappa_assets.place.local.local_table import LocalTable
     from kappa_assets.place.local.upkeep.local_upkeep import LocalUpkeep
 
@@ -86,10 +86,10 @@ class LocalStoredTable:
 
         return read_at(spark, self.folder, version, pruned=pruned)
 
-    def scan(self, spark: SparkSession, version: int) -> tuple[DataFrame, Scan | None]:
+    def scan(self, spark: SparkSession, version: int, groups: Groups | None = None) -> tuple[DataFrame, Scan | None]:
         from kappa_assets.place.local.pinned import scan_at
 
-        return scan_at(spark, self.folder, version)
+        return scan_at(spark, self.folder, version, groups)
 
     def changes(self, spark: SparkSession, *, feed: bool, limits: Mapping[str, str]) -> DataFrame:
         reader = spark.readStream.format("delta").options(**limits)

@@ -69,7 +69,7 @@ def priced_sales(sales: DataFrame, customers: DataFrame) -> DataFrame:
     return newest.select("sale", "customer", "amount", "segment")
 
 
-@silver(keys=["customer"], by={"sales": "customer", "refunds": "customer"})
+@silver(keys=["customer"], by={"sales": "customer", "refunds": "customer"}, keep_inputs=True)
 def balances(sales: DataFrame, refunds: DataFrame) -> DataFrame:
     """What each customer has paid, and got back: of one tape, so never a refund without its sale."""
     moved = sales.selectExpr("customer", "amount AS paid", "int(null) AS refunded")
@@ -189,12 +189,13 @@ class PricedShop:
 
     def held(self) -> dict[str, Counter[tuple[Any, ...]]]:
         """Return what readers see of each table that is joined, or stands above."""
-        return {str(name): Counter(self._rows(name)) for name in pipeline.tables if str(name) in self.told.expected()}
+        return {str(name): Counter(self.rows(name)) for name in pipeline.tables if str(name) in self.told.expected()}
 
     def drain(self, spark: Any, of: Pipeline = pipeline, files: int = 1) -> None:
         Host(self.setting(spark, files), of).drain()
 
-    def _rows(self, name: Any) -> Iterator[tuple[Any, ...]]:
+    def rows(self, name: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that readers see of a table."""
         table = DeltaTable(self.lake.link(name).resolve())
         return (tuple(row.values()) for row in table.to_pyarrow_table().to_pylist())
 

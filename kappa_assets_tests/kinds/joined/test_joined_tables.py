@@ -16,7 +16,7 @@ from pyspark.sql.types import StructType
 
 from kappa_assets import Pipeline
 from kappa_assets.errors import ReplayError
-from kappa_assets.kinds.joined.joined_query import WholeOfSeveralQuery
+from kappa_assets.kinds.joined.several_query import WholeOfSeveralQuery
 from kappa_assets.replay import plan_replay, rollback, run_replay
 from kappa_assets_tests.kinds.joined.priced_shop import TABLES, PricedShop, doubled, pipeline, priced_sales, sales
 

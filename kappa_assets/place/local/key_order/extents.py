@@ -10,6 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from kappa_assets.place.change import Groups
+
 ORDERED_BY = "kappa.orderedBy"
 """The property of a table whose files lie in the order of its keys: upkeep merges none of them, its writer does."""
 Ordered = Any
@@ -82,3 +84,46 @@ def cuts(files: Sequence[Extent], replaced: Sequence[Extent]) -> list[Ordered]:
     gone = {one.path for one in replaced}
     bounded = [one for one in files if one.low is not None]
     return sorted({b.low for a, b in pairwise(bounded) if not {a.path, b.path} <= gone})
+
+
+def that_may_hold(files: pa.Table, groups: Groups) -> list[str]:
+    """Return the paths of the files that may hold a row of one of the groups, as bounds and partitions tell.
+
+    `files`: as for `extents`, with `partition.<column>` where there are partitions.
+    """
+    paths: list[str] = files["path"].to_pylist()
+    for column in groups.by:
+        values = groups.values[column]
+        order = _order(values.type)
+        if order is None:
+            continue
+        wanted, null = sorted(set(as_ordered(values)) - {None}), values.null_count > 0
+        if order == "time":  # other writers cut upper bounds down to milliseconds
+            wanted = [value - value % 1_000 for value in wanted]
+        may_hold = {one.path for one in _told(files, column, values.type) if one.may_hold(wanted, null=null)}
+        paths = [path for path in paths if path in may_hold]
+    return paths
+
+
+def _told(files: pa.Table, column: str, kind: pa.DataType) -> list[Extent]:
+    """Return what each file holds; of a column whose bounds are of no or another order than `kind`, nothing is told."""
+    in_folder, least = f"partition.{column}", f"min.{column}"
+    if in_folder in files.column_names and _order(files[in_folder].type) == _order(kind):
+        values = zip(files["path"].to_pylist(), as_ordered(files[in_folder]), strict=True)
+        return [Extent(path, 0, 1, value, value, int(value is None)) for path, value in values]
+    known = least in files.column_names and _order(files[least].type) == _order(kind)
+    return extents(files if known else files.select(["path", "size_bytes", "num_records"]), column)
+
+
+def _order(kind: pa.DataType) -> str | None:
+    """Return how values of a type are ordered, where two of one order can be compared; None: their bounds tell little.
+
+    Of floating-point numbers nan is outside of all bounds.
+    """
+    orders = {
+        "text": pa.types.is_string(kind) or pa.types.is_large_string(kind),
+        "number": pa.types.is_integer(kind),
+        "day": pa.types.is_date32(kind),
+        "time": pa.types.is_timestamp(kind),
+    }
+    return next((name for name, is_it in orders.items() if is_it), None)
