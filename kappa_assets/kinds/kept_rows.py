@@ -2,7 +2,8 @@
 
 It is written before the table, by a commit of its own. Its note says which batch it has taken in, in the words of the
 table's note: so it is known whether it goes with the table, or is ahead of it by the batch that is being applied. A
-state that does neither is lost, older, or another table's. It is never believed, and built anew from the upstream.
+state that does neither is lost, older, or another table's; one whose rows somebody else has changed since is nobody's.
+It is never believed, and built anew from the upstream.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from kappa_assets.columns import quoted
 from kappa_assets.errors import CommitOvertaken, TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.rewriting_query import Content, rewrite
-from kappa_assets.log.delta_log import last_note
+from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Already, Counts, Fence, Groups, Scan, Write
@@ -67,10 +68,10 @@ class KeptRows:
 
         It is not where rows were chosen otherwise, as by a declaration that changed and goes forward.
         """
+        if before is None:
+            return self.size() == 0
         mine = self._note()
-        if mine is None or before is None:
-            return mine is before
-        return self._is_mine(mine) and mine.reads == before.reads
+        return mine is not None and self._is_mine(mine) and mine.reads == before.reads
 
     def has_taken(self, reads: Mapping[str, InputRange]) -> bool:
         """Return whether its newest commit took in just what a batch reads, as rows are kept today."""
@@ -147,8 +148,14 @@ class KeptRows:
         return Write(self._table, self._generation, "state", self._open.version() + 1)
 
     def _note(self) -> CommitNote | None:
-        found = last_note(self._stored, at_most=self._open.version())
-        return None if found is None else found[1]
+        """Return what its newest commit says; None where somebody else has changed its rows since then."""
+        newest = self._open.version()
+        found = last_note(self._stored, at_most=newest)
+        if found is None or any(
+            c.adds_data or c.removes_data for c in commits(self._stored, after=found[0], upto=newest)
+        ):
+            return None
+        return found[1]
 
     def _is_mine(self, note: CommitNote) -> bool:
         by = {name: note.source.get(name) for name in self._kept_by}

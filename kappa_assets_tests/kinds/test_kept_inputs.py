@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
     from kappa_assets.faults import Point
 
-TROUBLES = ("none", "state lost", "state older", "state of another table", "death between the two commits")
+TROUBLES = (
+    *("none", "state lost", "state older", "state of another table", "state changed by hand"),
+    "death between the two commits",
+)
 
 
 def in_proportion(patch: pytest.MonkeyPatch) -> None:
@@ -147,6 +150,8 @@ def happens(scene: Scene, how: str, sales: list[Sale]) -> None:
 def befalls(trouble: str, follower: Follower, older: Path, others: Path) -> None:
     if trouble in ("state lost", "state older", "state of another table"):
         shutil.rmtree(inputs(follower))
+    if trouble == "state changed by hand":
+        DeltaTable(inputs(follower)).delete("shop = 'a001'")
     if trouble == "state older":
         shutil.copytree(older, inputs(follower))
     if trouble == "state of another table":

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 NAME = str(balances.name)
 MANY = [(f"s{n}", f"c{n:03}", n, 1) for n in range(100)]
-TROUBLES = ("none", "state lost", "state older", "state of another table", "death between the two commits")
+TROUBLES = (
+    *("none", "state lost", "state older", "state of another table", "state changed by hand"),
+    "death between the two commits",
+)
 
 
 @silver(keys=["customer"], by={"sales": "customer", "refunds": "customer"}, keep_inputs=True)
@@ -131,6 +134,7 @@ def test_what_keeps_no_inputs_reads_the_files_of_its_upstreams_that_may_hold_a_t
         ("sell", 1, "state older"),
         ("refund", 2, "death between the two commits"),
         ("sell", 3, "state lost"),
+        ("sell", 1, "state changed by hand"),
         ("refund", 1, "state of another table"),
     ],
 )
@@ -169,6 +173,8 @@ def happens(shop: PricedShop, how: str, number: int) -> None:
 def befalls(trouble: str, shop: PricedShop, older: Path) -> None:
     if trouble in ("state lost", "state older", "state of another table"):
         shutil.rmtree(inputs(shop))
+    if trouble == "state changed by hand":
+        DeltaTable(inputs(shop)).delete("customer = 'c001'")
     if trouble == "state older":
         shutil.copytree(older, inputs(shop))
     if trouble == "state of another table":
