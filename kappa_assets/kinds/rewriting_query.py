@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ByteType,
+    DataType,
     DateType,
     IntegerType,
     LongType,
@@ -198,7 +199,18 @@ def keys_of(table: Gold | Silver) -> tuple[str, ...]:
 
 def ordered(by: tuple[str, ...], schema: StructType) -> tuple[str, ...]:
     """Return the columns of groups whose bounds tell files apart; a dot in a name hides them."""
-    return tuple(c for c in by if isinstance(schema[c].dataType, _ORDERED) and "." not in c)
+    return tuple(c for c in by if _has_bounds(schema[c].dataType) and "." not in c)
+
+
+def bounded(groups: Groups, columns: tuple[str, ...], schema: StructType) -> Groups | None:
+    """Return groups in columns of an upstream, those alone whose bounds tell files apart; None where none does."""
+    known = ordered(columns, schema)
+    return Groups(known, groups.values.rename_columns(list(columns)).select(list(known))) if known else None
+
+
+def _has_bounds(kind: DataType) -> bool:
+    """Return whether values are ordered as bounds are: of texts by their bytes, which a collation does otherwise."""
+    return isinstance(kind, _ORDERED) and (not isinstance(kind, StringType) or kind.collation == StringType().collation)
 
 
 def complete(rows: DataFrame, schema: StructType) -> DataFrame:

@@ -13,7 +13,7 @@ from kappa_assets.kinds.joined.in_words import joined_in_words
 from kappa_assets.kinds.joined.several_query import GoneMeanwhile, Inputs, WholeOfSeveralQuery
 from kappa_assets.kinds.joined.vector import Reading, Upstream
 from kappa_assets.kinds.kind import Kind
-from kappa_assets.kinds.rewriting_query import MOST_GROUPS, Content, is_left_in_part, keys_of, ordered
+from kappa_assets.kinds.rewriting_query import MOST_GROUPS, Content, bounded, is_left_in_part, keys_of, ordered
 from kappa_assets.kinds.touched import all_of_joined, recomputed_joined, semi_join, touched_of_joined
 from kappa_assets.logic.logic_check import check_joined
 from kappa_assets.logic.verdict import Verdict
@@ -56,8 +56,8 @@ class JoinedQuery(WholeOfSeveralQuery):
         """
         if touched is None:
             return self._all_rows(spark, reading)
-        named = [Groups(of, touched.values.rename_columns(list(of))) for of in self._verdict.plain_of]
-        return self._all_rows(spark, reading, named)
+        both = zip(self._verdict.plain_of, self._schemas, strict=True)
+        return self._all_rows(spark, reading, [bounded(touched, of, schema) for of, schema in both])
 
     def _of_groups(self, inputs: Inputs, feeds: Sequence[DataFrame | None], touched: Groups | None) -> Content:
         """Return the function on the rows of the touched groups, in the place of these groups."""

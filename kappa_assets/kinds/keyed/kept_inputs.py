@@ -139,7 +139,9 @@ class KeptInputsQuery(KeyedQuery):
 
     def _kept_groups(self, batch: FeedBatch) -> Groups | None:
         """Return the groups of a batch in the columns of what is kept; None where all of that is read and written."""
-        return self._in_upstream(batch.groups) if self._keeps_much() else None
+        if batch.groups is None or not self._keeps_much():
+            return None
+        return Groups(self._verdict.plain, batch.groups.values.rename_columns(list(self._verdict.plain)))
 
     def _keeps_much(self) -> bool:
         return is_left_in_part(self._kept_order, self._kept.size())

@@ -8,7 +8,7 @@ from pyspark.sql.types import StructType
 from kappa_assets.kinds.aggregate import AggregateQuery, FeedBatch, made_by
 from kappa_assets.kinds.keyed.in_words import explained
 from kappa_assets.kinds.kind import Kind
-from kappa_assets.kinds.rewriting_query import Content, few_groups, is_large, is_left_in_part, keys_of, ordered
+from kappa_assets.kinds.rewriting_query import Content, bounded, few_groups, is_large, is_left_in_part, keys_of, ordered
 from kappa_assets.kinds.touched import checked, recomputed_groups, semi_join, telling_what_is_mixed, touched_groups
 from kappa_assets.log.positions import holds_all_read
 from kappa_assets.logic.logic_check import check_groups
@@ -46,7 +46,8 @@ class KeyedQuery(AggregateQuery):
             return Content(self._fitted(self._of_all(above.rows)), above.version, scanned=above.scan)  # all is touched
         images = self._complete(batch.rows)
         groups = self._groups_of(images)
-        above = self._scan_upstream(spark, version, self._in_upstream(groups))
+        mine = None if groups is None else bounded(groups, self._verdict.plain, self._read)
+        above = self._scan_upstream(spark, version, mine)
         answer, touched, groups = recomputed_groups(
             self._gold, self._verdict, images, above.rows, small=batch.small, few=lambda _: groups
         )
@@ -59,17 +60,11 @@ class KeyedQuery(AggregateQuery):
 
     def _groups_of(self, images: DataFrame) -> Groups | None:
         """Return the groups that a batch touches, as values, where that lets part of a table be left; else None."""
-        reads_much = bool(self._verdict.plain) and is_large(self._above.size())
+        reads_much = bool(ordered(self._verdict.plain, self._read)) and is_large(self._above.size())
         if not (reads_much or self._is_large()):
             return None
         answer = images if self._verdict.plain else self._gold(images)
         return few_groups(self._verdict.by, touched_groups(self._verdict, images, answer))
-
-    def _in_upstream(self, groups: Groups | None) -> Groups | None:
-        """Return groups in the columns of the upstream; None where these are no columns of it."""
-        if groups is None or not self._verdict.plain:
-            return None
-        return Groups(self._verdict.plain, groups.values.rename_columns(list(self._verdict.plain)))
 
     def _is_large(self) -> bool:
         """Return whether the table is so large that a batch of few groups replaces a part of it."""
