@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from kappa_assets import expect
 from kappa_assets.errors import ExpectationFailed, ReplayError
 from kappa_assets.host.host import Host
+from kappa_assets.kinds import rewriting_query
 from kappa_assets.kinds.cdc import cdc_query
 from kappa_assets.kinds.query import Pace, Setting
 from kappa_assets.log.note import DROPPED, GIVEN, QUARANTINED, TAKEN
@@ -101,6 +102,26 @@ def test_a_table_of_changes_is_exact_whatever_happens_to_it_and_to_its_state(
     Host(scene.setting, pipeline).drain()
     is_exact(scene, scd)
     assert not scene.notes()[noted].touched, "all is built anew"
+
+
+@pytest.mark.parametrize("scd", [1, 2])
+def test_a_table_that_several_tasks_write_is_exact_though_its_first_batch_dies_between_the_two_commits(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scd: int
+) -> None:
+    monkeypatch.setattr(rewriting_query, "_ONE_FILE", 1)
+    session = spark.newSession()
+    session.conf.set("spark.sql.adaptive.coalescePartitions.enabled", "false")  # it would leave one task for so little
+    scene, pipeline = Scene(session, tmp_path), shop(scd)
+    changes = some_changes(random.Random(scd), 300, 60)
+    scene.land([*changes, *changes[:150]])
+    is_killed(scene, pipeline, "after_commit", STATE)
+    assert not scene.rows(), "the state is written first"
+    kept = DeltaTable(scene.lake.state(CUSTOMERS)).file_uris()
+    Host(scene.setting, pipeline).drain()
+    is_exact(scene, scd)
+    shown = DeltaTable(scene.lake.table(CUSTOMERS).folder).file_uris()
+    assert DeltaTable(scene.lake.state(CUSTOMERS)).file_uris() == kept, "what it holds is not written again"
+    assert len(kept) > 1 < len(shown)
 
 
 def test_a_table_of_changes_is_replayed_compared_promoted_and_rolled_back(spark: SparkSession, tmp_path: Path) -> None:

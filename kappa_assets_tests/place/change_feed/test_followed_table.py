@@ -16,7 +16,7 @@ from kappa_assets.log.delta_log import read_commit
 from kappa_assets.log.logs import ON_DISK
 from kappa_assets.log.note import Offset
 from kappa_assets.log.unread import unread_after
-from kappa_assets.place.change import Applied, Conflict, Write
+from kappa_assets.place.change import Applied, Conflict, Everything, Write
 from kappa_assets.place.local.change_feed import change_files
 from kappa_assets.place.local.change_feed.change_files import ChangeFiles
 from kappa_assets.place.local.key_order import key_order
@@ -264,3 +264,22 @@ def test_a_table_that_nobody_follows_is_left_as_it_is_where_that_is_told_at_no_c
     assert not table.paths() & files, "it was not looked"
     table.everything([*MANY[1:], row("000", 9)])
     assert ("000", 9) in {(values[0], values[1]) for values in table.rows()}
+
+
+def test_files_of_several_tasks_are_the_same_where_each_is(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_files, "_COMPARED_ANYWAY", 0)
+    table = FollowedTable(spark, tmp_path / "t", feed=False)
+
+    def written(rows: list[Row]) -> set[str]:
+        assert isinstance(table.change(rows, Everything(), small=False), Applied)
+        return table.paths()
+
+    files, on_disk = written(MANY), table.on_disk()
+    assert len(files) == 2
+    assert written(MANY) == files, "the same bytes"
+    assert table.on_disk() == on_disk
+    changed = [*MANY[:-1], row("059", 9)]
+    assert not written(changed) & files, "one of them is another"
+    assert table.rows() == counted(changed, table.names)
