@@ -61,7 +61,7 @@ def recomputed_joined(
     `images` and `rows` are those of each upstream, in the order of the function's parameters; None: nothing came. Of
     the images, the columns that name groups are enough.
     """
-    touched, groups = _as_values(touched_of_joined(verdict, images), small=small, few=few)
+    touched, groups = _as_values(touched_of_joined(table, verdict, images), small=small, few=few)
     read = [
         semi_join(one, touched, columns, verdict.by).select(*map(quoted, one.columns))
         for one, columns in zip(rows, verdict.plain_of, strict=True)
@@ -75,14 +75,14 @@ def all_of_joined(table: Silver | Gold, verdict: Verdict, rows: Sequence[DataFra
     return checked(verdict, row_keys(table, verdict), table(*rows), reduce(DataFrame.unionAll, known))
 
 
-def touched_of_joined(verdict: Verdict, images: Sequence[DataFrame | None]) -> DataFrame:
-    """Return the groups that the rows of several upstreams belong to, in columns named as `by`.
+def touched_of_joined(table: Silver | Gold, verdict: Verdict, images: Sequence[DataFrame | None]) -> DataFrame:
+    """Return the groups that rows of the upstreams of a table belong to, in columns named as `by`.
 
     Raises ValueError where nothing came for any of them, so that no group is touched.
     """
     found = [_named(verdict, n, one) for n, one in enumerate(images) if one is not None]
     if not found:
-        raise ValueError("nothing came for a joined table, so no group of it is touched")
+        raise ValueError(f"nothing came for {table.name}, so no group of it is touched")
     return reduce(DataFrame.unionAll, found)
 
 

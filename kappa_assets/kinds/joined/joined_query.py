@@ -40,7 +40,7 @@ class JoinedQuery(WholeOfSeveralQuery):
             None if one is None else self._completed(reading.of(upstream)[0].cut(one), upstream)
             for one, upstream in zip(changes, self._upstreams.upstreams, strict=True)
         ]
-        touched = self._as_values(touched_of_joined(self._verdict, feeds))
+        touched = self._as_values(touched_of_joined(self._declared, self._verdict, feeds))
         return partial(self._of_groups, self._inputs(spark, reading, changes, touched), feeds, touched)
 
     def _inputs(
