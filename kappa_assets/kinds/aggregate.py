@@ -152,13 +152,11 @@ class AggregateQuery(RewritingQuery, ABC):
         above = self._scan_upstream(spark, version)
         return Content(self._fitted(self._gold(above.rows)), above.version, scanned=above.scan)
 
-    def _upstream_at(self, spark: SparkSession, version: int) -> tuple[DataFrame, int]:
-        """Return the upstream as of `version`, or of its newest where that is gone, and which it is."""
-        above = self._scan_upstream(spark, version)
-        return above.rows, above.version
-
     def _scan_upstream(self, spark: SparkSession, version: int, groups: Groups | None = None) -> Pinned:
-        """Return what `_upstream_at` does, and what to read it opens; of groups, rows of others may be left out."""
+        """Return the upstream as of `version`, or of its newest where that is gone, and what to read it opens.
+
+        `groups`: rows of others may be left out.
+        """
         above = scan_pinned(spark, self._upstream, version, groups)
         return replace(above, rows=self._bounded(self._complete(above.rows)))
 

@@ -17,14 +17,16 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructField, StructType
 
 from kappa_assets.columns import quoted
-from kappa_assets.errors import CommitOvertaken, TableMissing
+from kappa_assets.declare.tables import Derived
+from kappa_assets.errors import CommitOvertaken, LogicError, TableMissing
 from kappa_assets.faults import fault_point
 from kappa_assets.kinds.rewriting_query import Content, rewrite
 from kappa_assets.log.delta_log import commits, last_note
 from kappa_assets.log.note import CommitNote, InputRange
+from kappa_assets.logic.analysed import columns_used
 from kappa_assets.names import TableName
 from kappa_assets.place.change import Already, Counts, Fence, Groups, Scan, Write
-from kappa_assets.place.local.change_feed.row_changes import CHANGE
+from kappa_assets.place.local.change_feed.row_changes import CHANGE, tells_rows_apart
 from kappa_assets.place.port import OpenTable, StoredTable
 
 _TIMES = "_kappa_times"
@@ -167,6 +169,21 @@ class KeptRows:
         if known is None:
             raise TableMissing(f"the {self._stored.name} was not prepared", hint="Start its query through the host.")
         return StructType([StructField(f.name, f.dataType, True) for f in known])
+
+
+def check_rows_are_told_apart(table: Derived, upstream: DataFrame, output: DataFrame, *, of: str = "") -> None:
+    """Raise LogicError where a column that a function uses of an upstream tells no rows apart, so that none is kept.
+
+    `output`: what the function makes of it. `of`: which upstream it is, where there are several.
+    """
+    used = columns_used(output)
+    mixed = [f for f in upstream.schema if (used is None or f.name in used) and not tells_rows_apart(f.dataType)]
+    if mixed:
+        told = ", ".join(f"{f.name} ({f.dataType.simpleString()})" for f in mixed)
+        raise LogicError(
+            f"{table.origin}: keep_inputs of {table.name} cannot tell rows{of} apart by {told}",
+            hint="Have the upstream give what the function needs of it as columns; or leave keep_inputs out.",
+        )
 
 
 def with_counts(note: CommitNote, counts: Counts) -> str:

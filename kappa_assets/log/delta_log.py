@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from kappa_assets.columns import ARRIVAL_DATE
 from kappa_assets.errors import LakeError, TapeGap
 from kappa_assets.log.note import CommitNote
+from kappa_assets.place.change import sum_of_known
 from kappa_assets.place.local.stored_table import Where, stored
 from kappa_assets.place.port import StoredTable
 
@@ -158,12 +159,6 @@ def _records(add: Mapping[str, Any]) -> int | None:
     stats = add.get("stats")
     records = json.loads(stats).get("numRecords") if stats else None
     return None if records is None else int(records)
-
-
-def sum_of_known(rows: Sequence[int | None]) -> int | None:
-    """Return the sum of numbers of rows; None where one of them is not known."""
-    known = [one for one in rows if one is not None]
-    return sum(known) if len(known) == len(rows) else None
 
 
 def _slice_of(remove: Mapping[str, Any]) -> str:

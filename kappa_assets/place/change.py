@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,12 @@ class Counts:
     """Of a change of groups: how many `groups`, and the `files` and `bytes` that might hold one, and were read."""
 
 
+def sum_of_known(rows: Sequence[int | None]) -> int | None:
+    """Return the sum of numbers of rows; None where one of them is not known."""
+    known = [one for one in rows if one is not None]
+    return sum(known) if len(known) == len(rows) else None
+
+
 @dataclass(frozen=True)
 class Scan:
     """What a read opens: files, as their table's log tells of them. Columns that are not used count among the bytes."""
@@ -91,11 +97,8 @@ class Scan:
     @classmethod
     def of(cls, files: pa.Table) -> Scan:
         """Return what a read of files opens, as `StoredTable.files` gives them: size_bytes, num_records."""
-        rows: list[int | None] = files["num_records"].to_pylist() if "num_records" in files.column_names else [None]
-        told = [one for one in rows if one is not None]
-        return cls(
-            files.num_rows, sum(told) if len(told) == files.num_rows else None, sum(files["size_bytes"].to_pylist())
-        )
+        rows = files["num_records"].to_pylist() if "num_records" in files.column_names else [None]
+        return cls(files.num_rows, sum_of_known(rows), sum(files["size_bytes"].to_pylist()))
 
     @staticmethod
     def all_of(*scans: Scan | None) -> Scan | None:

@@ -41,6 +41,19 @@ def in_proportion(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(key_order, "_GROWTH", 1)
 
 
+def files_opened(patch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list to which each reading of some groups adds how many files it opens."""
+    opened: list[int] = []
+    rows_of = key_order.KeyOrder.rows_of
+
+    def counted(self: Any, spark: SparkSession, part: Any, schema: Any) -> DataFrame:
+        opened.append(len(part.replaced))
+        return rows_of(self, spark, part, schema)
+
+    patch.setattr(key_order.KeyOrder, "rows_of", counted)
+    return opened
+
+
 def inputs(follower: Follower) -> Path:
     return follower.scene.setting.lake.state(follower.gold.name, 1)
 
@@ -73,15 +86,8 @@ def test_a_batch_of_few_groups_reads_and_replaces_few_files_and_its_upstream_is_
     def read(*_: object) -> None:
         raise AssertionError("the upstream is read")
 
-    monkeypatch.setattr(AggregateQuery, "_upstream_at", read)
-    opened: list[int] = []
-    rows_of = key_order.KeyOrder.rows_of
-
-    def counted(self: Any, spark: SparkSession, part: Any, schema: Any) -> DataFrame:
-        opened.append(len(part.replaced))
-        return rows_of(self, spark, part, schema)
-
-    monkeypatch.setattr(key_order.KeyOrder, "rows_of", counted)
+    monkeypatch.setattr(AggregateQuery, "_scan_upstream", read)
+    opened = files_opened(monkeypatch)
     files = len(DeltaTable(inputs(follower)).file_uris())
     assert files > 8
     scene.append([[("a001", 5), ("ü098", 7), ("zz", 1)]])

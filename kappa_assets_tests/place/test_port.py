@@ -68,9 +68,9 @@ LAKE_PATHS = re.compile(r"lake(\(\))?\.(folder|rejects|link|tape_index|checkpoin
 
 
 GO_PAST = {
-    ("change_feed.row_changes", "kinds/keyed/kept_inputs.py"): "which values tell rows apart, and what is a delete",
-    ("change_feed.row_changes", "kinds/joined/kept_join.py"): "which values tell rows apart, and what is a delete",
-    ("change_feed.row_changes", "kinds/kept_rows.py"): "what is a delete",
+    ("change_feed.row_changes", "kinds/keyed/kept_inputs.py"): "what the change feed calls a change",
+    ("change_feed.row_changes", "kinds/joined/kept_join.py"): "what the change feed calls a change",
+    ("change_feed.row_changes", "kinds/kept_rows.py"): "which values tell rows apart, and what is a delete",
     ("delta_write.small_files", "kinds/aggregate.py"): "how many bytes are little",
     ("delta_write.small_files", "kinds/append.py"): "how many bytes are little",
     ("delta_write.small_files", "kinds/cdc/cdc_query.py"): "how many bytes are little",

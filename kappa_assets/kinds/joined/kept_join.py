@@ -19,18 +19,17 @@ from pyspark.sql.types import IntegerType, StructField, StructType
 
 from kappa_assets.columns import quoted
 from kappa_assets.declare.tables import Gold, Silver
-from kappa_assets.errors import LogicError
 from kappa_assets.kinds.joined.in_words import kept_join_in_words
 from kappa_assets.kinds.joined.joined_query import JoinedQuery, unique_by
 from kappa_assets.kinds.joined.several_query import Inputs
 from kappa_assets.kinds.joined.vector import Part, Reading, Upstream
-from kappa_assets.kinds.kept_rows import KeptRows
+from kappa_assets.kinds.kept_rows import KeptRows, check_rows_are_told_apart
 from kappa_assets.kinds.kind import Kind
 from kappa_assets.kinds.rewriting_query import Content, complete, is_left_in_part, keys_of, ordered
 from kappa_assets.logic.analysed import columns_used
 from kappa_assets.logic.logic_check import Answer, check_joined
 from kappa_assets.place.change import Groups, Scan
-from kappa_assets.place.local.change_feed.row_changes import CHANGE, tells_rows_apart
+from kappa_assets.place.local.change_feed.row_changes import CHANGE
 from kappa_assets.place.local.pinned import read_pinned
 
 _INPUT = "_kappa_input"
@@ -44,15 +43,8 @@ def check_kept_join(
 ) -> Answer:
     """Return what `check_joined` does. Raises LogicError also where columns tell no rows apart that are to be kept."""
     answer = check_joined(table, *upstreams, unique=unique)
-    used = columns_used(answer.rows)
     for parameter, upstream in zip(table.groups_of, upstreams, strict=True):
-        mixed = [f for f in upstream.schema if (used is None or f.name in used) and not tells_rows_apart(f.dataType)]
-        if mixed:
-            told = ", ".join(f"{f.name} ({f.dataType.simpleString()})" for f in mixed)
-            raise LogicError(
-                f"{table.origin}: keep_inputs of {table.name} cannot tell rows of {parameter} apart by {told}",
-                hint="Have the upstream give what the function needs of it as columns; or leave keep_inputs out.",
-            )
+        check_rows_are_told_apart(table, upstream, answer.rows, of=f" of {parameter}")
     return answer
 
 

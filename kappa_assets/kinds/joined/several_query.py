@@ -22,11 +22,10 @@ from kappa_assets.kinds.kind import Kind, Standing
 from kappa_assets.kinds.query import Setting, StartAgain, columns_of
 from kappa_assets.kinds.rewriting_query import Content, RewritingQuery, complete, keys_of
 from kappa_assets.kinds.touched import telling_what_is_mixed
-from kappa_assets.log.delta_log import sum_of_known
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.log.positions import landed
 from kappa_assets.logic.logic_check import check_whole
-from kappa_assets.place.change import Counts, Groups, Scan, Write
+from kappa_assets.place.change import Counts, Groups, Scan, Write, sum_of_known
 from kappa_assets.place.local.pinned import Pinned, scan_pinned
 from kappa_assets.place.port import StoredTable
 from kappa_assets.place.registry import Generation, Registry

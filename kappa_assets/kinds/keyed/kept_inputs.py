@@ -19,7 +19,7 @@ from kappa_assets.columns import ADDRESS
 from kappa_assets.declare.tables import Gold
 from kappa_assets.errors import LogicError
 from kappa_assets.kinds.aggregate import FeedBatch, made_by
-from kappa_assets.kinds.kept_rows import KeptRows
+from kappa_assets.kinds.kept_rows import KeptRows, check_rows_are_told_apart
 from kappa_assets.kinds.keyed.in_words import explained_with_inputs
 from kappa_assets.kinds.keyed.keyed_query import KeyedQuery
 from kappa_assets.kinds.kind import Kind
@@ -27,10 +27,9 @@ from kappa_assets.kinds.rewriting_query import Content, few_groups, is_left_in_p
 from kappa_assets.kinds.touched import recomputed_groups, semi_join, touched_groups
 from kappa_assets.log.note import CommitNote, InputRange
 from kappa_assets.log.positions import holds_all_read, may_hold_deletes, read_bytes
-from kappa_assets.logic.analysed import columns_used
 from kappa_assets.logic.logic_check import Answer, check_groups
 from kappa_assets.place.change import Groups
-from kappa_assets.place.local.change_feed.row_changes import CHANGE, tells_rows_apart
+from kappa_assets.place.local.change_feed.row_changes import CHANGE
 
 
 def check_kept_inputs(table: Gold, upstream: DataFrame, *, unique: Sequence[tuple[str, ...]] = (ADDRESS,)) -> Answer:
@@ -43,14 +42,7 @@ def check_kept_inputs(table: Gold, upstream: DataFrame, *, unique: Sequence[tupl
             f"computed: {', '.join(answer.groups.groups)}",
             hint="Make the group a column of the upstream, and name that in keys; or leave keep_inputs out.",
         )
-    used = columns_used(answer.rows)
-    mixed = [f for f in upstream.schema if (used is None or f.name in used) and not tells_rows_apart(f.dataType)]
-    if mixed:
-        told = ", ".join(f"{f.name} ({f.dataType.simpleString()})" for f in mixed)
-        raise LogicError(
-            f"{table.origin}: keep_inputs of {table.name} cannot tell rows apart by {told}",
-            hint="Have the upstream give what the function needs of it as columns; or leave keep_inputs out.",
-        )
+    check_rows_are_told_apart(table, upstream, answer.rows)
     return answer
 
 
@@ -102,8 +94,8 @@ class KeptInputsQuery(KeyedQuery):
     def _all_inputs(self, batch: FeedBatch) -> Content:
         """Return all that the upstream has at the end of a batch, or later, where that cannot be read alone."""
         wanted = max(holds_all_read(batch.read.until), batch.ahead or 0)
-        rows, version = self._upstream_at(batch.rows.sparkSession, wanted)
-        return Content(self._kept.fitted(rows), version)
+        above = self._scan_upstream(batch.rows.sparkSession, wanted)
+        return Content(self._kept.fitted(above.rows), above.version)
 
     def _changed(self, batch: FeedBatch) -> Content:
         """Return the inputs of the groups of a batch after its changes, or all of them."""

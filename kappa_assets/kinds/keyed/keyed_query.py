@@ -60,8 +60,8 @@ class KeyedQuery(AggregateQuery):
 
     def _groups_of(self, images: DataFrame) -> Groups | None:
         """Return the groups that a batch touches, as values, where that lets part of a table be left; else None."""
-        reads_much = bool(ordered(self._verdict.plain, self._read)) and is_large(self._above.size())
-        if not (reads_much or self._is_large()):
+        tells_files_apart = bool(ordered(self._verdict.plain, self._read))
+        if not (self._is_large() or (tells_files_apart and is_large(self._above.size()))):
             return None
         answer = images if self._verdict.plain else self._gold(images)
         return few_groups(self._verdict.by, touched_groups(self._verdict, images, answer))

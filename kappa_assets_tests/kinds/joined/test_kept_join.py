@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from deltalake import DeltaTable
@@ -22,10 +22,9 @@ from kappa_assets.kinds.joined.several_query import WholeOfSeveralQuery
 from kappa_assets.kinds.known_kinds import kind_of
 from kappa_assets.log.delta_log import last_note
 from kappa_assets.place.change import Scan
-from kappa_assets.place.local.key_order import key_order
 from kappa_assets_tests.conftest import WALKED
 from kappa_assets_tests.kinds.joined.priced_shop import PricedShop, balances, orders, refunds, sales
-from kappa_assets_tests.kinds.test_kept_inputs import in_proportion
+from kappa_assets_tests.kinds.test_kept_inputs import files_opened, in_proportion
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -78,14 +77,7 @@ def test_a_batch_of_few_groups_reads_and_replaces_few_files_and_no_upstream_is_r
         raise AssertionError("all of an upstream is read")
 
     monkeypatch.setattr(WholeOfSeveralQuery, "_read", read)
-    opened: list[int] = []
-    rows_of = key_order.KeyOrder.rows_of
-
-    def counted(self: Any, spark: SparkSession, part: Any, schema: Any) -> DataFrame:
-        opened.append(len(part.replaced))
-        return rows_of(self, spark, part, schema)
-
-    monkeypatch.setattr(key_order.KeyOrder, "rows_of", counted)
+    opened = files_opened(monkeypatch)
     files = len(DeltaTable(inputs(shop)).file_uris())
     assert files > 8
     shop.sell(("s101", "c003", 7, 1), ("s102", None, 7, 1), ("s103", "new", 7, 1))

@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from kappa_assets.columns import quoted
-from kappa_assets.place.change import Groups, Scan
+from kappa_assets.place.change import Groups, Scan, sum_of_known
 from kappa_assets.place.local.delta_write.delta_writer import DeltaWriter
 from kappa_assets.place.local.delta_write.parquet_files import WrittenFiles, describe_files, write_files
 from kappa_assets.place.local.delta_write.small_files import ResultTooLarge, fetch_small, write_part
@@ -58,8 +58,7 @@ class Part:
     @property
     def scan(self) -> Scan:
         """What to read the files opens that are replaced."""
-        rows = [one.rows for one in self.replaced if one.rows is not None]
-        return Scan(len(self.replaced), sum(rows) if len(rows) == len(self.replaced) else None, self.bytes)
+        return Scan(len(self.replaced), sum_of_known([one.rows for one in self.replaced]), self.bytes)
 
 
 class KeyOrder:
